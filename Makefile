@@ -1,0 +1,84 @@
+# Everything runs from .venv, made from the locked, hashed requirements, wheels only: a source
+# distribution would fetch what no lock names. Only Python >= 3.11 and git are needed; uv is used
+# where it is on PATH (`make UV= ...` does without).
+
+PYTHON ?= python3
+UV     ?= $(shell command -v uv 2>/dev/null)
+ARGS   ?=
+
+VENV   := .venv
+BIN    := $(VENV)/bin
+EMPTY  := build/empty
+LOCKED := --require-hashes --only-binary :all: --requirement
+
+ifneq ($(strip $(UV)),)
+create  = $(UV) venv --quiet --clear --python $(PYTHON) $(1)
+install = $(UV) pip install --quiet --python $(1)/bin/python $(2)
+verify  = $(UV) pip check --quiet --python $(1)/bin/python
+else
+create  = $(PYTHON) -m venv --clear $(1)
+install = $(1)/bin/python -m pip install --quiet --disable-pip-version-check $(2)
+verify  = $(1)/bin/python -m pip check --quiet --disable-pip-version-check
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test lint format types layers wheel check lock clean
+
+help: ## Print this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+venv: $(VENV)/.ready ## Make .venv from the lock; does nothing while it is up to date
+
+# The stamps are written last: an installation that was interrupted begins anew.
+$(VENV)/.locked: requirements/dev.txt
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python >= 3.11 is needed; name one with: make PYTHON=python3.11 ...")'
+	@echo "Installing the locked requirements into $(VENV)"
+	@$(call create,$(VENV))
+	@$(call install,$(VENV),$(LOCKED) $<)
+	@touch $@
+
+$(VENV)/.ready: $(VENV)/.locked pyproject.toml
+	@$(call install,$(VENV),--no-deps --no-build-isolation --editable .)
+	@touch $@
+
+demo: venv ## Watch real orders on real workers, one of which is killed
+	@$(BIN)/python -m tasks.demo $(ARGS)
+
+test: venv ## Run the tests; ARGS="-k barrier -x" goes to pytest
+	$(BIN)/pytest $(ARGS)
+
+lint: venv ## Check the rules and the format
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+format: venv ## Format, and mend what can be mended
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+types: venv ## Check the types
+	$(BIN)/mypy
+
+layers: venv ## Check that imports point downwards
+	$(BIN)/lint-imports
+
+wheel: venv ## Build the wheel and try it in an empty environment
+	rm -rf dist build
+	$(BIN)/python -m hatchling build --target wheel --directory dist
+	@$(call create,$(EMPTY))
+	@$(call install,$(EMPTY),$(LOCKED) requirements/base.txt)
+	@$(call install,$(EMPTY),--no-deps dist/*.whl)
+	@$(call verify,$(EMPTY))
+	$(EMPTY)/bin/python -I tests/smoke_wheel.py
+
+check: lint types layers test wheel ## Run everything
+
+lock: ## Lock the requirements anew, with uv; ARGS=--upgrade takes newer versions
+	@for name in base dev; do \
+	  case $$name in base) of= ;; dev) of="--all-extras --group dev --constraints requirements/base.txt" ;; esac; \
+	  uv pip compile pyproject.toml $$of --quiet --universal --python-version 3.11 --generate-hashes \
+	    --custom-compile-command "make lock" --output-file requirements/$$name.txt $(ARGS) || exit; \
+	done
+
+clean: ## Remove everything that make has made
+	rm -rf $(VENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +

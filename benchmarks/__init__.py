@@ -1,0 +1,1 @@
+"""Measurements of the engine beside what it replaces; each is one command."""

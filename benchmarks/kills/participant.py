@@ -1,0 +1,132 @@
+"""The participant: a database that gets one row for each effect and each undoing of an effect.
+
+Rows are only ever appended, so they tell afterwards what really happened, whatever the record of a
+saga or the end of a task says.
+"""
+
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from sqlalchemy import (
+    Column,
+    Connection,
+    Engine,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    create_engine,
+    event,
+    func,
+    insert,
+    select,
+)
+
+__all__ = ["ACTION", "STEPS", "UNDO", "Participant", "Row", "take_time"]
+
+#: The three steps, in their order.
+STEPS = ("reserve", "charge", "ship")
+
+ACTION, UNDO = "action", "undo"
+
+#: How long a step takes, in seconds; its effect falls somewhere within.
+FASTEST_S, SLOWEST_S = 0.02, 0.05
+
+_metadata = MetaData()
+
+_effect = Table(
+    "effect",
+    _metadata,
+    Column("id", Integer, primary_key=True, autoincrement=True),
+    Column("number", Integer, nullable=False),
+    Column("step", String(20), nullable=False),
+    Column("operation", String(20), nullable=False),
+    Column("worker", String(200), nullable=False),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One effect, or the undoing of one."""
+
+    step: str
+    operation: str
+    worker: str
+
+
+class Participant:
+    """The participant's database, seen from one process; its engine is made at first use."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The engine; a worker's children make theirs after the fork."""
+        engine = create_engine(self._url)
+        if engine.dialect.name == "sqlite":
+            event.listen(engine, "connect", _configure_sqlite)
+            event.listen(engine, "begin", _begin_sqlite)
+        return engine
+
+    def create(self) -> None:
+        """Make the table."""
+        _metadata.create_all(self.engine)
+
+    def append(
+        self, connection: Connection, number: int, step: str, operation: str, worker: str
+    ) -> None:
+        """Have an effect. Nothing is checked: asked twice, it happens twice."""
+        row = {"number": number, "step": step, "operation": operation, "worker": worker}
+        connection.execute(insert(_effect).values(row))
+
+    def count(self) -> int:
+        """Return how many rows there are."""
+        with self.engine.connect() as connection:
+            return connection.execute(select(func.count()).select_from(_effect)).scalar_one()
+
+    def latest_worker(self) -> str | None:
+        """Return the worker that wrote the newest row."""
+        query = select(_effect.c.worker).order_by(_effect.c.id.desc()).limit(1)
+        with self.engine.connect() as connection:
+            return connection.execute(query).scalar_one_or_none()
+
+    def rows(self) -> Mapping[int, Sequence[Row]]:
+        """Return the rows of each number, the oldest first; without rows it is not there."""
+        query = select(_effect).order_by(_effect.c.id)
+        found: dict[int, list[Row]] = {}
+        with self.engine.connect() as connection:
+            for row in connection.execute(query):
+                found.setdefault(row.number, []).append(Row(row.step, row.operation, row.worker))
+        return found
+
+    def close(self) -> None:
+        """Close the connections of this process."""
+        self.engine.dispose()
+
+
+def take_time(effect: Callable[[], None]) -> None:
+    """Let a step take its time, with its effect at a random moment of it.
+
+    So a kill hits before the effect as well as after it.
+    """
+    whole = random.uniform(FASTEST_S, SLOWEST_S)
+    before = random.uniform(0, whole)
+    time.sleep(before)
+    effect()
+    time.sleep(whole - before)
+
+
+def _configure_sqlite(connection: Any, _: Any) -> None:
+    connection.isolation_level = None  # the driver begins nothing by itself
+    for pragma in ("busy_timeout = 30000", "journal_mode = WAL", "synchronous = NORMAL"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A writer that upgraded from a read could not wait for its lock.
+    connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -1,0 +1,50 @@
+"""When is a run over? Judged by what moves, not by a fixed wait."""
+
+import time
+
+from benchmarks.kills.broker import Broker
+from benchmarks.kills.contenders import Contender
+from benchmarks.kills.participant import Participant
+from benchmarks.kills.place import VISIBILITY_TIMEOUT_S
+
+__all__ = ["Quiet"]
+
+#: Without a row or a message that moved for so long, a chain is taken to have ended.
+SILENCE_S = 5.0
+
+#: How often the broker and the databases are asked.
+_ASK_S = 0.5
+
+
+class Quiet:
+    """Tells when nothing is to be expected any more.
+
+    Where a record tells, every saga has ended by it, and no message is left that could still have
+    an effect. Where nobody can tell, nothing has moved for a while, neither at the participant nor
+    in the queue; for longer than the visibility timeout while the broker still holds anything.
+    """
+
+    def __init__(self, broker: Broker, participant: Participant, contender: Contender) -> None:
+        self._broker = broker
+        self._participant = participant
+        self._contender = contender
+        self._seen: object = None
+        self._still_since = 0.0
+        self._asked_at = 0.0
+
+    def __call__(self) -> bool:
+        """Look, at most twice a second; False in between."""
+        now = time.monotonic()
+        if now - self._asked_at < _ASK_S:
+            return False
+        self._asked_at = now
+        self._broker.restore(self._contender.app)
+        depth = self._broker.depth(self._contender.app)
+        still_open = self._contender.open()
+        if depth.empty and still_open == 0:
+            return True
+        seen = (self._participant.count(), depth, still_open)
+        if seen != self._seen:
+            self._seen, self._still_since = seen, now
+        silence_s = SILENCE_S + (0 if depth.empty else VISIBILITY_TIMEOUT_S)
+        return not still_open and now - self._still_since > silence_s

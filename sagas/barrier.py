@@ -1,0 +1,143 @@
+"""The barrier: a row in the participant's own database that makes an effect happen once.
+
+The row is written in the transaction of the effect itself, so the two commit together or not at
+all. It answers the four cases of a message that may come twice, late, or in the wrong order (the
+scheme of DTM's sub-transaction barrier):
+
+========================================  ======================================================
+the action, first time                    runs; the row and the effect commit together
+the action again                          does not run; the stored result is returned
+the compensation before any action        does nothing, and leaves a tombstone (null compensation)
+the action after its compensation         refused by the tombstone (hanging)
+========================================  ======================================================
+
+Create its table with :func:`create_tables`, or by a migration of your own::
+
+    CREATE TABLE saga_barrier (
+        saga_id CHAR(36) NOT NULL, step VARCHAR(200) NOT NULL, operation VARCHAR(16) NOT NULL,
+        made_by VARCHAR(16) NOT NULL, result TEXT, created_at TIMESTAMP NOT NULL,
+        PRIMARY KEY (saga_id, step, operation)
+    );
+
+This module needs SQLAlchemy alone: a participant may use it without the rest.
+"""
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    Column,
+    Connection,
+    DateTime,
+    Engine,
+    MetaData,
+    String,
+    Table,
+    Text,
+    func,
+    select,
+    update,
+)
+from sqlalchemy.exc import OperationalError, ProgrammingError
+
+from sagas.errors import BarrierError, HangingAction
+from sagas.sql import insert_or_ignore
+from sagas.states import Operation
+
+__all__ = ["create_tables", "metadata", "once", "table"]
+
+metadata = MetaData()
+
+table = Table(
+    "saga_barrier",
+    metadata,
+    Column("saga_id", String(36), primary_key=True),
+    Column("step", String(200), primary_key=True),
+    Column("operation", String(16), primary_key=True),
+    # Which operation wrote the row: an action's row that the compensation wrote is a tombstone.
+    Column("made_by", String(16), nullable=False),
+    Column("result", Text),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+)
+
+
+def create_tables(bind: Engine | Connection) -> None:
+    """Create the barrier's table in a participant's database, unless it is there."""
+    metadata.create_all(bind)
+
+
+def once(
+    connection: Connection,
+    function: Callable[[], Any],
+    *,
+    saga_id: UUID,
+    step: str,
+    operation: Operation,
+    dump: Callable[[Any], str],
+    load: Callable[[str], Any],
+) -> Any:
+    """Run *function* in the connection's transaction unless this operation was accepted before.
+
+    Returns what the function returned, the first time and at every repeat, through *dump* and
+    *load*; None for a compensation that found nothing to undo. Two executions at the same moment
+    wait for each other: the second sees what the first committed.
+
+    Raises:
+        HangingAction: the action came after its compensation; nothing was done.
+        BarrierError: the barrier's table is not in this database.
+    """
+    row = {"saga_id": str(saga_id), "step": step}
+    undoing = operation is Operation.COMPENSATION
+    # Where this succeeds the action never came, and the row is the tombstone that refuses it.
+    nothing_to_undo = undoing and _take(connection, row, Operation.ACTION, operation)
+    if not _take(connection, row, operation, operation):
+        return _earlier_result(connection, row, operation, load)
+    if nothing_to_undo:
+        return None
+    result = dump(function())
+    connection.execute(update(table).where(*_key(row, operation)).values(result=result))
+    return load(result)
+
+
+def _take(
+    connection: Connection, row: dict[str, str], operation: Operation, made_by: Operation
+) -> bool:
+    values = {**row, "operation": operation, "made_by": made_by, "created_at": func.now()}
+    try:
+        result = connection.execute(insert_or_ignore(connection, table).values(values))
+    except (OperationalError, ProgrammingError) as error:
+        if "no such table" in str(error.orig) or "does not exist" in str(error.orig):
+            raise BarrierError(
+                f"Step {row['step']} called ctx.once() on a database without the table "
+                "saga_barrier. Create it there with sagas.barrier.create_tables(engine), or by a "
+                "migration."
+            ) from error
+        raise
+    return result.rowcount == 1
+
+
+def _earlier_result(
+    connection: Connection, row: dict[str, str], operation: Operation, load: Callable[[str], Any]
+) -> Any:
+    query = select(table.c.made_by, table.c.result).where(*_key(row, operation))
+    earlier = connection.execute(query).one_or_none()
+    if earlier is None:
+        raise BarrierError(
+            f"The barrier of {row['step']} (saga {row['saga_id']}) was taken by a transaction that "
+            "this one cannot see. Run the step at READ COMMITTED, or let its retry see it."
+        )
+    if earlier.made_by != operation:
+        raise HangingAction(
+            f"The action of {row['step']} came after its compensation had been accepted "
+            f"(saga {row['saga_id']}). It was refused and had no effect."
+        )
+    return None if earlier.result is None else load(earlier.result)
+
+
+def _key(row: dict[str, str], operation: Operation) -> tuple[Any, ...]:
+    return (
+        table.c.saga_id == row["saga_id"],
+        table.c.step == row["step"],
+        table.c.operation == operation,
+    )

@@ -1,0 +1,9 @@
+"""The command line: ``sagas -A app …`` and the same as ``celery -A app saga …``.
+
+Exit codes: 0 done, 1 what was asked for could not be done (the reason is on stderr), 2 wrong usage.
+"""
+
+from sagas.cli.commands import saga
+from sagas.cli.main import main
+
+__all__ = ["main", "saga"]

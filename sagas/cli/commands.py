@@ -1,0 +1,204 @@
+"""The commands; each reads or writes the record, and prints a table or JSON."""
+
+import json
+from collections.abc import Callable, Sequence
+from functools import wraps
+from pathlib import Path
+from typing import IO, Any, NamedTuple, ParamSpec, TypeVar
+from uuid import UUID
+
+import click
+from pydantic import ValidationError
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from sagas.cli import render
+from sagas.errors import SagaError, SagaNotFound
+from sagas.payload import describe_error
+from sagas.record import migrate, queries
+from sagas.record.queries import HistoryEntry, SagaView, StepView
+from sagas.runtime.app import Runtime, runtime_of
+from sagas.runtime.saga import SagaHandle, saga_named
+from sagas.states import SagaStatus
+
+__all__ = ["saga"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+
+
+def in_words(command: Callable[P, R]) -> Callable[P, R]:
+    """Turn the errors that a person can act on into one line on stderr and exit code 1."""
+
+    @wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except ValidationError as error:
+            raise click.ClickException(describe_error(error)) from error
+        except SagaError as error:
+            raise click.ClickException(str(error)) from error
+        except DBAPIError as error:
+            raise click.ClickException(f"The record's database refused: {error.orig}") from error
+
+    return run
+
+
+def _runtime(context: click.Context) -> Runtime:
+    app = context.obj.app
+    app.finalize()
+    app.loader.import_default_modules()
+    return runtime_of(app)
+
+
+@click.group()
+def saga() -> None:
+    """Look at sagas, start them, and keep their record up to date."""
+
+
+@saga.command("list")
+@click.option("--status", type=click.Choice(list(SagaStatus), case_sensitive=False))
+@click.option("--name", help="Only sagas of this name.")
+@click.option("--key", help="Only sagas with this business key.")
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(min=1))
+@as_json
+@click.pass_context
+@in_words
+def list_(
+    context: click.Context,
+    status: SagaStatus | None,
+    name: str | None,
+    key: str | None,
+    limit: int,
+    as_json: bool,  # noqa: FBT001 - click passes it by name
+) -> None:
+    """List sagas, the newest first."""
+    found = _runtime(context).database.read(
+        lambda c: queries.find_sagas(c, key=key, status=status, name=name, limit=limit)
+    )
+    if as_json:
+        render.print_json(found)
+    else:
+        render.print_list(found, limit=limit)
+
+
+@saga.command()
+@click.argument("id_or_key", metavar="ID-or-KEY")
+@as_json
+@click.pass_context
+@in_words
+def show(context: click.Context, id_or_key: str, as_json: bool) -> None:  # noqa: FBT001
+    """Show one saga: its steps, its errors, its history."""
+    database = _runtime(context).database
+    found = database.read(lambda c: [_detail(c, view) for view in _find(c, id_or_key)])
+    if as_json:
+        render.print_json([detail._asdict() for detail in found])
+    else:
+        for detail in found:
+            render.print_saga(*detail)
+
+
+class _Detail(NamedTuple):
+    saga: SagaView
+    steps: Sequence[StepView]
+    history: Sequence[HistoryEntry]
+
+
+def _detail(connection: Connection, view: SagaView) -> _Detail:
+    steps = queries.steps_of(connection, view.id)
+    return _Detail(view, steps, queries.history_of(connection, view.id))
+
+
+def _find(connection: Connection, id_or_key: str) -> Sequence[SagaView]:
+    try:
+        by_id = queries.saga_by_id(connection, UUID(id_or_key))
+    except ValueError:
+        by_id = None
+    found = [by_id] if by_id else queries.find_sagas(connection, key=id_or_key)
+    if not found:
+        raise SagaNotFound(f"The record has no saga with the id or the key {id_or_key!r}.")
+    return found
+
+
+@saga.command()
+@click.argument("name")
+@click.argument("file", type=click.File("r", encoding="utf-8"))
+@click.option("--key", help="The business key, where FILE holds one input.")
+@click.option("--key-field", help="The field of the input that is its business key.")
+@as_json
+@click.pass_context
+@in_words
+def start(
+    context: click.Context,
+    name: str,
+    file: IO[str],
+    key: str | None,
+    key_field: str | None,
+    as_json: bool,  # noqa: FBT001
+) -> None:
+    """Start the saga NAME with the input in FILE: a JSON object or an array of them; - is stdin."""
+    runtime = _runtime(context)
+    definition = saga_named(name)
+    inputs = _inputs(file)
+    if key is not None and len(inputs) != 1:
+        raise click.UsageError("--key names one saga, but the file has several. Use --key-field.")
+    keys = [key if key_field is None else str(_field(text, key_field)) for text in inputs]
+
+    def start_all(connection: Connection) -> list[SagaHandle]:
+        """All in one transaction: where one cannot be started, none is."""
+        return [
+            definition.start_json(text, key=own, session=connection)
+            for text, own in zip(inputs, keys, strict=True)
+        ]
+
+    handles = runtime.database.write(start_all)
+    views = [handle.view() for handle in handles]
+    if as_json:
+        render.print_json(views)
+    else:
+        render.print_list(views, limit=len(views) + 1)
+
+
+def _inputs(file: IO[str]) -> list[str]:
+    """Return each input as it is written: a number that was read and written again may differ."""
+    text = file.read()
+    try:
+        content = json.loads(text)
+    except ValueError as error:
+        raise click.ClickException(f"{Path(file.name).name} is not JSON: {error}.") from error
+    if not isinstance(content, list):
+        return [text]
+    decoder, position, inputs = json.JSONDecoder(), text.index("[") + 1, []
+    for _ in content:
+        while text[position] in ", \t\r\n":
+            position += 1
+        _, end = decoder.raw_decode(text, position)
+        inputs.append(text[position:end])
+        position = end
+    return inputs
+
+
+def _field(text: str, name: str) -> Any:
+    value = json.loads(text)
+    if not isinstance(value, dict) or name not in value:
+        raise click.ClickException(f"An input in the file has no field {name!r}.")
+    return value[name]
+
+
+@saga.group()
+def db() -> None:
+    """Create and upgrade the record's tables."""
+
+
+@db.command()
+@click.pass_context
+@in_words
+def upgrade(context: click.Context) -> None:
+    """Bring the record to this version; does nothing where it is."""
+    database = _runtime(context).database
+    migrate.upgrade(database)
+    revision = database.read(migrate.current_revision)
+    url = database.engine.url.render_as_string(hide_password=True)
+    click.echo(f"The record in {url} is at revision {revision}.")

@@ -1,0 +1,170 @@
+"""How sagas look on a terminal, and as JSON."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from sagas.record.queries import HistoryEntry, SagaView, StepView
+
+__all__ = ["print_json", "print_list", "print_saga"]
+
+#: Each status has a sign beside its colour, for those who do not see the one or the other.
+_LOOK = {
+    "STARTED": ("○", "bright_black"),
+    "IN_PROGRESS": ("▶", "blue"),
+    "RUNNING": ("▶", "blue"),
+    "COMPLETED": ("✔", "green"),
+    "SUCCESS": ("✔", "green"),
+    "COMPENSATING": ("◀", "yellow"),
+    "COMPENSATED": ("↩", "magenta"),
+    "PENDING": ("○", "bright_black"),
+    "SKIPPED": ("-", "bright_black"),
+    "UNKNOWN": ("?", "yellow"),
+    "FAILED": ("✘", "red"),
+    "COMPENSATION_FAILED": ("✘", "red"),
+}
+
+
+def print_json(value: Any) -> None:
+    """Print JSON with ISO moments."""
+    print(json.dumps(_plain(value), indent=2, default=str))  # noqa: T201 - this is the output
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {
+            field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)
+        }
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+def print_list(sagas: Sequence[SagaView], *, limit: int) -> None:
+    """Print a table of sagas."""
+    console = _console()
+    if not sagas:
+        console.print("No sagas match.")
+        return
+    table = _table("id", "saga", "key", "status", "started (UTC)", "took", "why")
+    for saga in sagas:
+        why = (saga.parked or {}).get("reason") or _failure(saga)
+        table.add_row(
+            str(saga.id),
+            _text(saga.name),
+            _text(saga.key),
+            _status(saga.status),
+            f"{saga.started_at:%Y-%m-%d %H:%M:%S}",
+            _took(saga.started_at, saga.ended_at),
+            _text(why),
+        )
+    console.print(table)
+    if len(sagas) == limit:
+        console.print(f"The newest {limit}; more with --limit.", style="bright_black")
+
+
+def print_saga(saga: SagaView, steps: Sequence[StepView], history: Sequence[HistoryEntry]) -> None:
+    """Print one saga with its steps and its history."""
+    console = _console()
+    console.print(
+        Text.assemble((f"{saga.name} ", "bold"), (saga.key, "bold"), "  ", _status(saga.status))
+    )
+    took = _took(saga.started_at, saga.ended_at)
+    console.print(
+        f"{saga.id}  epoch {saga.epoch}  started {saga.started_at:%Y-%m-%d %H:%M:%S} UTC  {took}"
+    )
+    if saga.failure:
+        console.print(_text(f"turned back by: {_failure(saga)}"))
+    if saga.parked:
+        console.print(_text(f"parked: {saga.parked['reason']}"), style="red")
+    console.print(_steps(steps))
+    console.print(_history(history))
+
+
+def _steps(steps: Sequence[StepView]) -> Table:
+    table = _table("step", "status", "attempts", "took", "undo", "undo took", "worker", "error")
+    for step in steps:
+        table.add_row(
+            _text(step.name),
+            _status(step.status),
+            str(step.attempt or ""),
+            _took(step.started_at, step.ended_at),
+            str(step.compensation_attempt or ""),
+            _took(step.compensation_started_at, step.compensation_ended_at),
+            _text(step.hostname or ""),
+            _text(_error(step.compensation_error or step.error)),
+        )
+    return table
+
+
+def _history(history: Sequence[HistoryEntry]) -> Table:
+    table = _table("at (UTC)", "epoch", "what", "step", "attempt", "by")
+    for entry in history:
+        operation = "" if entry.operation in (None, "action") else f" ({entry.operation})"
+        table.add_row(
+            f"{entry.at:%H:%M:%S.%f}"[:-3],
+            str(entry.epoch),
+            _status(entry.event),
+            _text(f"{entry.step or ''}{operation}"),
+            str(entry.attempt or ""),
+            _text(entry.actor),
+        )
+    return table
+
+
+#: What people copy or compare stays on one line; the rest gives way on a narrow terminal.
+_WHOLE = ("id", "key", "status", "what")
+
+#: Wide enough for every column, where no terminal says how wide it is.
+_PIPE_WIDTH = 200
+
+
+def _console() -> Console:
+    console = Console()
+    return console if console.is_terminal else Console(width=_PIPE_WIDTH)
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold", no_wrap=column in _WHOLE)
+    return table
+
+
+def _text(value: str) -> Text:
+    """Show what came from outside as it is: no markup in it, and no control of the terminal."""
+    return Text(
+        "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in value)
+    )
+
+
+def _status(status: str) -> Text:
+    sign, style = _LOOK.get(status, ("·", ""))
+    return Text(f"{sign} {status}", style=style)
+
+
+def _failure(saga: SagaView) -> str:
+    if not saga.failure:
+        return ""
+    return f"{saga.failure.get('step')}: {_error(saga.failure)}"
+
+
+def _error(error: Any) -> str:
+    if not error:
+        return ""
+    return f"{error.get('code') or error.get('type')}: {error.get('message')}"
+
+
+def _took(began: datetime | None, ended: datetime | None) -> str:
+    if began is None or ended is None:
+        return ""
+    return f"{(ended - began).total_seconds():.2f} s"

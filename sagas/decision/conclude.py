@@ -1,0 +1,168 @@
+"""An attempt has ended: what does it mean for its step and its saga?"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sagas.decision.answers import (
+    Broke,
+    Decision,
+    Fenced,
+    Recorded,
+    Refused,
+    Result,
+    RetryLater,
+    StepChange,
+    Succeeded,
+)
+from sagas.decision.order import after, call_of, column, current, end, remaining, with_change
+from sagas.decision.state import SagaState, StepState, Timing
+from sagas.states import ENDED, Operation, StepStatus
+
+__all__ = ["conclude", "concluded"]
+
+ACTION, COMPENSATION = Operation.ACTION, Operation.COMPENSATION
+
+
+def conclude(
+    saga: SagaState,
+    name: str,
+    operation: Operation,
+    result: Result,
+    *,
+    epoch: int,
+    token: str,
+    timing: Timing,
+    chance: float,
+) -> Decision:
+    """Decide what the end of an attempt means; *chance*, from 0 to 1, chooses the jitter."""
+    step = saga.step(name)
+    if epoch != saga.epoch or step.claim != token:
+        return Decision(Fenced())
+    if not step.held:  # the reply to our own commit was lost
+        return Decision(Recorded(ended=saga.status in ENDED))
+    return concluded(saga, step, operation, result, timing, chance)
+
+
+def concluded(
+    saga: SagaState,
+    step: StepState,
+    operation: Operation,
+    result: Result,
+    timing: Timing,
+    chance: float,
+) -> Decision:
+    """Decide what a result means for a step that is held, whoever found out."""
+    match result:
+        case Succeeded(output):
+            return _succeeded(saga, step, operation, output, timing)
+        case Refused(error):
+            return _failed_for_good(saga, step, operation, error, timing, refused=True)
+        case Broke(error):
+            call = call_of(saga, step.name, operation)
+            if step.attempts(operation) < call.retry.max_attempts:
+                return _retried(saga, step, operation, error, timing, chance)
+            return _failed_for_good(saga, step, operation, error, timing, refused=False)
+
+
+def _succeeded(
+    saga: SagaState, step: StepState, operation: Operation, output: str | None, timing: Timing
+) -> Decision:
+    action = operation is ACTION
+    status = StepStatus.SUCCESS if action else StepStatus.COMPENSATED
+    values: dict[str, Any] = {column(operation, "ended_at"): saga.now}
+    if action:
+        values |= {"output": output, "error": None}
+    change = StepChange(step.name, operation, step.attempts(operation), status, values)
+    return _after_step(saga, change, timing)
+
+
+def _after_step(saga: SagaState, change: StepChange, timing: Timing) -> Decision:
+    """Follow a step that is settled: either the saga ends with it, or the next message is due."""
+    changed = with_change(saga, change)
+    if current(changed, change.operation) is not None:
+        # After a success Celery publishes the next link; a failure ends its chain.
+        on_its_way = change.status in (StepStatus.SUCCESS, StepStatus.COMPENSATED)
+        sent_at = saga.now if on_its_way else None
+        values = {"due_at": after(saga, timing.lease_s), "looks": 0, "sent_at": sent_at}
+        return Decision(Recorded(), values=values, steps=(change,))
+    status, values = end(changed, change.operation)
+    return Decision(Recorded(ended=True), path=(status,), values=values, steps=(change,))
+
+
+def _retried(
+    saga: SagaState,
+    step: StepState,
+    operation: Operation,
+    error: Mapping[str, Any],
+    timing: Timing,
+    chance: float,
+) -> Decision:
+    attempt = step.attempts(operation)
+    wait_s = call_of(saga, step.name, operation).retry.wait_s(attempt, chance)
+    retry_at = after(saga, wait_s)
+    status = StepStatus.UNKNOWN if operation is ACTION else StepStatus.COMPENSATING
+    change = StepChange(
+        step.name,
+        operation,
+        attempt,
+        status,
+        {
+            column(operation, "error"): error,
+            "claim": None,
+            "retry_at": retry_at,
+            column(operation, "ended_at"): saga.now,
+        }
+        | ({"doubtful": True} if operation is ACTION else {}),
+        {"error": _brief(error), "retry_in_s": round(wait_s, 3)},
+    )
+    by_message = wait_s <= timing.timer_s
+    return Decision(
+        RetryLater(wait_s),
+        raise_epoch=True,
+        values={
+            "due_at": after(saga, wait_s + timing.lease_s) if by_message else retry_at,
+            "sent_at": retry_at if by_message else None,
+        },
+        steps=(change,),
+        dispatch=remaining(with_change(saga, change), operation, wait_s) if by_message else None,
+    )
+
+
+def _failed_for_good(
+    saga: SagaState,
+    step: StepState,
+    operation: Operation,
+    error: Mapping[str, Any],
+    timing: Timing,
+    *,
+    refused: bool,
+) -> Decision:
+    doubtful = step.doubtful or not refused
+    if operation is COMPENSATION:
+        status = StepStatus.COMPENSATION_FAILED
+    else:
+        # A refusal speaks for its own attempt only: an earlier one may have happened all the same.
+        status = StepStatus.UNKNOWN if doubtful else StepStatus.FAILED
+    change = StepChange(
+        step.name,
+        operation,
+        step.attempts(operation),
+        status,
+        {
+            column(operation, "error"): error,
+            "retry_at": None,
+            column(operation, "ended_at"): saga.now,
+        }
+        | ({"doubtful": doubtful} if operation is ACTION else {}),
+        {"error": _brief(error)},
+    )
+    if operation is COMPENSATION or saga.plan[step.name].best_effort:
+        return _after_step(saga, change, timing)
+    failure = {"step": step.name, **_brief(error)}
+    values = {"due_at": after(saga, timing.lease_s), "looks": 0, "sent_at": None}
+    return Decision(Recorded(), values={**values, "failure": failure}, steps=(change,))
+
+
+def _brief(error: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out the traceback, which the step keeps for its last attempt."""
+    return {name: value for name, value in error.items() if name != "traceback"}

@@ -1,0 +1,97 @@
+"""Nobody is known to be moving a saga: what does it need?"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from sagas.decision.answers import Broke, Decision
+from sagas.decision.conclude import concluded
+from sagas.decision.order import after, current, end, gave_up, remaining
+from sagas.decision.state import SagaState, StepState, Timing
+from sagas.states import ENDED, Operation, SagaStatus
+
+__all__ = ["move_on"]
+
+ACTION, COMPENSATION = Operation.ACTION, Operation.COMPENSATION
+
+
+def move_on(
+    saga: SagaState,
+    *,
+    alive: Callable[[StepState], bool],
+    lost: bool,
+    timing: Timing,
+    chance: float,
+) -> Decision:
+    """Decide what a saga needs that nobody is known to be moving.
+
+    Asked by the sweep and by the turn-back duty. *alive* tells whether the execution that holds a
+    step still exists; *lost* whether the message that the saga waits for is known to be lost.
+    """
+    if saga.status in ENDED:
+        return Decision(values={"due_at": None})
+    operation = COMPENSATION if saga.status is SagaStatus.COMPENSATING else ACTION
+    name = current(saga, operation)
+    if name is None:
+        status, values = end(saga, operation)
+        return Decision(path=(status,), values=values)
+    step = saga.step(name)
+    if step.held:
+        return _held(saga, step, operation, alive, timing, chance)
+    if gave_up(step) and operation is ACTION:
+        return _turn_back(saga, timing)
+    return _awaiting(saga, step, operation, timing, lost=lost)
+
+
+def _held(
+    saga: SagaState,
+    step: StepState,
+    operation: Operation,
+    alive: Callable[[StepState], bool],
+    timing: Timing,
+    chance: float,
+) -> Decision:
+    expired = step.expires_at is not None and step.expires_at <= saga.now
+    if alive(step) and not expired:
+        return Decision(values={"due_at": step.expires_at or after(saga, timing.look_s)})
+    attempt = step.attempts(operation)
+    what = "did not end within its timeout" if expired else "was lost with its worker"
+    error = {
+        "type": "AttemptTimedOut" if expired else "WorkerLost",
+        "message": f"Attempt {attempt} of the {operation} of {step.name} {what}.",
+    }
+    decision = concluded(saga, step, operation, Broke(error), timing, chance)
+    # The take-over fences the lost attempt, also where no retry follows.
+    return replace(decision, raise_epoch=True, note="taken over")
+
+
+def _turn_back(saga: SagaState, timing: Timing) -> Decision:
+    dispatch = remaining(saga, COMPENSATION)
+    if dispatch is None:
+        status, values = end(saga, COMPENSATION)
+        return Decision(path=(SagaStatus.COMPENSATING, status), raise_epoch=True, values=values)
+    return Decision(
+        path=(SagaStatus.COMPENSATING,),
+        raise_epoch=True,
+        values={"due_at": after(saga, timing.lease_s), "looks": 0, "sent_at": saga.now},
+        dispatch=dispatch,
+    )
+
+
+def _awaiting(
+    saga: SagaState, step: StepState, operation: Operation, timing: Timing, *, lost: bool
+) -> Decision:
+    """Nobody holds the step: its message is on the way, or lost, or its timer is not due yet."""
+    if step.retry_at is not None and step.retry_at > saga.now:
+        return Decision(values={"due_at": step.retry_at})
+    # Doubled at each look without progress: a long queue is asked about ever more rarely.
+    patience_s = min(timing.lease_s * 2 ** min(saga.looks + 1, 10), timing.look_s)
+    values: dict[str, Any] = {"due_at": after(saga, patience_s), "looks": saga.looks + 1}
+    if saga.sent_at is not None and not lost:
+        return Decision(values=values)
+    return Decision(
+        raise_epoch=True,
+        values={**values, "sent_at": saga.now},
+        note="sent again" if saga.sent_at is not None else "sent",
+        dispatch=remaining(saga, operation),
+    )

@@ -1,0 +1,68 @@
+"""A saga's declaration, checked as a whole, and the plan that comes of it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import BaseModel
+
+from sagas.definition.call import NAME_LIMIT, payload_of
+from sagas.definition.step import Step, StepDefinition
+from sagas.errors import DefinitionError
+from sagas.plan import Plan
+
+__all__ = ["build_plan"]
+
+
+def build_plan(
+    name: str, input_type: Any, steps: Sequence[StepDefinition[Any, Any] | Step]
+) -> tuple[Plan, tuple[Step, ...]]:
+    """Check a saga's declaration and return its plan; raises DefinitionError."""
+    if not 1 <= len(name) <= NAME_LIMIT:
+        raise DefinitionError(f"A saga is named {name!r}: use 1 to {NAME_LIMIT} characters.")
+    if not steps:
+        raise DefinitionError(f"Saga {name!r} has no steps. Give it at least one.")
+    payload_of(f"Saga {name!r}", "its input", input_type)
+    placed = tuple(_placed(name, step) for step in steps)
+    seen: set[str] = set()
+    for step in placed:
+        if step.key in seen:
+            raise DefinitionError(
+                f"Saga {name!r} has two steps named {step.key!r}. "
+                f"Give one of them another name: Step({step.definition.name}, name=…)."
+            )
+        if not 1 <= len(step.key) <= NAME_LIMIT:
+            raise DefinitionError(
+                f"Saga {name!r} names a step {step.key!r}: use 1 to {NAME_LIMIT} characters."
+            )
+        seen.add(step.key)
+        _check_input(name, input_type, step)
+        step.definition.planned_by = name
+    return Plan(name, tuple(step.planned for step in placed)), placed
+
+
+def _placed(saga: str, step: Any) -> Step:
+    if isinstance(step, Step):
+        return step
+    if isinstance(step, StepDefinition):
+        return Step(step)
+    raise DefinitionError(
+        f"Saga {saga!r} lists {step!r}, which is not a step. "
+        "Decorate the function with @step, and list the function itself, not a call of it."
+    )
+
+
+def _check_input(saga: str, input_type: Any, step: Step) -> None:
+    calls = [step.definition.action, step.definition.undo]
+    for call in filter(None, calls):
+        wanted = call.input.annotation
+        if _are_models(wanted, input_type) and not issubclass(input_type, wanted):
+            raise DefinitionError(
+                f"Saga {saga!r} has the input {input_type.__name__}, but {call.task!r} (step "
+                f"{step.key!r}) takes {wanted.__name__}. Annotate its first parameter with "
+                f"{input_type.__name__} or a base class of it."
+            )
+
+
+def _are_models(*types: Any) -> bool:
+    # Of other types (unions, Any, TypedDict, lists) pydantic judges when the step reads its input.
+    return all(isinstance(t, type) and issubclass(t, BaseModel) for t in types)

@@ -1,0 +1,110 @@
+"""Every error of the package, one tree.
+
+SagaError
+├── DefinitionError        a step or a saga is declared wrongly; raised at import
+├── ConfigurationError     a setting is missing or wrong, or ``sagas.setup(app)`` was not called
+├── RecordNotReady         the record's tables are missing or old
+├── WrongDatabase          ``start(session=…)`` got a session on another database
+├── InvalidKey             a business key that cannot be stored or searched
+├── KeyConflict            the key is taken by a saga with another input
+├── SagaNotFound           no such saga in the record
+├── WaitTimeout            ``handle.wait()`` gave up; the saga goes on
+├── StepFailed             raised by a participant: a refusal that certainly had no effect
+├── AttemptSuperseded      this attempt lost its saga to a newer one
+├── OutputUnavailable      ``ctx.output_of()`` of a step that has no output
+└── BarrierError           ``ctx.once()`` was used in a way that cannot be kept
+    └── HangingAction      the action came after its own compensation, and was refused
+
+Every error survives pickling, because Celery carries errors between processes.
+"""
+
+from typing import Any
+
+__all__ = [
+    "AttemptSuperseded",
+    "BarrierError",
+    "ConfigurationError",
+    "DefinitionError",
+    "HangingAction",
+    "InvalidKey",
+    "KeyConflict",
+    "OutputUnavailable",
+    "RecordNotReady",
+    "SagaError",
+    "SagaNotFound",
+    "StepFailed",
+    "WaitTimeout",
+    "WrongDatabase",
+]
+
+
+class SagaError(Exception):
+    """The root of the tree."""
+
+
+class DefinitionError(SagaError):
+    """A step or a saga is declared in a way that cannot work; names it and the remedy."""
+
+
+class ConfigurationError(SagaError):
+    """A setting is missing or wrong; names it and the remedy."""
+
+
+class RecordNotReady(SagaError):
+    """The record's tables are missing or older than this package."""
+
+
+class WrongDatabase(SagaError):
+    """The caller's session is not on the record's database: the two could not commit together."""
+
+
+class InvalidKey(SagaError):
+    """The business key is empty, too long, or holds control characters. No row was written."""
+
+
+class KeyConflict(SagaError):
+    """A saga with this name and key exists already, with another input. No row was written."""
+
+
+class SagaNotFound(SagaError):
+    """The record holds no such saga."""
+
+
+class WaitTimeout(SagaError, TimeoutError):
+    """The saga did not end within the time given to ``wait()``. The saga itself is not touched."""
+
+
+class AttemptSuperseded(SagaError):
+    """Another attempt, or the compensation, took over: stop, and leave no further effect."""
+
+
+class OutputUnavailable(SagaError):
+    """The step that was asked for was skipped, has not succeeded, or is not in the saga."""
+
+
+class BarrierError(SagaError):
+    """``ctx.once()`` was used in a way in which "once" cannot be kept."""
+
+
+class HangingAction(BarrierError):
+    """The action came after its own compensation. It was refused and had no effect."""
+
+
+class StepFailed(SagaError):
+    """A business refusal, raised by an action: certainly no effect, no retry, undo what ran before.
+
+    *code* is a short constant for programs (``"CARD_DECLINED"``), *message* a sentence for people.
+    Raised in a compensation it means: this cannot be undone, do not retry, park the saga.
+    """
+
+    def __init__(self, message: str, *, code: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild_step_failed, (type(self), self.message, self.code)
+
+
+def _rebuild_step_failed(cls: type[StepFailed], message: str, code: str | None) -> StepFailed:
+    return cls(message, code=code)

@@ -1,0 +1,46 @@
+"""Named fault points: the places between two commits where a process may die.
+
+The engine calls :func:`reach` at each of them, and nothing happens. Where the environment variable
+``SAGAS_FAULTS`` names a directory, which only tests do, a fault is armed by a file in it called
+``point@key`` or ``point@key@step``, with the saga's business key: the first process that gets
+there removes the file and dies by SIGKILL, as if the operating system had killed it. A file that
+says ``parent`` takes the parent process along, which for a pool's child is the worker's main one.
+"""
+
+import os
+import signal
+from pathlib import Path
+
+__all__ = ["POINTS", "reach"]
+
+POINTS = (
+    "start.committed",  # the saga is in the record, its chain is not published
+    "action.claimed",  # the record says RUNNING, the action has not begun
+    "action.returned",  # the action's effect is committed, its outcome is not
+    "action.recorded",  # the outcome is committed, the next link is not published
+    "action.refused",  # FAILED or UNKNOWN is committed, the errback is not published
+    "turn_back.recorded",  # the saga is COMPENSATING, the compensation chain is not published
+    "compensation.claimed",  # the record says COMPENSATING, the compensation has not begun
+    "compensation.returned",  # its effect is committed, its end is not
+    "compensation.recorded",  # its end is committed, the next link is not published
+    "compensation.refused",  # its failure is committed, the errback is not published
+)
+
+_ARMED = os.environ.get("SAGAS_FAULTS")
+
+
+def reach(point: str, key: str, step: str | None = None) -> None:
+    """Die here if a test has armed this point for this saga; otherwise do nothing."""
+    if _ARMED:
+        _die_if_armed(Path(_ARMED) / "@".join(filter(None, (point, key, step))))
+
+
+def _die_if_armed(fault: Path) -> None:
+    try:
+        victim = fault.read_text()
+        fault.unlink()  # one process alone can do this
+    except FileNotFoundError:
+        return
+    if victim == "parent":
+        os.kill(os.getppid(), signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,69 @@
+"""Forks that find no thread of ours in the middle of something.
+
+A prefork worker forks whenever it replaces a child. What a thread of the parent holds at that
+moment, a lock of Python, of the resolver or of SQLite, stays held in the child for ever, and the
+child hangs at its first use. And SQLite's own notes about file locks are copied with an open
+connection, so that a child takes locks for granted which it does not have.
+
+So a thread works only :func:`guarded`, a fork waits for the guarded work under way, and before it
+goes on, idle connections are closed by what was registered with :func:`before_fork`.
+"""
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from weakref import WeakMethod, WeakSet
+
+__all__ = ["ForkGuard", "before_fork"]
+
+
+class ForkGuard:
+    """Held by one thread while it works; a fork waits until it is free, and holds it meanwhile."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        _guards.add(self)
+
+    @contextmanager
+    def guarded(self) -> Iterator[None]:
+        """Let no fork happen while the block runs."""
+        with self._lock:
+            yield
+
+    def acquire(self) -> None:
+        """Wait for the block under way."""
+        self._lock.acquire()
+
+    def release(self) -> None:
+        """Let the next block begin."""
+        self._lock.release()
+
+
+_guards: WeakSet[ForkGuard] = WeakSet()
+_held: list[ForkGuard] = []
+_callbacks: list[WeakMethod[Callable[[], Any]]] = []
+
+
+def before_fork(method: Callable[[], Any]) -> None:
+    """Call a bound method before each fork of this process, for as long as its object lives."""
+    _callbacks.append(WeakMethod(method))
+
+
+def _before() -> None:
+    for guard in tuple(_guards):
+        guard.acquire()
+        _held.append(guard)
+    for callback in _callbacks:
+        if (method := callback()) is not None:
+            method()
+
+
+def _after() -> None:
+    while _held:
+        _held.pop().release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before, after_in_parent=_after, after_in_child=_after)

@@ -1,0 +1,67 @@
+"""Payloads between Python and JSON, by pydantic: what crosses a border is validated there."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+__all__ = ["Payload", "describe_error"]
+
+_MESSAGE_LIMIT = 2_000
+
+
+class Payload:
+    """One declared type of an input or an output, and its way to JSON and back.
+
+    ``Decimal``, ``datetime`` and ``UUID`` travel as text and lose nothing.
+    """
+
+    def __init__(self, annotation: Any) -> None:
+        self.annotation = annotation
+        self._adapter: TypeAdapter[Any] = TypeAdapter(annotation)
+
+    def dump(self, value: Any) -> str:
+        """Validate *value* and write it.
+
+        Raises:
+            pydantic.ValidationError: it is not of the declared type.
+            ValueError: it holds a number that JSON does not have: NaN or an infinity.
+        """
+        valid = self._adapter.validate_python(value)
+        text = self._adapter.dump_json(valid, warnings="none").decode()
+        # An instance that was changed after its making passes the first check, but not this one.
+        self._adapter.validate_json(text)
+        if any(sign in text for sign in ("null", "NaN", "Infinity")):  # as pydantic writes them
+            plain = self._adapter.dump_python(valid, warnings="none")
+            json.dumps(plain, allow_nan=False, default=str, skipkeys=True)
+        return text
+
+    def same(self, one: str, other: str) -> bool:
+        """Tell whether two texts that :meth:`dump` wrote mean the same value."""
+        if one == other or json.loads(one) == json.loads(other):
+            return True
+        try:
+            return bool(self.load(one) == self.load(other))
+        except ValidationError:  # one was written by another version of the type
+            return False
+
+    def load(self, text: str) -> Any:
+        """Read and validate what :meth:`dump` wrote; raises pydantic.ValidationError."""
+        return self._adapter.validate_json(text)
+
+
+def describe_error(error: BaseException) -> str:
+    """Return the error's message for the record: bounded, and without the values of a payload."""
+    if isinstance(error, ValidationError):
+        problems = error.errors(include_input=False, include_url=False, include_context=False)
+        parts = (f"{'.'.join(map(str, p['loc'])) or 'value'}: {_message(p)}" for p in problems)
+        return f"{error.title} is not valid: {'; '.join(parts)}"[:_MESSAGE_LIMIT]
+    return (str(error) or type(error).__name__)[:_MESSAGE_LIMIT]
+
+
+def _message(problem: Mapping[str, Any]) -> str:
+    # Of pydantic's own messages this one quotes the value.
+    if problem["type"] == "union_tag_invalid":
+        return "Input tag is none of the expected tags"
+    return str(problem["msg"])

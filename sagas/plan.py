@@ -1,0 +1,89 @@
+"""The plan: what a saga will do, as plain data.
+
+A plan names tasks and policies and holds no code, so any worker can decide what comes next, even
+one that does not know the tasks. Its content hash is pinned to each saga at the start; steps are
+known by name, never by position.
+"""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sagas.retry import Retry
+
+__all__ = ["Plan", "PlannedCall", "PlannedStep"]
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedCall:
+    """One direction of a step: which Celery task, in which queue, how often, how long.
+
+    *queue* is None where Celery's own routing decides; *timeout_s* is None where nothing bounds an
+    attempt.
+    """
+
+    task: str
+    queue: str | None
+    retry: Retry
+    timeout_s: float | None
+    priority: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStep:
+    """One step of a plan, known by *name*."""
+
+    name: str
+    action: PlannedCall
+    compensation: PlannedCall | None
+    best_effort: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The ordered steps of a saga definition."""
+
+    name: str
+    steps: tuple[PlannedStep, ...]
+
+    def __iter__(self) -> Iterator[PlannedStep]:
+        return iter(self.steps)
+
+    def __getitem__(self, step: str) -> PlannedStep:
+        """Return the step of that name; raises KeyError."""
+        for planned in self.steps:
+            if planned.name == step:
+                return planned
+        raise KeyError(step)
+
+    def to_json(self) -> str:
+        """Write the plan in a canonical form: the same plan gives the same text."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> "Plan":
+        """Read what :meth:`to_json` wrote."""
+        body = json.loads(text)
+        return cls(body["name"], tuple(_step(step) for step in body["steps"]))
+
+    @property
+    def hash(self) -> str:
+        """The SHA-256 of the canonical form, in hex."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+
+def _step(body: dict[str, Any]) -> PlannedStep:
+    compensation = body["compensation"]
+    return PlannedStep(
+        name=body["name"],
+        action=_call(body["action"]),
+        compensation=_call(compensation) if compensation else None,
+        best_effort=body["best_effort"],
+    )
+
+
+def _call(body: dict[str, Any]) -> PlannedCall:
+    return PlannedCall(**{**body, "retry": Retry(**body["retry"])})

@@ -1,0 +1,1 @@
+"""The record: the SQL tables that are the truth about every saga, and their code."""

@@ -1,0 +1,195 @@
+"""One SQLAlchemy engine a process, and transactions that survive a database that hiccups."""
+
+import os
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
+
+from sagas.errors import ConfigurationError, RecordNotReady
+from sagas.forking import before_fork
+
+__all__ = ["Database", "create_record_engine", "transient"]
+
+T = TypeVar("T")
+
+#: No transaction of the record takes so long, and none waits so long for another.
+_HOLD_LIMIT_S = 5
+
+#: Serialization failure, deadlock, the states in which PostgreSQL turns clients away, and a
+#: transaction or a lock that took too long.
+_TRANSIENT_SQLSTATES = frozenset(
+    {"40001", "40P01", "57P01", "57P02", "57P03", "53300", "25P03", "55P03"}
+)
+
+
+class Database:
+    """The record's database, seen from one process.
+
+    The engine is made at first use and again after a fork: an inherited connection is neither used
+    nor closed in the child, since both would speak on the parent's socket.
+    """
+
+    def __init__(self, url: str, *, patience_s: float = 3.0) -> None:
+        self.url = url
+        self._patience_s = patience_s
+        self._engine: Engine | None = None
+        self._begins: dict[str, Engine] = {}
+        self._pid = 0
+        self._inherited: list[Engine] = []
+        before_fork(self._close_sqlite)
+
+    @property
+    def engine(self) -> Engine:
+        """The engine of this process."""
+        if self._engine is None or self._pid != os.getpid():
+            if self._engine is not None:
+                self._inherited.append(self._engine)  # collected, it would close the parent's
+            self._engine, self._pid = create_record_engine(self.url), os.getpid()
+            self._begins = {
+                mode: self._engine.execution_options(saga_begin=mode)
+                for mode in ("IMMEDIATE", "DEFERRED")
+            }
+        return self._engine
+
+    def write(self, work: Callable[[Connection], T]) -> T:
+        """Run *work* in one transaction and commit it; repeat it while the database is in the way.
+
+        A repeat follows a lost connection, a deadlock or a locked file, for a few seconds at most.
+        The commit of an earlier try may have succeeded, so *work* must be conditional.
+
+        Raises:
+            RecordNotReady: the tables are missing.
+            sqlalchemy.exc.DBAPIError: the database is still not there.
+        """
+        return self._persist(lambda: self._once("IMMEDIATE", work))
+
+    def read(self, work: Callable[[Connection], T]) -> T:
+        """Run *work* in one transaction that writes nothing; errors as in :meth:`write`."""
+        return self._persist(lambda: self._once("DEFERRED", work))
+
+    def _once(self, begin: str, work: Callable[[Connection], T]) -> T:
+        _ = self.engine  # made here if this process has none yet
+        with self._begins[begin].begin() as connection:
+            return work(connection)
+
+    def _persist(self, attempt: Callable[[], T]) -> T:
+        deadline = time.monotonic() + self._patience_s
+        wait_s = 0.02
+        while True:
+            try:
+                return attempt()
+            except DBAPIError as error:
+                _explain_missing_tables(error)
+                if not transient(error) or time.monotonic() + wait_s > deadline:
+                    raise
+            time.sleep(wait_s * random.uniform(0.5, 1.0))
+            wait_s = min(wait_s * 2, 0.5)
+
+    def _close_sqlite(self) -> None:
+        if make_url(self.url).get_backend_name() == "sqlite":
+            self.dispose()
+
+    def dispose(self) -> None:
+        """Close the connections of this process."""
+        if self._engine is not None and self._pid == os.getpid():
+            self._engine.dispose()
+
+
+def transient(error: DBAPIError) -> bool:
+    """Tell whether the same transaction may succeed if it is tried again in a moment."""
+    if error.connection_invalidated:
+        return True
+    if getattr(error.orig, "sqlstate", None) in _TRANSIENT_SQLSTATES:
+        return True
+    if not isinstance(error, OperationalError):
+        return False
+    # A connection that could not even be made has no state; a busy SQLite file says so in words.
+    text = str(error.orig).lower()
+    return any(sign in text for sign in ("locked", "busy", "connect", "closed", "timeout"))
+
+
+def _explain_missing_tables(error: DBAPIError) -> None:
+    missing = isinstance(error, ProgrammingError | OperationalError) and any(
+        sign in str(error.orig) for sign in ("no such table: saga", 'relation "saga')
+    )
+    if missing:
+        raise RecordNotReady(
+            "The record's tables are missing in this database. Create them with: "
+            "sagas -A <your app> db upgrade"
+        ) from error
+
+
+def create_record_engine(url: str | URL) -> Engine:
+    """Make an engine as the record wants it: bounded, read committed, SQLite in WAL mode.
+
+    Raises:
+        ConfigurationError: the URL cannot be read, or its driver is not installed.
+    """
+    try:
+        parsed = make_url(url)
+        if parsed.get_backend_name() == "sqlite":
+            return _sqlite_engine(parsed)
+        return _server_engine(parsed)
+    except Exception as error:
+        raise ConfigurationError(
+            f"saga_database_url cannot be used ({error}). Give a SQLAlchemy URL such as "
+            "postgresql+psycopg://user@host/database or sqlite:////var/lib/app/saga.db, and "
+            "install its driver (pip install celery-sagas[postgres])."
+        ) from error
+
+
+def _server_engine(url: URL) -> Engine:
+    engine = create_engine(
+        url,
+        isolation_level="READ COMMITTED",
+        pool_size=5,
+        max_overflow=10,
+        connect_args=_connect_args(url),
+    )
+    if url.get_backend_name() == "postgresql":
+        event.listen(engine, "connect", _postgresql_connect)
+    return engine
+
+
+def _postgresql_connect(connection: Any, _: Any) -> None:
+    # A process that is stopped, or cut off, in the middle of a transaction must not keep the rows
+    # of its sagas from those who would take them over.
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET idle_in_transaction_session_timeout = '{_HOLD_LIMIT_S}s'")
+        cursor.execute(f"SET lock_timeout = '{_HOLD_LIMIT_S}s'")
+    connection.commit()
+
+
+def _connect_args(url: URL) -> dict[str, Any]:
+    if url.get_driver_name() != "psycopg":
+        return {}
+    # A server that vanished without a word is noticed in seconds, not in the two hours of TCP.
+    defaults = {"connect_timeout": 5, "tcp_user_timeout": 10_000, "keepalives_idle": 5}
+    return {name: value for name, value in defaults.items() if name not in url.query}
+
+
+def _sqlite_engine(url: URL) -> Engine:
+    if url.database in (None, "", ":memory:"):
+        raise ValueError("an in-memory SQLite database is not shared between processes")
+    Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)  # SQLite makes a file only
+    engine = create_engine(url, connect_args={"timeout": 10})
+    event.listen(engine, "connect", _sqlite_connect)
+    event.listen(engine, "begin", _sqlite_begin)
+    return engine
+
+
+def _sqlite_connect(connection: Any, _: Any) -> None:
+    connection.isolation_level = None  # the driver begins no transaction of its own: see below
+    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _sqlite_begin(connection: Connection) -> None:
+    # A writer takes its lock at once: one that upgraded from a read could not wait for it.
+    mode = connection.get_execution_options().get("saga_begin", "DEFERRED")
+    connection.exec_driver_sql(f"BEGIN {mode}")

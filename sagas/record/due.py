@@ -1,0 +1,55 @@
+"""Which sagas are due, and for whom they wait."""
+
+from collections.abc import Collection, Sequence
+from uuid import UUID
+
+from sqlalchemy import Connection, select, tuple_, update
+
+from sagas.record import tables as t
+from sagas.sql import after_now, now
+
+__all__ = ["any_due", "take_due", "vouch"]
+
+
+def any_due(connection: Connection) -> bool:
+    """Tell, without a lock, whether a saga is due."""
+    query = select(t.saga.c.id).where(t.saga.c.due_at <= now()).limit(1)
+    return connection.execute(query).one_or_none() is not None
+
+
+def take_due(connection: Connection, *, limit: int, hold_s: float) -> Sequence[UUID]:
+    """Take sagas that are due, the longest overdue first, and keep them from others for a while.
+
+    If the taker dies they are due again after *hold_s* seconds, so a batch that nobody can help
+    does not stand before the rest.
+    """
+    due = (
+        select(t.saga.c.id)
+        .where(t.saga.c.due_at <= now())
+        .order_by(t.saga.c.due_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    taken = connection.execute(
+        update(t.saga)
+        .where(t.saga.c.id.in_(due.scalar_subquery()))
+        .values(due_at=after_now(hold_s))
+        .returning(t.saga.c.id)
+    )
+    return taken.scalars().all()
+
+
+def vouch(connection: Connection, messages: Collection[tuple[UUID, int]], *, hold_s: float) -> None:
+    """Put off sagas whose messages are known to be in a living worker's hands.
+
+    Each message is named by its saga and its epoch: one of an older epoch proves nothing.
+    """
+    connection.execute(
+        update(t.saga)
+        .where(
+            tuple_(t.saga.c.id, t.saga.c.epoch).in_(messages),
+            t.saga.c.due_at < after_now(hold_s / 2),
+            t.saga.c.sent_at.is_not(None),
+        )
+        .values(due_at=after_now(hold_s))
+    )

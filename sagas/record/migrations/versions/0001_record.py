@@ -1,0 +1,126 @@
+"""The record: sagas, steps, history, plans, workers."""
+
+import uuid
+
+import sqlalchemy as sa
+from alembic import op
+
+from sagas.sql import Instant, JsonText
+
+revision = "0001"
+down_revision = None
+
+
+def upgrade() -> None:
+    """Create the tables."""
+    op.create_table(
+        "saga_history",
+        sa.Column(
+            "id",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            autoincrement=True,
+            nullable=False,
+        ),
+        sa.Column("saga_id", sa.Uuid(), nullable=False),
+        sa.Column("at", Instant(), nullable=False),
+        sa.Column("epoch", sa.Integer(), nullable=False),
+        sa.Column("event", sa.String(length=40), nullable=False),
+        sa.Column("step", sa.String(length=200), nullable=True),
+        sa.Column("operation", sa.String(length=16), nullable=True),
+        sa.Column("attempt", sa.Integer(), nullable=True),
+        sa.Column("actor", sa.String(length=255), nullable=False),
+        sa.Column("detail", JsonText(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_saga_history")),
+    )
+    op.create_index("ix_saga_history_saga_id", "saga_history", ["saga_id", "id"], unique=False)
+    op.create_table(
+        "saga_plan",
+        sa.Column("hash", sa.String(length=64), nullable=False),
+        sa.Column("name", sa.String(length=200), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("created_at", Instant(), nullable=False),
+        sa.PrimaryKeyConstraint("hash", name=op.f("pk_saga_plan")),
+    )
+    op.create_table(
+        "saga_record",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_saga_record")),
+    )
+    op.create_table(
+        "saga_worker",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("hostname", sa.String(length=255), nullable=False),
+        sa.Column("pid", sa.Integer(), nullable=False),
+        sa.Column("started_at", Instant(), nullable=False),
+        sa.Column("heartbeat_at", Instant(), nullable=False),
+        sa.Column("seen", JsonText(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_saga_worker")),
+    )
+    op.create_table(
+        "saga",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("name", sa.String(length=200), nullable=False),
+        sa.Column("key", sa.String(length=200), nullable=False),
+        sa.Column("plan", sa.String(length=64), nullable=False),
+        sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("epoch", sa.Integer(), nullable=False),
+        sa.Column("input", sa.Text(), nullable=False),
+        sa.Column("failure", JsonText(), nullable=True),
+        sa.Column("parked", JsonText(), nullable=True),
+        sa.Column("due_at", Instant(), nullable=True),
+        sa.Column("sent_at", Instant(), nullable=True),
+        sa.Column("looks", sa.Integer(), nullable=False),
+        sa.Column("started_at", Instant(), nullable=False),
+        sa.Column("ended_at", Instant(), nullable=True),
+        sa.ForeignKeyConstraint(["plan"], ["saga_plan.hash"], name=op.f("fk_saga_plan")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_saga")),
+        sa.UniqueConstraint("name", "key", name=op.f("uq_saga_name_key")),
+    )
+    op.create_index(
+        "ix_saga_due",
+        "saga",
+        ["due_at"],
+        unique=False,
+        postgresql_where=sa.text("due_at IS NOT NULL"),
+    )
+    op.create_index("ix_saga_status", "saga", ["status", "id"], unique=False)
+    op.create_table(
+        "saga_step",
+        sa.Column("saga_id", sa.Uuid(), nullable=False),
+        sa.Column("name", sa.String(length=200), nullable=False),
+        sa.Column("status", sa.String(length=24), nullable=False),
+        sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("compensation_attempt", sa.Integer(), nullable=False),
+        sa.Column("doubtful", sa.Boolean(), nullable=False),
+        sa.Column("output", sa.Text(), nullable=True),
+        sa.Column("error", JsonText(), nullable=True),
+        sa.Column("compensation_error", JsonText(), nullable=True),
+        sa.Column("claim", sa.String(length=32), nullable=True),
+        sa.Column("worker", sa.Uuid(), nullable=True),
+        sa.Column("hostname", sa.String(length=255), nullable=True),
+        sa.Column("task_id", sa.String(length=64), nullable=True),
+        sa.Column("retry_at", Instant(), nullable=True),
+        sa.Column("expires_at", Instant(), nullable=True),
+        sa.Column("started_at", Instant(), nullable=True),
+        sa.Column("ended_at", Instant(), nullable=True),
+        sa.Column("compensation_started_at", Instant(), nullable=True),
+        sa.Column("compensation_ended_at", Instant(), nullable=True),
+        sa.ForeignKeyConstraint(["saga_id"], ["saga.id"], name=op.f("fk_saga_step_saga_id")),
+        sa.PrimaryKeyConstraint("saga_id", "name", name=op.f("pk_saga_step")),
+    )
+    op.create_index(
+        "ix_saga_step_held",
+        "saga_step",
+        ["worker"],
+        unique=False,
+        postgresql_where=sa.text("status IN ('RUNNING', 'COMPENSATING')"),
+        sqlite_where=sa.text("status IN ('RUNNING', 'COMPENSATING')"),
+    )
+    # Which record this is: start(session=…) compares it with what the caller's session sees.
+    op.bulk_insert(sa.table("saga_record", sa.column("id", sa.Uuid())), [{"id": uuid.uuid4()}])
+
+
+def downgrade() -> None:
+    """Drop the tables."""
+    for name in ("saga_step", "saga", "saga_worker", "saga_record", "saga_plan", "saga_history"):
+        op.drop_table(name)

@@ -1,0 +1,36 @@
+"""Plans by their content hash: written once, read once a process."""
+
+from sqlalchemy import Connection, select
+
+from sagas.plan import Plan
+from sagas.record import tables as t
+from sagas.sql import insert_or_ignore, now
+
+__all__ = ["Plans"]
+
+
+class Plans:
+    """A cache without an end: a plan never changes under its hash."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, Plan] = {}
+
+    def get(self, connection: Connection, plan_hash: str) -> Plan:
+        """Return the plan with that hash."""
+        if plan_hash not in self._known:
+            query = select(t.plan.c.body).where(t.plan.c.hash == plan_hash)
+            self._known[plan_hash] = Plan.from_json(connection.execute(query).scalar_one())
+        return self._known[plan_hash]
+
+    def put(self, connection: Connection, plan: Plan) -> str:
+        """Store the plan in this transaction unless the record has it, and return its hash."""
+        query = select(t.plan.c.hash).where(t.plan.c.hash == plan.hash)
+        if connection.execute(query).one_or_none() is None:
+            row = {
+                "hash": plan.hash,
+                "name": plan.name,
+                "body": plan.to_json(),
+                "created_at": now(),
+            }
+            connection.execute(insert_or_ignore(connection, t.plan).values(row))
+        return plan.hash

@@ -1,0 +1,141 @@
+"""Reading the record: one saga, its steps and history, and lists of sagas."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, func, select
+
+from sagas.plan import Plan
+from sagas.record import tables as t
+from sagas.states import SagaStatus, StepStatus
+
+__all__ = [
+    "HistoryEntry",
+    "SagaView",
+    "StepView",
+    "count_by_status",
+    "find_sagas",
+    "history_of",
+    "saga_by_id",
+    "saga_by_key",
+    "steps_of",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class SagaView:
+    """One saga as people see it; moments are aware, in UTC."""
+
+    id: UUID
+    name: str
+    key: str
+    status: SagaStatus
+    epoch: int
+    failure: Mapping[str, Any] | None
+    parked: Mapping[str, Any] | None
+    started_at: datetime
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class StepView:
+    """One step of a saga as people see it."""
+
+    name: str
+    status: StepStatus = StepStatus.PENDING
+    attempt: int = 0
+    compensation_attempt: int = 0
+    output: str | None = None
+    error: Mapping[str, Any] | None = None
+    compensation_error: Mapping[str, Any] | None = None
+    hostname: str | None = None
+    task_id: str | None = None
+    retry_at: datetime | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    compensation_started_at: datetime | None = None
+    compensation_ended_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """One line of the append-only history: what happened, to which step, by whom."""
+
+    id: int
+    at: datetime
+    epoch: int
+    event: str
+    step: str | None
+    operation: str | None
+    attempt: int | None
+    actor: str
+    detail: Mapping[str, Any] | None
+
+
+_SAGA = select(*(t.saga.c[name] for name in SagaView.__dataclass_fields__))
+
+
+def _saga(row: Row[Any] | None) -> SagaView | None:
+    if row is None:
+        return None
+    return SagaView(**{**row._asdict(), "status": SagaStatus(row.status)})
+
+
+def saga_by_id(connection: Connection, saga_id: UUID) -> SagaView | None:
+    """Return the saga with this id."""
+    return _saga(connection.execute(_SAGA.where(t.saga.c.id == saga_id)).one_or_none())
+
+
+def saga_by_key(connection: Connection, name: str, key: str) -> SagaView | None:
+    """Return the saga with this name and business key."""
+    query = _SAGA.where(t.saga.c.name == name, t.saga.c.key == key)
+    return _saga(connection.execute(query).one_or_none())
+
+
+def find_sagas(
+    connection: Connection,
+    *,
+    key: str | None = None,
+    status: SagaStatus | None = None,
+    name: str | None = None,
+    limit: int = 50,
+) -> Sequence[SagaView]:
+    """Return the sagas that match everything given, the newest first, at most *limit*."""
+    wanted = {"key": key, "status": status, "name": name}
+    query = _SAGA.where(*(t.saga.c[n] == value for n, value in wanted.items() if value is not None))
+    rows = connection.execute(query.order_by(t.saga.c.id.desc()).limit(limit))
+    return [view for row in rows if (view := _saga(row))]
+
+
+def count_by_status(connection: Connection) -> Mapping[SagaStatus, int]:
+    """Return how many sagas stand at each status; a status without sagas is left out."""
+    query = select(t.saga.c.status, func.count()).group_by(t.saga.c.status)
+    return {SagaStatus(status): count for status, count in connection.execute(query)}
+
+
+def steps_of(connection: Connection, saga_id: UUID) -> Sequence[StepView]:
+    """Return every step of a saga in the order of its plan; one never claimed is PENDING."""
+    body = connection.execute(_PLAN_OF.where(t.saga.c.id == saga_id)).scalar_one_or_none()
+    if body is None:
+        return []
+    rows = connection.execute(_STEP.where(t.step.c.saga_id == saga_id))
+    known = {row.name: _step(row) for row in rows}
+    return [known.get(step.name) or StepView(step.name) for step in Plan.from_json(body)]
+
+
+_PLAN_OF = select(t.plan.c.body).select_from(t.saga.join(t.plan))
+_STEP = select(*(t.step.c[name] for name in StepView.__dataclass_fields__))
+
+
+def _step(row: Row[Any]) -> StepView:
+    return StepView(**{**row._asdict(), "status": StepStatus(row.status)})
+
+
+def history_of(connection: Connection, saga_id: UUID) -> Sequence[HistoryEntry]:
+    """Return the history of a saga, the oldest entry first."""
+    query = select(*(t.history.c[name] for name in HistoryEntry.__dataclass_fields__))
+    rows = connection.execute(query.where(t.history.c.saga_id == saga_id).order_by(t.history.c.id))
+    return [HistoryEntry(**row._asdict()) for row in rows]

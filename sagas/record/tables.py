@@ -1,0 +1,124 @@
+"""The tables of the record. The migrations bring a database to exactly this."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+)
+
+from sagas.sql import Instant, JsonText
+
+__all__ = ["history", "metadata", "plan", "record", "saga", "step", "worker"]
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+#: One row: which record this is. A caller's session must see the same row to take part in it.
+record = Table("saga_record", metadata, Column("id", Uuid, primary_key=True))
+
+plan = Table(
+    "saga_plan",
+    metadata,
+    Column("hash", String(64), primary_key=True),
+    Column("name", String(200), nullable=False),
+    Column("body", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+)
+
+saga = Table(
+    "saga",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("name", String(200), nullable=False),
+    Column("key", String(200), nullable=False),
+    Column("plan", String(64), ForeignKey(plan.c.hash), nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("input", Text, nullable=False),
+    # What made the saga turn back; a successful undo does not hide it.
+    Column("failure", JsonText),
+    # Why the saga is parked, and what is left.
+    Column("parked", JsonText),
+    # When the sweep looks at it; NULL once it has ended.
+    Column("due_at", Instant),
+    # When the message that it waits for was sent; NULL where none is on the way.
+    Column("sent_at", Instant),
+    # How often the sweep has looked since the last progress.
+    Column("looks", Integer, nullable=False),
+    Column("started_at", Instant, nullable=False),
+    Column("ended_at", Instant),
+    UniqueConstraint("name", "key"),
+)
+Index("ix_saga_due", saga.c.due_at, postgresql_where=saga.c.due_at.is_not(None))
+Index("ix_saga_status", saga.c.status, saga.c.id)
+
+step = Table(
+    "saga_step",
+    metadata,
+    Column("saga_id", Uuid, ForeignKey(saga.c.id), primary_key=True),
+    Column("name", String(200), primary_key=True),
+    Column("status", String(24), nullable=False),
+    Column("attempt", Integer, nullable=False, default=0),
+    Column("compensation_attempt", Integer, nullable=False, default=0),
+    Column("doubtful", Boolean, nullable=False, default=False),
+    Column("output", Text),
+    Column("error", JsonText),
+    Column("compensation_error", JsonText),
+    # Who holds it, or held it last: the execution, the worker's incarnation, the Celery task.
+    Column("claim", String(32)),
+    Column("worker", Uuid),
+    Column("hostname", String(255)),
+    Column("task_id", String(64)),
+    Column("retry_at", Instant),
+    Column("expires_at", Instant),
+    Column("started_at", Instant),
+    Column("ended_at", Instant),
+    Column("compensation_started_at", Instant),
+    Column("compensation_ended_at", Instant),
+)
+_held = step.c.status.in_(("RUNNING", "COMPENSATING"))
+Index("ix_saga_step_held", step.c.worker, postgresql_where=_held, sqlite_where=_held)
+
+history = Table(
+    "saga_history",
+    metadata,
+    Column(
+        "id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True
+    ),
+    Column("saga_id", Uuid, nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("event", String(40), nullable=False),
+    Column("step", String(200)),
+    Column("operation", String(16)),
+    Column("attempt", Integer),
+    Column("actor", String(255), nullable=False),
+    Column("detail", JsonText),
+)
+Index("ix_saga_history_saga_id", history.c.saga_id, history.c.id)
+
+worker = Table(
+    "saga_worker",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("hostname", String(255), nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("started_at", Instant, nullable=False),
+    Column("heartbeat_at", Instant, nullable=False),
+    # How far each queue has visibly moved: queue -> when the message received last was sent.
+    Column("seen", JsonText, nullable=False),
+)

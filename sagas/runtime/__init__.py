@@ -1,0 +1,1 @@
+"""Running sagas with Celery: starts, messages, attempts, turning back, the workers' duties."""

@@ -1,0 +1,93 @@
+"""Binding the engine to a Celery app, and finding it again."""
+
+import os
+import socket
+import uuid
+from functools import cached_property
+from typing import Any
+
+import celery
+from celery import Celery
+
+from sagas.errors import ConfigurationError
+from sagas.record.database import Database
+from sagas.record.starts import record_id
+from sagas.record.store import Store
+from sagas.runtime.messages import Messages
+from sagas.runtime.settings import Settings
+
+__all__ = ["Runtime", "bind", "runtime_of"]
+
+_ATTRIBUTE = "sagas"
+_bound: list["Runtime"] = []
+
+
+class Runtime:
+    """What the engine keeps for one Celery app in one process."""
+
+    def __init__(self, app: Celery) -> None:
+        self.app = app
+        #: This worker's incarnation: made anew at each start, inherited by the pool's children.
+        #: None outside of a worker.
+        self.worker_id: uuid.UUID | None = None
+        self.hostname = f"{os.getpid()}@{socket.gethostname()}"
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The settings; read late, because an app may be configured after it is bound."""
+        return Settings.read(self.app.conf)
+
+    @cached_property
+    def database(self) -> Database:
+        """The record's database."""
+        return Database(self.settings.saga_database_url, patience_s=self.settings.saga_lease_s)
+
+    @cached_property
+    def store(self) -> Store:
+        """The record's store."""
+        return Store(self.database)
+
+    @cached_property
+    def record_id(self) -> uuid.UUID | None:
+        """Which record this is."""
+        return self.database.read(record_id)
+
+    @cached_property
+    def messages(self) -> Messages:
+        """The way to the broker."""
+        return Messages(self.app, self.settings)
+
+    def enter_worker(self, hostname: str) -> None:
+        """Begin an incarnation as a worker of that node name."""
+        self.worker_id = uuid.uuid4()
+        self.hostname = hostname
+
+
+def bind(app: Celery) -> Runtime:
+    """Return the app's runtime, made at the first call."""
+    runtime: Runtime | None = getattr(app, _ATTRIBUTE, None)
+    if runtime is None:
+        runtime = Runtime(app)
+        setattr(app, _ATTRIBUTE, runtime)
+        _bound.append(runtime)
+    return runtime
+
+
+def runtime_of(app: Any = None) -> Runtime:
+    """Return the runtime of *app*, of the current app, or of the one app that was set up.
+
+    Celery's current app is one of the calling thread: in a web server's threads it is none, so a
+    single app that was set up is enough to be found.
+
+    Raises:
+        ConfigurationError: no app was set up, or several and none of them is current.
+    """
+    found: Runtime | None = getattr(app or celery.current_app, _ATTRIBUTE, None)
+    if found is not None:
+        return found
+    if app is None and len(_bound) == 1:
+        return _bound[0]
+    raise ConfigurationError(
+        "No Celery app is set up for sagas here. Call sagas.setup(app) once, where the app is "
+        "made, and import that module before you start sagas."
+    )

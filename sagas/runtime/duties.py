@@ -1,0 +1,137 @@
+"""The duties of a worker's main process: thin timers around ``beat_once`` and ``sweep_once``.
+
+They are threads, so that they wait behind no pool and no queue, and so that they cease with the
+main process whether it is killed or stopped. A pool's children inherit none of them, and are
+forked only while the duties rest.
+"""
+
+import logging
+import random
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from celery import bootsteps, signals
+
+from sagas.forking import ForkGuard
+from sagas.runtime.app import Runtime
+from sagas.runtime.hand import Hand
+from sagas.runtime.liveness import Liveness
+from sagas.runtime.sweep import Sweep
+
+__all__ = ["connect"]
+
+logger = logging.getLogger(__name__)
+
+
+class Timer:
+    """Repeats one duty in a thread of its own until it is stopped."""
+
+    def __init__(self, name: str, duty: Callable[[], object], interval_s: float) -> None:
+        self._name = name
+        self._duty = duty
+        self._interval_s = interval_s
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._failing = False
+        self._guard = ForkGuard()
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the run that is under way, and wait for it a few seconds."""
+        self._stopping.set()
+        self._thread.join(timeout=5)
+
+    def _run(self) -> None:
+        # Jittered, so that the workers of one deployment do not all ask at one moment.
+        while not self._stopping.wait(self._interval_s * random.uniform(0.7, 1.0)):
+            self._run_once()
+
+    def _run_once(self) -> None:
+        try:
+            with self._guard.guarded():
+                self._duty()
+        except Exception:  # a duty must outlive every outage of the database and the broker
+            if not self._failing:
+                logger.exception("The saga %s failed; it is repeated until it works.", self._name)
+            self._failing = True
+        else:
+            if self._failing:
+                logger.info("The saga %s works again.", self._name)
+            self._failing = False
+
+
+class Duties:
+    """What one worker does for sagas, besides running their steps."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        settings = runtime.settings
+        self.hand = Hand()
+        self._liveness = Liveness(runtime, self.hand)
+        sweep = Sweep(runtime, self.hand)
+
+        def look() -> None:
+            self._liveness.bury_once()
+            sweep.sweep_once()
+
+        self._timers = [
+            Timer("heartbeat", self._liveness.beat_once, settings.heartbeat_s),
+            Timer("sweep", look, settings.saga_sweep_interval_s),
+        ]
+
+    def start(self) -> None:
+        """Give the first sign of life, then begin the timers."""
+        try:
+            self._liveness.beat_once()
+        except Exception:
+            logger.exception(
+                "The saga record cannot be reached yet; the worker starts all the same."
+            )
+        for timer in self._timers:
+            timer.start()
+
+    def stop(self) -> None:
+        """End the timers and this incarnation."""
+        for timer in self._timers:
+            timer.stop()
+        try:
+            self._liveness.leave()
+        except Exception:
+            logger.exception("The worker could not sign off; its lease will run out instead.")
+
+
+def connect(runtime: Runtime) -> None:
+    """Let every worker of the app have its duties."""
+    current: list[Duties] = []
+
+    class SagaDuties(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has no types
+        """Starts once the pool has forked, and before the first message is received."""
+
+        requires = ("celery.worker.components:Pool",)
+
+        def start(self, parent: Any) -> None:
+            del parent
+            current.append(Duties(runtime))
+            current[0].start()
+
+    def enter(sender: Any = None, **_: Any) -> None:
+        if sender is not None and sender.app is runtime.app:
+            runtime.enter_worker(sender.hostname)
+
+    def received(request: Any = None, **_: Any) -> None:
+        if current:
+            current[0].hand.note_received(request)
+
+    def leave(sender: Any = None, **_: Any) -> None:
+        if current and sender is not None and sender.app is runtime.app:
+            current.pop().stop()
+
+    runtime.app.steps["worker"].add(SagaDuties)
+    # The incarnation begins before the pool forks, so that its children know it; the duties end
+    # after the pool has drained, so that what it still runs is not taken for dead.
+    signals.worker_init.connect(enter, weak=False)
+    signals.task_received.connect(received, weak=False)
+    signals.worker_shutdown.connect(leave, weak=False)

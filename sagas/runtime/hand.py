@@ -1,0 +1,48 @@
+"""What this worker has in its hands: messages received and waiting, tasks running."""
+
+import time
+from collections.abc import Iterable
+from typing import Any
+from uuid import UUID
+from weakref import WeakSet
+
+from celery.worker import state as worker_state
+
+from sagas.runtime.messages import SENT_AT
+
+__all__ = ["Hand"]
+
+
+class Hand:
+    """Seen from the worker's main process, which receives every message before its pool does."""
+
+    def __init__(self) -> None:
+        self._received: WeakSet[Any] = WeakSet()
+        #: How far each queue has visibly moved: by routing key, when its newest message was sent.
+        self.seen: dict[str, float] = {}
+
+    def note_received(self, request: Any) -> None:
+        """Remember a message that was just received, if it is a step of a saga."""
+        sent_at = request.request_dict.get(SENT_AT)
+        if isinstance(sent_at, int | float):
+            queue = str(request.delivery_info.get("routing_key"))
+            self.seen[queue] = max(self.seen.get(queue, 0.0), float(sent_at))
+            self._received.add(request)
+
+    def waiting(self) -> set[tuple[UUID, int]]:
+        """Return saga and epoch of the messages here: prefetched, delayed or rate-limited."""
+        # Acknowledged is what a pool process has taken up; from there on the record tells.
+        waiting = (request for request in _all(self._received) if not request.acknowledged)
+        return {(UUID(request.args[0]), int(request.args[2])) for request in waiting}
+
+    def task_ids(self) -> set[str]:
+        """Return the ids of the Celery tasks that this worker has begun or is about to begin."""
+        return {request.id for request in _all(worker_state.reserved_requests)}
+
+
+def _all(requests: Iterable[Any]) -> tuple[Any, ...]:
+    while True:
+        try:
+            return tuple(requests)
+        except RuntimeError:  # the main thread changed the set meanwhile
+            time.sleep(0.001)

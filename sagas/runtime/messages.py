@@ -1,0 +1,159 @@
+"""Messages: chains of steps that carry ids and nothing else, and the way they are published."""
+
+import logging
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from celery import Celery, Signature, chain, signals
+from kombu.entity import Queue
+
+from sagas.decision import Dispatch, SagaState
+from sagas.plan import PlannedCall
+from sagas.runtime.settings import Settings
+from sagas.states import Operation
+
+__all__ = ["SENT_AT", "TURN_BACK", "Messages"]
+
+logger = logging.getLogger(__name__)
+
+#: The name of the engine's own task, the errback of every step.
+TURN_BACK = "sagas.turn_back"
+
+#: The header that tells when a message was published, by the database's clock.
+SENT_AT = "saga_sent_at"
+
+#: Each message of a chain carries the rest of it, so long plans are sent in pieces.
+SEGMENT = 16
+
+#: After its soft limit a step has this many seconds to clean up before its process is killed.
+HARD_LIMIT_GRACE_S = 5.0
+
+#: After a failed publish none is tried for this long: the sweep will send what was not sent.
+BROKER_REST_S = 1.0
+
+
+class Messages:
+    """Builds and publishes the messages of one app."""
+
+    def __init__(self, app: Celery, settings: Settings) -> None:
+        self._app = app
+        self._settings = settings
+        self._rest_until = 0.0
+        self._clock_offset_s = 0.0
+        signals.before_task_publish.connect(self._stamp, weak=False)
+
+    def publish(self, saga: SagaState, dispatch: Dispatch, epoch: int) -> bool:
+        """Publish a chain; return False where the broker did not take it.
+
+        Never raises for a broker that is away, and never waits for one: what is in the record and
+        not in the broker is sent by the sweep.
+        """
+        if time.monotonic() < self._rest_until:
+            return False
+        self.note_clock(saga.now)
+        try:
+            # No retries: the sweep is the retry. Connecting is bounded by the transport's options.
+            self.chain(saga, dispatch, epoch).apply_async(
+                retry=True, retry_policy={"max_retries": 0}
+            )
+        except Exception as error:  # noqa: BLE001
+            # Whatever kombu and the transports raise: not one of them may reach the caller, whose
+            # saga is committed.
+            self._rest_until = time.monotonic() + BROKER_REST_S
+            logger.warning(
+                "Saga %s (%s): the broker did not take its next message (%s: %s). "
+                "The sweep will send it.",
+                saga.id,
+                saga.key,
+                type(error).__name__,
+                error,
+            )
+            return False
+        return True
+
+    def chain(self, saga: SagaState, dispatch: Dispatch, epoch: int) -> Signature:
+        """Build the chain for a dispatch, or its first piece."""
+        links = [
+            self._link(saga, dispatch.operation, step, epoch) for step in dispatch.steps[:SEGMENT]
+        ]
+        if dispatch.countdown_s:
+            links[0].set(countdown=dispatch.countdown_s)
+        return chain(*links, app=self._app)
+
+    def _link(self, saga: SagaState, operation: Operation, step: str, epoch: int) -> Signature:
+        planned = saga.plan[step]
+        call = planned.action if operation is Operation.ACTION else planned.compensation
+        if call is None:
+            raise AssertionError(f"{step} has no compensation")
+        link: Signature = self._app.signature(
+            call.task, args=(str(saga.id), step, epoch), immutable=True, app=self._app
+        )
+        link.set(
+            # What Flower shows and searches.
+            argsrepr=f"({saga.key!r}, {str(saga.id)!r})",
+            kwargsrepr=repr({"saga": saga.name, "step": step, "epoch": epoch}),
+            headers={SENT_AT: 0.0},
+            link_error=[self._errback(saga, epoch)],
+            **_limits(call),
+        )
+        if call.queue:
+            link.set(queue=call.queue)
+        if call.priority is not None:
+            link.set(priority=call.priority)
+        return link
+
+    def _errback(self, saga: SagaState, epoch: int) -> Signature:
+        errback: Signature = self._app.signature(
+            TURN_BACK, args=(str(saga.id), epoch), app=self._app
+        )
+        errback.set(
+            argsrepr=f"({saga.key!r}, {str(saga.id)!r})", kwargsrepr=f"{{'epoch': {epoch}}}"
+        )
+        if self._settings.saga_queue:
+            errback.set(queue=self._settings.saga_queue)
+        return errback
+
+    def queue_of(self, call: PlannedCall) -> Queue:
+        """Return the queue to which Celery routes a call."""
+        options = {"queue": call.queue} if call.queue else {}
+        queue: Queue = self._app.amqp.router.route(options, call.task)["queue"]
+        return queue
+
+    def backlog(self, queues: Sequence[Queue]) -> dict[str, int | None]:
+        """Ask the broker how long each queue is, by routing key; None where it is away."""
+        try:
+            with self._app.connection_for_write() as connection:
+                connection.ensure_connection(max_retries=1, interval_start=0, timeout=2)
+                return {queue.routing_key: _length(connection, queue) for queue in queues}
+        except Exception as error:  # noqa: BLE001 - transports have no common error
+            logger.warning("The broker cannot be asked for its queues (%s).", error)
+            return {queue.routing_key: None for queue in queues}
+
+    def note_clock(self, moment: datetime) -> None:
+        """Remember how far this machine's clock is from the database's."""
+        self._clock_offset_s = moment.timestamp() - time.time()
+
+    def _stamp(self, headers: dict[str, Any] | None = None, **_: Any) -> None:
+        if headers is not None and SENT_AT in headers:
+            headers[SENT_AT] = time.time() + self._clock_offset_s
+
+
+def _limits(call: PlannedCall) -> dict[str, float]:
+    if call.timeout_s is None:
+        return {}
+    return {
+        "soft_time_limit": call.timeout_s,
+        "time_limit": call.timeout_s + HARD_LIMIT_GRACE_S,
+    }
+
+
+def _length(connection: Any, queue: Queue) -> int:
+    # A queue that is not there has no messages. The question costs its channel where it is none.
+    with connection.channel() as channel:
+        try:
+            length: int = channel.queue_declare(queue.name, passive=True).message_count
+        except connection.channel_errors:
+            return 0
+        return length

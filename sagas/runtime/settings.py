@@ -1,0 +1,66 @@
+"""The settings, read from Celery's own configuration under the prefix ``saga_``."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from sagas.decision import Timing
+from sagas.errors import ConfigurationError
+
+__all__ = ["Settings"]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What an application may set; durations are in seconds.
+
+    Attributes:
+        saga_database_url: the record's database, as SQLAlchemy writes it. Required.
+        saga_sweep_interval_s: how often each worker looks for sagas that are due.
+        saga_lease_s: after so long without a heartbeat a worker is taken for dead, and after so
+            long without progress a message is looked for.
+        saga_queue: the queue of the engine's own task; None for the application's default queue.
+    """
+
+    saga_database_url: str
+    saga_sweep_interval_s: float = 1.0
+    saga_lease_s: float = 3.0
+    saga_queue: str | None = None
+
+    @classmethod
+    def read(cls, conf: Mapping[str, Any]) -> "Settings":
+        """Read the settings from an app's configuration.
+
+        Raises:
+            ConfigurationError: one is missing, out of its range, or not known.
+        """
+        known = {field.name for field in fields(cls)}
+        given = {name: conf[name] for name in conf if str(name).startswith("saga_")}
+        if unknown := sorted(set(given) - known):
+            raise ConfigurationError(
+                f"Unknown setting {', '.join(unknown)}. Known are: {', '.join(sorted(known))}."
+            )
+        if not given.get("saga_database_url"):
+            raise ConfigurationError(
+                "saga_database_url is not set. Set it in the Celery configuration, for instance "
+                'saga_database_url = "postgresql+psycopg://user@host/database".'
+            )
+        settings = cls(**given)
+        settings._check()
+        return settings
+
+    def _check(self) -> None:
+        for name in ("saga_sweep_interval_s", "saga_lease_s"):
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or not value > 0:  # NaN is refused as well
+                raise ConfigurationError(f"{name} = {value!r}: give seconds above 0.")
+
+    @property
+    def heartbeat_s(self) -> float:
+        """How often a worker writes its sign of life: three times a lease, so one may be missed."""
+        return self.saga_lease_s / 3
+
+    @property
+    def timing(self) -> Timing:
+        """The durations that the decisions use."""
+        return Timing(lease_s=self.saga_lease_s, timer_s=2 * self.saga_sweep_interval_s)

@@ -1,0 +1,111 @@
+"""The sweep: every worker looks for sagas that are due, and moves them on by their record."""
+
+import logging
+import time
+from collections.abc import Mapping
+from uuid import UUID
+
+from sagas.decision import SagaState, StepState
+from sagas.record import due, liveness
+from sagas.runtime.app import Runtime
+from sagas.runtime.evidence import Evidence
+from sagas.runtime.hand import Hand
+from sagas.runtime.moving import move_saga_on
+
+__all__ = ["Sweep"]
+
+logger = logging.getLogger(__name__)
+
+#: Sagas taken at once; they are kept from the other sweeps for a few leases.
+BATCH = 100
+
+
+class Sweep:
+    """The duty of one worker's main process; nobody is elected, everybody sweeps."""
+
+    def __init__(self, runtime: Runtime, hand: Hand) -> None:
+        self._hand = hand
+        self._runtime = runtime
+        self._lease_s = runtime.settings.saga_lease_s
+        self._actor = f"sweep {runtime.hostname}"
+
+    def sweep_once(self) -> int:
+        """Move on what is due; return how many sagas were looked at."""
+        self._vouch()
+        self._find_dropped_attempts()
+        database = self._runtime.database
+        if not database.read(due.any_due):
+            return 0
+        fresh = database.read(lambda c: liveness.fresh_workers(c, self._lease_s))
+        evidence = Evidence(self._runtime.messages, _furthest(fresh), margin_s=self._lease_s)
+        looked_at = 0
+        deadline = time.monotonic() + 2 * self._lease_s
+        while time.monotonic() < deadline:
+            batch = database.write(lambda c: due.take_due(c, limit=BATCH, hold_s=3 * self._lease_s))
+            for saga_id in batch:
+                self._move_on(saga_id, evidence, set(fresh))
+            looked_at += len(batch)
+            if len(batch) < BATCH:
+                break
+        return looked_at
+
+    def _move_on(self, saga_id: UUID, evidence: Evidence, fresh: set[UUID]) -> None:
+        known = self._runtime.store.peek(saga_id)
+        if known is None:
+            return
+        # The broker is asked before the saga is locked, so a slow one blocks nobody.
+        lost = evidence.lost(known)
+
+        def still_lost(saga: SagaState) -> bool:
+            return lost and (saga.epoch, saga.sent_at) == (known.epoch, known.sent_at)
+
+        def alive(step: StepState) -> bool:
+            return self._alive(step, fresh)
+
+        try:
+            move_saga_on(self._runtime, saga_id, alive=alive, lost=still_lost, actor=self._actor)
+        except Exception:
+            # One saga that cannot be moved must not keep the sweep from the others. It is due
+            # again after its hold.
+            logger.exception("Saga %s could not be moved on; it will be tried again.", saga_id)
+
+    def _alive(self, step: StepState, fresh: set[UUID]) -> bool:
+        if step.worker == self._runtime.worker_id:
+            return step.task_id in self._hand.task_ids()
+        return step.worker in fresh
+
+    def _vouch(self) -> None:
+        """Put off the sagas whose messages this worker has received and not begun."""
+        if waiting := self._hand.waiting():
+            self._runtime.database.write(lambda c: due.vouch(c, waiting, hold_s=self._lease_s))
+
+    def _find_dropped_attempts(self) -> None:
+        """Take over attempts that the record gives to this worker and this worker does not run.
+
+        So ends what a lost child process held, and an attempt whose outcome could not be written.
+        """
+        worker_id = self._runtime.worker_id
+        if worker_id is None:
+            return
+        held = self._runtime.database.read(lambda c: liveness.held_by(c, worker_id))
+        in_hand = self._hand.task_ids()  # read after the record: a claim is made by one in hand
+        for saga_id, task_id in held.items():
+            if task_id not in in_hand:
+                self._take_back(saga_id, task_id)
+
+    def _take_back(self, saga_id: UUID, task_id: str) -> None:
+        move_saga_on(
+            self._runtime,
+            saga_id,
+            alive=lambda step: step.task_id != task_id,
+            lost=lambda _: False,
+            actor=self._actor,
+        )
+
+
+def _furthest(workers: Mapping[UUID, Mapping[str, float]]) -> dict[str, float]:
+    furthest: dict[str, float] = {}
+    for seen in workers.values():
+        for queue, moment in seen.items():
+            furthest[queue] = max(furthest.get(queue, 0.0), moment)
+    return furthest

@@ -1,0 +1,127 @@
+"""The states of a saga and of its steps, and every edge between them.
+
+The record checks each write against these tables: an edge that is not drawn here cannot be
+written.
+"""
+
+from enum import StrEnum
+
+__all__ = [
+    "ENDED",
+    "FORWARD",
+    "SAGA_EDGES",
+    "STEP_EDGES",
+    "Operation",
+    "Outcome",
+    "SagaStatus",
+    "StepStatus",
+]
+
+
+class SagaStatus(StrEnum):
+    """Where a saga stands."""
+
+    STARTED = "STARTED"
+    IN_PROGRESS = "IN_PROGRESS"
+    COMPLETED = "COMPLETED"
+    COMPENSATING = "COMPENSATING"
+    COMPENSATED = "COMPENSATED"
+    FAILED = "FAILED"
+
+
+class StepStatus(StrEnum):
+    """Where one step of a saga stands; a step without a row is PENDING."""
+
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    SUCCESS = "SUCCESS"
+    FAILED = "FAILED"
+    UNKNOWN = "UNKNOWN"
+    SKIPPED = "SKIPPED"
+    COMPENSATING = "COMPENSATING"
+    COMPENSATED = "COMPENSATED"
+    COMPENSATION_FAILED = "COMPENSATION_FAILED"
+
+
+class Outcome(StrEnum):
+    """What is known of an action: it committed, it had no effect, or it may have happened."""
+
+    SUCCESS = "SUCCESS"
+    FAILED = "FAILED"
+    UNKNOWN = "UNKNOWN"
+
+
+class Operation(StrEnum):
+    """The two directions of a step."""
+
+    ACTION = "action"
+    COMPENSATION = "compensation"
+
+
+#: A saga that still moves forward.
+FORWARD = frozenset({SagaStatus.STARTED, SagaStatus.IN_PROGRESS})
+
+#: A saga that moves no more by itself. FAILED is parked: only a person moves it on.
+ENDED = frozenset({SagaStatus.COMPLETED, SagaStatus.COMPENSATED, SagaStatus.FAILED})
+
+SAGA_EDGES: dict[SagaStatus, frozenset[SagaStatus]] = {
+    SagaStatus.STARTED: frozenset(
+        {
+            SagaStatus.IN_PROGRESS,  # the first step was claimed
+            SagaStatus.COMPLETED,  # every step was skipped
+        }
+    ),
+    SagaStatus.IN_PROGRESS: frozenset(
+        {
+            SagaStatus.COMPLETED,  # the last step is settled
+            SagaStatus.COMPENSATING,  # a step failed for good
+        }
+    ),
+    SagaStatus.COMPENSATING: frozenset(
+        {
+            SagaStatus.COMPENSATED,  # everything that ran, or may have run, is undone
+            SagaStatus.FAILED,  # something is left that could not be undone: parked
+        }
+    ),
+    SagaStatus.COMPLETED: frozenset(),
+    SagaStatus.COMPENSATED: frozenset(),
+    SagaStatus.FAILED: frozenset(),
+}
+
+STEP_EDGES: dict[StepStatus, frozenset[StepStatus]] = {
+    StepStatus.PENDING: frozenset(
+        {
+            StepStatus.RUNNING,  # claimed by a worker
+            StepStatus.SKIPPED,  # its condition did not hold for this input
+        }
+    ),
+    StepStatus.RUNNING: frozenset(
+        {
+            StepStatus.SUCCESS,  # the action returned
+            StepStatus.FAILED,  # the action refused: certainly no effect
+            StepStatus.UNKNOWN,  # it raised, timed out, or its worker was lost
+        }
+    ),
+    StepStatus.UNKNOWN: frozenset(
+        {
+            StepStatus.RUNNING,  # the next attempt was claimed
+            StepStatus.COMPENSATING,  # the compensation was claimed
+        }
+    ),
+    StepStatus.SUCCESS: frozenset(
+        {
+            StepStatus.COMPENSATING,  # the compensation was claimed
+        }
+    ),
+    StepStatus.COMPENSATING: frozenset(
+        {
+            StepStatus.COMPENSATING,  # an attempt ended badly, and the next was claimed
+            StepStatus.COMPENSATED,  # the compensation returned
+            StepStatus.COMPENSATION_FAILED,  # it failed for good
+        }
+    ),
+    StepStatus.FAILED: frozenset(),
+    StepStatus.SKIPPED: frozenset(),
+    StepStatus.COMPENSATED: frozenset(),
+    StepStatus.COMPENSATION_FAILED: frozenset(),
+}

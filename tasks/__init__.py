@@ -1,0 +1,29 @@
+"""The reference application of celery-sagas: orders that go through six services.
+
+Start as many workers as you like: ``celery -A tasks worker``. On SQLite, which is for trying out,
+the first of them opens the shop; on PostgreSQL do it once, by ``python -m tasks.seed``.
+"""
+
+from celery import Celery
+from celery.signals import worker_init
+
+import sagas
+from celeryconfig import database_url
+
+app = Celery("tasks")
+app.config_from_object("celeryconfig")
+sagas.setup(app)
+
+from tasks.order_saga import order_saga  # noqa: E402 - its steps become tasks of the app above
+
+__all__ = ["app", "order_saga"]
+
+
+def _open_the_shop(**_: object) -> None:
+    if database_url("order").startswith("sqlite"):
+        from tasks.seed import prepare  # noqa: PLC0415 - only whoever opens the shop needs it
+
+        prepare()
+
+
+worker_init.connect(_open_the_shop)

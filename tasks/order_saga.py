@@ -1,0 +1,26 @@
+"""The plan of an order: what is done, in which order, and which of it an order may do without."""
+
+from sagas import Saga, Step
+from tasks.inventory import reserve_inventory
+from tasks.models import Order
+from tasks.notification import send_notification
+from tasks.order import create_order
+from tasks.payment import charge
+from tasks.points import award_points, deduct_points
+from tasks.shipping import create_shipment
+
+__all__ = ["order_saga"]
+
+order_saga = Saga(
+    "order",
+    input=Order,
+    steps=[
+        create_order,
+        reserve_inventory,
+        charge,
+        Step(deduct_points, when=lambda order: order.points_to_use > 0),
+        create_shipment,
+        award_points,
+        Step(send_notification, best_effort=True),
+    ],
+)

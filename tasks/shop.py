@@ -1,0 +1,23 @@
+"""The shop: what a web request would call."""
+
+from sagas import SagaHandle
+from tasks import order
+from tasks.models import Order
+from tasks.order_saga import order_saga
+
+__all__ = ["place_order"]
+
+
+def place_order(request: Order) -> SagaHandle:
+    """Write the order's row and start its saga in one transaction: never one without the other.
+
+    The same order placed twice is placed once. The shop does not wait for the outcome.
+
+    Raises:
+        KeyConflict: the order's id is taken by another order.
+    """
+    with order.database.begin() as session:
+        # The saga comes first: its unique key makes a second request for the order wait for this.
+        handle = order_saga.start(request, key=request.order_id, session=session)
+        order.place(session, request)
+    return handle

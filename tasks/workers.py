@@ -1,0 +1,75 @@
+"""Worker processes under supervision: one that dies is started again, as systemd would do it."""
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from sagas.dev import start_guarded
+
+__all__ = ["Workers"]
+
+PATIENCE_S = 5
+
+
+class Workers:
+    """Some workers of the application, as long as the block lasts; their logs go to files."""
+
+    def __init__(self, *names: str, logs: Path) -> None:
+        self._names = names
+        self._logs = logs
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+
+    def __enter__(self) -> Self:
+        """Start the workers."""
+        self.revive()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Let the workers finish what they are at, then end every process."""
+        for worker in self._running.values():
+            worker.terminate()
+        for worker in self._running.values():
+            _end(worker)
+
+    def revive(self) -> None:
+        """Start every worker that is not running."""
+        for name in self._names:
+            worker = self._running.get(name)
+            if worker and worker.poll() is None:
+                continue
+            if worker:
+                _end(worker)
+            self._running[name] = self._start(name)
+
+    def kill(self, name: str) -> None:
+        """End a worker and all its children at once, as a crash of its machine would."""
+        os.killpg(self._running[name].pid, signal.SIGKILL)
+
+    def _start(self, name: str) -> subprocess.Popen[bytes]:
+        worker = ("celery", "-A", "tasks", "worker", "-c", "2", "-n", f"{name}@demo", "-l", "INFO")
+        return start_guarded(
+            [sys.executable, "-m", *worker],
+            log=self._logs / f"{name}.log",
+            cwd=Path(__file__).parent.parent,
+            # A worker that is killed cannot remove its temporary files: they go with the logs.
+            env=os.environ | {"TMPDIR": str(self._logs)},
+        )
+
+
+def _end(worker: subprocess.Popen[bytes]) -> None:
+    """Wait a little for the worker, then have its guard end whatever is left of its group."""
+    with suppress(subprocess.TimeoutExpired):
+        worker.wait(PATIENCE_S)
+    if worker.stdin:
+        worker.stdin.close()
+    worker.wait()

@@ -1,0 +1,135 @@
+"""The servers of a test run, and a database of its own for every test.
+
+Tests run on the private servers always, and on the real ones too where ``SAGAS_TEST_REDIS_URL`` or
+``SAGAS_TEST_POSTGRES_URL`` names them: each fixture here stands for one run on each of its servers.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
+
+import pytest
+
+from sagas.dev import embedded_broker
+from sagas.record.database import Database
+from sagas.record.migrate import upgrade
+from tests.support.servers import (
+    DatabaseServer,
+    PostgresServer,
+    SqliteFiles,
+    embedded_postgres,
+    empty_redis,
+    real_postgres_url,
+    real_redis_url,
+)
+
+_BROKERS = ["embedded", *(["server"] if real_redis_url() else [])]
+_POSTGRES = ["postgresql", *(["postgresql-server"] if real_postgres_url() else [])]
+_DATABASES = ["sqlite", *_POSTGRES]
+_RUNS_ON = {
+    "redis_url": _BROKERS,
+    "postgres_url": _POSTGRES,
+    "database_url": _DATABASES,
+    "blank_database_url": _DATABASES,
+}
+# Every broker and every database once, not their product: such tests start worker processes.
+_PAIRS = list(
+    zip(["embedded"] * (len(_DATABASES) - len(_BROKERS)) + _BROKERS, _DATABASES, strict=True)
+)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test once on each server that its fixtures stand for."""
+    wanted = set(_RUNS_ON) & set(metafunc.fixturenames)
+    if {"redis_url", "database_url"} <= wanted:
+        metafunc.parametrize(("redis_url", "database_url"), _PAIRS, indirect=True)
+        wanted -= {"redis_url", "database_url"}
+    if {
+        "redis_url",
+        "postgres_url",
+    } <= wanted:  # long tests: once, on real servers if there are any
+        names = ("redis_url", "postgres_url")
+        metafunc.parametrize(names, [(_BROKERS[-1], _POSTGRES[-1])], indirect=True)
+        wanted -= set(names)
+    for name in sorted(wanted):
+        metafunc.parametrize(name, _RUNS_ON[name], indirect=True)
+
+
+@pytest.fixture(scope="session")
+def broker_url() -> Iterator[str]:
+    """Return the private broker of the whole run; a test wants ``redis_url``, which is empty."""
+    with embedded_broker() as url:
+        yield url
+
+
+@pytest.fixture
+def redis_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Return a Redis database that is empty, and this test's alone."""
+    real = real_redis_url() if request.param == "server" else None
+    with empty_redis(real or request.getfixturevalue("broker_url")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def blank_server(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Callable[[str], DatabaseServer]]:
+    """Return the server of a name; it is started when it is asked for first."""
+    with ExitStack() as stack:
+
+        @cache
+        def server(name: str) -> DatabaseServer:
+            if name == "sqlite":
+                return SqliteFiles(tmp_path_factory.mktemp("sqlite"))
+            if name == "postgresql-server":
+                return PostgresServer(real_postgres_url() or "")
+            return stack.enter_context(embedded_postgres())
+
+        yield server
+
+
+@pytest.fixture(scope="session")
+def record_server(
+    blank_server: Callable[[str], DatabaseServer],
+) -> Iterator[Callable[[str], DatabaseServer]]:
+    """Return the server of a name, each of whose databases has the record's tables."""
+    with ExitStack() as stack:
+
+        @cache
+        def server(name: str) -> DatabaseServer:
+            return stack.enter_context(blank_server(name).with_template(_migrate))
+
+        yield server
+
+
+def _migrate(url: str) -> None:
+    database = Database(url)
+    upgrade(database)
+    database.dispose()
+
+
+@pytest.fixture
+def database_url(
+    request: pytest.FixtureRequest, record_server: Callable[[str], DatabaseServer]
+) -> Iterator[str]:
+    """Return a database of this test alone, with the record's tables and no row."""
+    with record_server(request.param).database() as url:
+        yield url
+
+
+@pytest.fixture
+def postgres_url(
+    request: pytest.FixtureRequest, record_server: Callable[[str], DatabaseServer]
+) -> Iterator[str]:
+    """Return what ``database_url`` does, on PostgreSQL only."""
+    with record_server(request.param).database() as url:
+        yield url
+
+
+@pytest.fixture
+def blank_database_url(
+    request: pytest.FixtureRequest, blank_server: Callable[[str], DatabaseServer]
+) -> Iterator[str]:
+    """Return a database of this test alone, with nothing in it."""
+    with blank_server(request.param).database() as url:
+        yield url

@@ -1,0 +1,165 @@
+"""Which sagas are due, and who takes them."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from threading import Barrier
+from uuid import UUID
+
+import pytest
+from sqlalchemy import text, update
+
+from sagas.record import due
+from sagas.record import tables as t
+from sagas.record.database import Database
+from sagas.record.store import Store
+from tests.integration.records import insert_due, saga_row, turned_back
+
+
+def take(database: Database, limit: int = 100, hold_s: float = 60) -> Sequence[UUID]:
+    return database.write(lambda c: due.take_due(c, limit=limit, hold_s=hold_s))
+
+
+def test_a_saga_is_due_from_its_moment_on(store: Store) -> None:
+    insert_due(store, "later", due_in_s=60)
+    assert not store.database.read(due.any_due)
+    assert take(store.database) == []
+    now = insert_due(store, "now", due_in_s=-0.1)
+    assert store.database.read(due.any_due)
+    assert take(store.database) == [now]
+
+
+def test_a_saga_that_has_ended_is_never_due(store: Store) -> None:
+    turned_back(store)
+    assert not store.database.read(due.any_due)
+    assert take(store.database) == []
+
+
+def test_the_longest_overdue_are_taken_first(store: Store) -> None:
+    ids = {number: insert_due(store, f"T-{number}", due_in_s=-number) for number in range(1, 7)}
+    assert set(take(store.database, limit=2)) == {ids[6], ids[5]}
+    assert set(take(store.database, limit=2)) == {ids[4], ids[3]}
+
+
+def test_what_was_taken_is_kept_from_others_for_a_while_and_then_due_again(store: Store) -> None:
+    saga_id = insert_due(store, "T-1")
+    assert take(store.database, hold_s=60) == [saga_id]
+    assert take(store.database) == []
+    row = saga_row(store.database, saga_id)
+    state = store.peek(saga_id)
+    assert state
+    assert timedelta(seconds=50) < row.due_at - state.now <= timedelta(seconds=60)
+    taken = update(t.saga).where(t.saga.c.id == saga_id)
+    store.database.write(lambda c: c.execute(taken.values(due_at=row.due_at - timedelta(70))))
+    assert take(store.database) == [saga_id]
+
+
+def test_a_full_batch_that_nobody_can_help_does_not_stand_before_the_rest(store: Store) -> None:
+    hopeless = {insert_due(store, f"T-{number}", due_in_s=-99) for number in range(5)}
+    rest = insert_due(store, "the rest")
+    assert set(take(store.database, limit=5)) == hopeless
+    assert take(store.database, limit=5) == [rest]
+
+
+def test_takers_of_one_moment_get_different_sagas(store: Store, database_url: str) -> None:
+    ids = {insert_due(store, f"T-{number}") for number in range(30)}
+    together = Barrier(3)
+
+    def take_ten(_: int) -> Sequence[UUID]:
+        database = Database(database_url)
+        together.wait(timeout=10)
+        taken = take(database, limit=10)
+        database.dispose()
+        return taken
+
+    with ThreadPoolExecutor(3) as pool:
+        batches = list(pool.map(take_ten, range(3)))
+    taken = [saga_id for batch in batches for saga_id in batch]
+    assert len(taken) == len(set(taken))
+    assert set(taken) | set(take(store.database)) == ids
+
+
+def test_a_taker_passes_over_what_another_is_about_to_take(postgres_url: str) -> None:
+    store = Store(Database(postgres_url))
+    ids = {insert_due(store, f"T-{number}") for number in range(4)}
+    with store.database.engine.begin() as one, store.database.engine.begin() as other:
+        first = due.take_due(one, limit=2, hold_s=60)
+        second = due.take_due(other, limit=4, hold_s=60)  # it waits for nobody
+    assert set(first).isdisjoint(second)
+    assert {*first, *second} == ids
+    store.database.dispose()
+
+
+@pytest.mark.parametrize("plan", ["hashjoin", "mergejoin", "nestloop", "hashagg", "seqscan"])
+def test_a_batch_is_never_larger_than_its_limit_however_it_is_planned(
+    plan: str, postgres_url: str
+) -> None:
+    # A sub-select that locks and is run once a row would lock and take more at each run.
+    store = Store(Database(postgres_url))
+    for number in range(30):
+        insert_due(store, f"T-{number}", due_in_s=-number)
+    with store.database.engine.begin() as connection:
+        for kept in {"hashjoin", "mergejoin", "nestloop", "hashagg", "seqscan", "material"} - {
+            plan
+        }:
+            connection.execute(text(f"SET LOCAL enable_{kept} = off"))
+        assert len(due.take_due(connection, limit=3, hold_s=60)) == 3
+    store.database.dispose()
+
+
+def sent(store: Store, key: str, *, due_in_s: float, unsent: bool = False) -> UUID:
+    saga_id = insert_due(store, key, due_in_s=due_in_s)
+    if unsent:
+        statement = update(t.saga).where(t.saga.c.id == saga_id).values(sent_at=None)
+        store.database.write(lambda c: c.execute(statement))
+    return saga_id
+
+
+def vouch(store: Store, *ids: UUID, epoch: int = 1) -> None:
+    messages = [(saga_id, epoch) for saga_id in ids]
+    store.database.write(lambda c: due.vouch(c, messages, hold_s=10))
+
+
+def test_a_saga_whose_message_is_in_good_hands_is_put_off(store: Store) -> None:
+    saga_id, other = (sent(store, key, due_in_s=-1) for key in ("T-1", "T-2"))
+    vouch(store, saga_id)
+    assert take(store.database) == [other]
+    state = store.peek(saga_id)
+    assert state
+    assert saga_row(store.database, saga_id).due_at > state.now + timedelta(seconds=5)
+
+
+@pytest.mark.parametrize("epoch", [0, 2])
+def test_a_message_of_another_epoch_puts_no_saga_off(epoch: int, store: Store) -> None:
+    saga_id = sent(store, "T-1", due_in_s=-1)
+    vouch(store, saga_id, epoch=epoch)
+    assert take(store.database) == [saga_id]
+
+
+def test_a_saga_that_waits_for_no_message_is_not_put_off(store: Store) -> None:
+    # It has moved on since the worker received its message: a retry's timer, or a turn back.
+    saga_id = sent(store, "T-1", due_in_s=-1, unsent=True)
+    vouch(store, saga_id)
+    assert take(store.database) == [saga_id]
+
+
+@pytest.mark.parametrize("due_in_s", [6, 100])
+def test_a_saga_that_is_put_off_already_is_not_written_again(due_in_s: float, store: Store) -> None:
+    saga_id = sent(store, "T-1", due_in_s=due_in_s)
+    before = saga_row(store.database, saga_id).due_at
+    vouch(store, saga_id)
+    assert saga_row(store.database, saga_id).due_at == before
+
+
+def test_a_saga_that_has_ended_is_not_made_due_by_a_message_that_is_still_held(
+    store: Store,
+) -> None:
+    saga_id = turned_back(store)
+    vouch(store, saga_id)
+    assert saga_row(store.database, saga_id).due_at is None
+
+
+def test_to_vouch_for_nothing_does_nothing(store: Store) -> None:
+    saga_id = sent(store, "T-1", due_in_s=-1)
+    vouch(store)
+    assert take(store.database) == [saga_id]

@@ -1,0 +1,124 @@
+"""A broker, a record and a participant for every system test, and the trips that run on them."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from sagas.record import queries
+from sagas.record.database import Database
+from sagas.record.queries import HistoryEntry, SagaView, StepView
+from sagas.states import ENDED
+from tests.support.invariants import Effect, violations
+from tests.support.waiting import wait_until
+from tests.support.workers import Worker, running_worker
+from tests.system.trip import create_tables, effects
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Everything that one test runs on."""
+
+    env: dict[str, str]
+    record: Database
+    participant: Database
+    directory: Path
+    stack: ExitStack = field(default_factory=ExitStack)
+    workers: list[Worker] = field(default_factory=list)
+
+    def worker(self, name: str, *options: str) -> Worker:
+        """Start a supervised worker."""
+        log = self.directory / f"{name}.log"
+        running = running_worker("tests.system.trip", "-c", "2", *options, log=log, env=self.env)
+        worker = self.stack.enter_context(running)
+        self.workers.append(worker)
+        return worker
+
+    def arm(self, point: str, key: str, step: str | None = None, *, victim: str = "child") -> None:
+        """Let the first process die that gets to this point of this trip."""
+        (self._faults / "@".join(filter(None, (point, key, step)))).write_text(victim)
+
+    @property
+    def armed(self) -> set[str]:
+        """The faults that have not fired."""
+        return {fault.name for fault in self._faults.iterdir()}
+
+    @property
+    def _faults(self) -> Path:
+        return Path(self.env["SAGAS_FAULTS"])
+
+    def start(self, **inputs: Mapping[str, object]) -> None:
+        """Start trips, by key, from an application process of their own."""
+        self.start_and_see(inputs).check_returncode()
+
+    def start_and_see(
+        self, inputs: Mapping[str, Mapping[str, object]]
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Start trips from a process that may die of it; return how it ended."""
+        words = [word for key, value in inputs.items() for word in (key, json.dumps(value))]
+        command = [sys.executable, "-m", "tests.system.start_trips", *words]
+        return subprocess.run(command, env={**os.environ, **self.env}, check=False)
+
+    def saga(self, key: str) -> SagaView:
+        """Return a trip as it is now."""
+        found = self.record.read(lambda c: queries.saga_by_key(c, "trip", key))
+        assert found is not None, f"no trip {key}"
+        return found
+
+    def steps(self, key: str) -> dict[str, StepView]:
+        """Return the steps of a trip as they are now."""
+        saga_id = self.saga(key).id
+        return {s.name: s for s in self.record.read(lambda c: queries.steps_of(c, saga_id))}
+
+    def history(self, key: str) -> Sequence[HistoryEntry]:
+        """Return what happened to a trip."""
+        saga_id = self.saga(key).id
+        return self.record.read(lambda c: queries.history_of(c, saga_id))
+
+    def effects(self) -> Sequence[Effect]:
+        """Return what the participant did, in order."""
+        return effects(self.participant)
+
+    def sagas(self) -> Sequence[SagaView]:
+        """Return every trip."""
+        return self.record.read(lambda c: queries.find_sagas(c, limit=100_000))
+
+    def wait_until_ended(self, *, timeout_s: float = 40) -> None:
+        """Wait until every trip has ended, and check that everything holds of it."""
+
+        def ended() -> bool:
+            return all(saga.status in ENDED for saga in self.sagas())
+
+        try:
+            wait_until(ended, timeout_s=timeout_s, what="every saga ends")
+        finally:
+            found = violations(self.record, self.effects())
+            logs = "\n".join(log.read_text()[-3000:] for log in self.directory.glob("*.log"))
+            assert not found, "\n".join([*found, logs])
+
+
+@pytest.fixture
+def world(redis_url: str, database_url: str, tmp_path: Path) -> Iterator[World]:
+    """Return a world with a broker and a record that are empty, and with no worker yet."""
+    participant_url = f"sqlite:///{tmp_path / 'participant.db'}"
+    env = {
+        "TRIP_BROKER_URL": redis_url,
+        "TRIP_DATABASE_URL": database_url,
+        "TRIP_PARTICIPANT_URL": participant_url,
+        "SAGAS_FAULTS": str(tmp_path / "faults"),
+    }
+    (tmp_path / "faults").mkdir()
+    made = World(env, Database(database_url), Database(participant_url), tmp_path)
+    create_tables(made.participant)
+    with made.stack:
+        yield made
+        for worker in made.workers:
+            worker.terminate()  # all at once: each is waited for in turn after this
+    made.record.dispose()
+    made.participant.dispose()

@@ -1,0 +1,82 @@
+"""The order saga under fire: mixed outcomes, four workers, one of them killed every two seconds."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from sqlalchemy import select
+
+from celeryconfig import database_url
+from sagas.record import queries
+from sagas.record.database import Database
+from sagas.states import ENDED, SagaStatus
+from tasks import inventory, order, payment, points, shipping
+from tasks.conservation import prove
+from tasks.seed import DATABASES, prepare
+from tests.support.invariants import Effect, violations
+from tests.support.workers import running_worker
+
+ORDERS = 1_000
+KILL_EVERY_S = 2.0
+PATIENCE_S = 400
+
+
+def test_a_thousand_orders_end_right_while_workers_are_killed(
+    redis_url: str, postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    env = {"TASKS_BROKER_URL": redis_url, "TASKS_DATABASE_URL": postgres_url}
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    prepare()
+    record = Database(database_url("order"))
+    command = [sys.executable, "-m", "tests.system.place_orders", str(ORDERS)]
+    with ExitStack() as stack:
+        workers = [
+            stack.enter_context(
+                running_worker("tasks", "-c", "2", log=tmp_path / f"{n}.log", env=env)
+            )
+            for n in range(4)
+        ]
+        shop = stack.enter_context(subprocess.Popen(command, env={**os.environ, **env}))
+        deadline = time.monotonic() + PATIENCE_S
+        kill_at = time.monotonic() + KILL_EVERY_S
+        while True:
+            counts = record.read(queries.count_by_status)
+            if shop.poll() is not None and sum(counts.values()) == ORDERS and set(counts) <= ENDED:
+                break
+            assert time.monotonic() < deadline, f"after {PATIENCE_S} s: {counts}"
+            # One at a time: on a busy machine a worker takes longer than this to come back.
+            if time.monotonic() >= kill_at and all(worker.ready for worker in workers):
+                min(workers, key=lambda worker: worker.starts).signal_all(signal.SIGKILL)
+                kill_at = time.monotonic() + KILL_EVERY_S
+            time.sleep(0.1)
+        kills = sum(worker.starts - 1 for worker in workers)
+        for worker in workers:
+            worker.terminate()
+    assert shop.returncode == 0
+    assert kills > 5
+    assert min(counts[SagaStatus.COMPLETED], counts[SagaStatus.COMPENSATED]) > ORDERS / 10
+    assert counts.get(SagaStatus.FAILED, 0) == 0
+    sagas = record.read(lambda c: queries.find_sagas(c, limit=ORDERS))
+    assert not prove({saga.key: saga.status for saga in sagas}).violations
+    assert not violations(record, _effects())
+    for database in DATABASES:
+        database.dispose()
+    record.dispose()
+
+
+def _effects() -> list[Effect]:
+    """Return the effects of every service, each step once, in the order of its ledger."""
+    found: dict[tuple[str, str, str, str], Effect] = {}
+    for service in (order, inventory, payment, points, shipping):
+        table = service.ledger.table
+        for row in service.database.read(select(table).order_by(table.c.id)):
+            effect = Effect(UUID(row.saga_id), row.step, row.op)
+            found[(row.saga_id, row.step, row.op, row.key)] = effect
+    return list(found.values())

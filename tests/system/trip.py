@@ -1,0 +1,135 @@
+"""A saga for the system tests: a trip of three bookings, run by real workers.
+
+The environment says where its broker and its databases are. Every booking is one effect in a
+ledger, guarded by the barrier; the input says what goes wrong.
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from uuid import UUID
+
+from celery import Celery
+from pydantic import BaseModel
+from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, insert, select
+
+import sagas
+from sagas import Context, Retry, Saga, StepFailed, barrier, step
+from sagas.record.database import Database
+from tests.support.invariants import Effect
+from tests.support.waiting import wait_until
+
+__all__ = ["Trip", "app", "book_trip", "create_tables", "effects"]
+
+app = Celery("trip", broker=os.environ.get("TRIP_BROKER_URL"))
+app.conf.update(
+    saga_database_url=os.environ.get("TRIP_DATABASE_URL"),
+    saga_lease_s=float(os.environ.get("TRIP_LEASE_S", "1.5")),
+    saga_sweep_interval_s=float(os.environ.get("TRIP_SWEEP_S", "0.3")),
+    broker_connection_retry_on_startup=True,
+    worker_prefetch_multiplier=4,
+)
+sagas.setup(app)
+
+participant = Database(os.environ.get("TRIP_PARTICIPANT_URL", ""))
+metadata = MetaData()
+ledger = Table(
+    "ledger",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("saga_id", String(36), nullable=False),
+    Column("step", String(100), nullable=False),
+    Column("operation", String(20), nullable=False),
+)
+
+
+def create_tables(database: Database) -> None:
+    """Create what the participant needs."""
+    metadata.create_all(database.engine)
+    barrier.create_tables(database.engine)
+
+
+def effects(database: Database) -> Sequence[Effect]:
+    """Return every effect, in the order in which they were applied."""
+    rows = database.read(lambda c: c.execute(select(ledger).order_by(ledger.c.id)).all())
+    return [Effect(UUID(row.saga_id), row.step, row.operation) for row in rows]
+
+
+class Trip(BaseModel):
+    """What to book, and what goes wrong: ``refuse`` and ``break`` name a step."""
+
+    place: str = "Rome"
+    refuse: str = ""
+    breaks: str = ""
+    cannot_undo: str = ""
+    wait_for_file: str = ""
+
+
+def _book(trip: Trip, ctx: Context) -> str:
+    if trip.refuse == ctx.step:
+        raise StepFailed(f"no {ctx.step} to {trip.place}", code="SOLD_OUT")
+    participant.write(
+        lambda connection: ctx.once(connection, lambda: _enter(connection, ctx), returns=str)
+    )
+    if trip.breaks == ctx.step:
+        raise RuntimeError("the line went dead")
+    if trip.wait_for_file and ctx.step == "hotel":
+        wait_until(Path(trip.wait_for_file).exists, timeout_s=60)
+    return f"{ctx.step} to {trip.place}"
+
+
+def _cancel(trip: Trip, ctx: Context) -> None:
+    if trip.cannot_undo == ctx.step:
+        raise RuntimeError("the desk is closed")
+    participant.write(
+        lambda connection: ctx.once(connection, lambda: _enter(connection, ctx), returns=str)
+    )
+
+
+def _enter(connection: Connection, ctx: Context) -> str:
+    row = {"saga_id": str(ctx.saga_id), "step": ctx.step, "operation": ctx.operation}
+    connection.execute(insert(ledger).values(row))
+    return ctx.step
+
+
+ACTION = Retry(max_attempts=10, wait_initial=0.1, wait_exp_base=1)
+UNDO = Retry(max_attempts=10, wait_initial=0.1, wait_exp_base=1)
+
+
+@step(name="flight", retry=ACTION)
+def flight(trip: Trip, ctx: Context) -> str:
+    """Book a flight."""
+    return _book(trip, ctx)
+
+
+@flight.compensation(name="flight.cancel", retry=UNDO)
+def cancel_flight(trip: Trip, ctx: Context) -> None:
+    """Cancel it."""
+    _cancel(trip, ctx)
+
+
+@step(name="hotel", retry=ACTION)
+def hotel(trip: Trip, ctx: Context) -> str:
+    """Book a room."""
+    return _book(trip, ctx)
+
+
+@hotel.compensation(name="hotel.cancel", retry=UNDO)
+def cancel_hotel(trip: Trip, ctx: Context) -> None:
+    """Cancel it."""
+    _cancel(trip, ctx)
+
+
+@step(name="car", retry=ACTION)
+def car(trip: Trip, ctx: Context) -> str:
+    """Book a car."""
+    return _book(trip, ctx)
+
+
+@car.compensation(name="car.cancel", retry=UNDO)
+def cancel_car(trip: Trip, ctx: Context) -> None:
+    """Cancel it."""
+    _cancel(trip, ctx)
+
+
+book_trip = Saga("trip", input=Trip, steps=[flight, hotel, car])

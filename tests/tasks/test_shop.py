@@ -1,0 +1,79 @@
+"""The shop: an order and its saga come together or not at all."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+
+import pytest
+from sqlalchemy import Connection, select, text
+from sqlalchemy.exc import OperationalError
+
+from celeryconfig import database_url
+from sagas import KeyConflict
+from sagas.record.database import Database as Record
+from sagas.record.migrate import upgrade
+from sagas.record.queries import count_by_status
+from sagas.runtime.app import Runtime
+from tasks import app, inventory, order
+from tasks.models import Item
+from tasks.shop import place_order
+from tests.tasks.runs import make_order, refusal
+
+
+@pytest.fixture
+def record(shop: object, monkeypatch: pytest.MonkeyPatch) -> Iterator[Record]:
+    """Return the record beside the orders; its messages go to a broker in memory."""
+    del shop
+    monkeypatch.setitem(app.conf, "broker_url", "memory://")
+    monkeypatch.setitem(app.conf, "saga_database_url", database_url("order"))
+    runtime = Runtime(app)
+    monkeypatch.setattr(app, "sagas", runtime)
+    upgrade(runtime.database)
+    yield runtime.database
+    runtime.database.dispose()
+
+
+def placed(record: Record) -> tuple[int, int]:
+    """Return how many orders and how many sagas there are."""
+
+    def count(connection: Connection) -> int:
+        return sum(count_by_status(connection).values())
+
+    return len(order.database.read(select(order.orders))), record.read(count)
+
+
+def test_an_order_and_its_saga_are_written_together(record: Record) -> None:
+    handle = place_order(make_order())
+    assert handle.key == "ORD-1"
+    assert placed(record) == (1, 1)
+
+
+def test_an_order_that_cannot_be_written_has_no_saga(
+    record: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(order, "place", lambda session, _: session.execute(text("SELECT nothing")))
+    with pytest.raises(OperationalError):
+        place_order(make_order())
+    assert placed(record) == (0, 0)
+
+
+def test_the_same_order_twice_is_one_order(record: Record) -> None:
+    first, second = place_order(make_order()), place_order(make_order())
+    assert first.id == second.id
+    assert placed(record) == (1, 1)
+
+
+def test_another_order_with_the_same_id_is_refused(record: Record) -> None:
+    place_order(make_order())
+    with pytest.raises(KeyConflict):
+        place_order(make_order(payment_method="invoice"))
+    assert placed(record) == (1, 1)
+
+
+@pytest.mark.usefixtures("any_shop")
+def test_of_many_who_want_the_last_pieces_at_once_just_as_many_get_one() -> None:
+    vase = Item(product_id="P-900", quantity=1, price=Decimal("68.00"))
+    orders = [make_order(order_id=f"ORD-{number}", items=(vase,)) for number in range(8)]
+    with ThreadPoolExecutor(max_workers=8) as customers:
+        codes = list(customers.map(lambda o: refusal(inventory.reserve_inventory, o), orders))
+    assert sorted(codes, key=str) == [None] * 2 + ["OUT_OF_STOCK"] * 6

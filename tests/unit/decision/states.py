@@ -1,0 +1,128 @@
+"""Sagas in every state that a test of the decisions needs, at one moment."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sagas.decision import Decision, SagaState, StepState, Timing, with_change
+from sagas.plan import Plan, PlannedCall, PlannedStep
+from sagas.retry import Retry
+from sagas.states import Operation, SagaStatus, StepStatus
+
+__all__ = [
+    "ACTION",
+    "COMPENSATION",
+    "EPOCH",
+    "NOW",
+    "TIMING",
+    "TOKEN",
+    "after",
+    "call",
+    "calls",
+    "held",
+    "made",
+    "planned",
+    "saga_at",
+    "seconds",
+]
+
+ACTION, COMPENSATION = Operation.ACTION, Operation.COMPENSATION
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+EPOCH = 7
+#: The execution that holds a step, where one does.
+TOKEN = "holder"  # noqa: S105 - it names an execution
+TIMING = Timing(lease_s=3.0, timer_s=2.0, look_s=60.0)
+
+
+def seconds(number: float) -> datetime:
+    """Return the moment so many seconds from now."""
+    return NOW + timedelta(seconds=number)
+
+
+def call(
+    task: str, *, attempts: int = 2, wait: float = 1.0, timeout: float | None = None
+) -> PlannedCall:
+    """Plan a call that is made at most so often; its waits are all alike, and without jitter."""
+    retry = Retry(max_attempts=attempts, wait_initial=wait, wait_exp_base=1, wait_jitter=0)
+    return PlannedCall(task, None, retry, timeout)
+
+
+def planned(
+    name: str,
+    *,
+    undo: bool = True,
+    best_effort: bool = False,
+    attempts: int = 2,
+    undo_attempts: int = 2,
+    wait: float = 1.0,
+    timeout: float | None = None,
+) -> PlannedStep:
+    """Plan a step."""
+    compensation = call(f"{name}.undo", attempts=undo_attempts, wait=wait, timeout=timeout)
+    action = call(name, attempts=attempts, wait=wait, timeout=timeout)
+    return PlannedStep(name, action, compensation if undo else None, best_effort)
+
+
+def made(
+    status: StepStatus | str, *, waits: bool = False, attempts: int = 1, **more: Any
+) -> dict[str, Any]:
+    """Describe a step that got this far; *waits*: its next attempt is due in a second."""
+    undoing = status in (
+        StepStatus.COMPENSATING,
+        StepStatus.COMPENSATED,
+        StepStatus.COMPENSATION_FAILED,
+    )
+    never = status in (StepStatus.PENDING, StepStatus.SKIPPED)
+    return {
+        "status": StepStatus(status),
+        "attempt": 0 if never else 1 if undoing else attempts,
+        "compensation_attempt": attempts if undoing else 0,
+        "claim": None if never or waits else TOKEN,
+        "retry_at": seconds(1) if waits else None,
+        **more,
+    }
+
+
+def held(operation: Operation, *, attempts: int = 1, **more: Any) -> dict[str, Any]:
+    """Describe a step that an execution holds."""
+    running = StepStatus.RUNNING if operation is ACTION else StepStatus.COMPENSATING
+    return made(running, attempts=attempts, **more)
+
+
+def saga_at(
+    status: SagaStatus | str,
+    plan: Iterable[PlannedStep],
+    steps: dict[str, dict[str, Any]] | None = None,
+    **more: Any,
+) -> SagaState:
+    """Return a saga; a step that *steps* leaves out was never claimed."""
+    described: dict[str, Any] = {
+        "id": UUID(int=1),
+        "name": "trip",
+        "key": "T-1",
+        "status": SagaStatus(status),
+        "epoch": EPOCH,
+        "plan": Plan("trip", tuple(plan)),
+        "steps": {name: StepState(name, **values) for name, values in (steps or {}).items()},
+        "now": NOW,
+        **more,
+    }
+    return SagaState(**described)
+
+
+def after(saga: SagaState, decision: Decision) -> SagaState:
+    """Return the saga once the decision is written."""
+    for change in decision.steps:
+        saga = with_change(saga, change)
+    columns = ("looks", "sent_at", "failure")
+    values = {name: decision.values[name] for name in columns if name in decision.values}
+    status = decision.path[-1] if decision.path else saga.status
+    return replace(saga, status=status, epoch=saga.epoch + decision.raise_epoch, **values)
+
+
+def calls(names: str) -> tuple[str, ...]:
+    """Return the steps of a dispatch, written in a row."""
+    return tuple(names)

@@ -1,0 +1,158 @@
+"""Who may run a step, and what is written when it is granted."""
+
+import pytest
+
+from sagas.decision import Decision, Done, Dropped, Granted, SagaState, claim
+from sagas.states import Operation, SagaStatus, StepStatus
+from tests.unit.decision.states import (
+    ACTION,
+    COMPENSATION,
+    EPOCH,
+    NOW,
+    TIMING,
+    TOKEN,
+    held,
+    made,
+    planned,
+    saga_at,
+    seconds,
+)
+
+HOLDER = {"worker": None, "hostname": "one@here", "task_id": "t-1"}
+
+
+NEW = "an execution that holds nothing"
+
+
+def claimed(
+    saga: SagaState, name: str, operation: Operation, *, epoch: int = EPOCH, token: str = NEW
+) -> Decision:
+    return claim(saga, name, operation, epoch=epoch, token=token, holder=HOLDER, timing=TIMING)
+
+
+def reason(decision: Decision) -> str:
+    assert isinstance(decision.answer, Dropped)
+    return decision.answer.reason
+
+
+def test_a_step_waits_for_every_step_before_it() -> None:
+    saga = saga_at("IN_PROGRESS", [planned("a"), planned("b")], {"a": held(ACTION)})
+    assert reason(claimed(saga, "b", ACTION)) == "it is not its turn"
+
+
+def test_a_compensation_waits_for_every_step_after_it() -> None:
+    both = {"a": made("SUCCESS"), "b": made("SUCCESS")}
+    saga = saga_at("COMPENSATING", [planned("a"), planned("b")], both)
+    assert reason(claimed(saga, "a", COMPENSATION)) == "it is not its turn"
+
+
+def test_a_step_that_another_execution_holds_is_not_granted() -> None:
+    saga = saga_at("IN_PROGRESS", [planned("a")], {"a": held(ACTION)})
+    assert reason(claimed(saga, "a", ACTION)) == "it is running elsewhere"
+
+
+def test_a_message_of_an_older_epoch_is_dropped_with_both_epochs_in_the_reason() -> None:
+    saga = saga_at("IN_PROGRESS", [planned("a")])
+    assert reason(claimed(saga, "a", ACTION, epoch=EPOCH - 1)) == (
+        f"its epoch {EPOCH - 1} is over, the saga is at {EPOCH}"
+    )
+
+
+def test_a_message_for_the_other_direction_is_dropped() -> None:
+    saga = saga_at("COMPENSATING", [planned("a")], {"a": made("SUCCESS")})
+    assert reason(claimed(saga, "a", ACTION)) == "the saga is COMPENSATING"
+
+
+def test_a_step_that_the_plan_does_not_have_is_dropped() -> None:
+    saga = saga_at("IN_PROGRESS", [planned("a")])
+    assert reason(claimed(saga, "z", ACTION)) == "the saga has no step 'z'"
+
+
+@pytest.mark.parametrize("operation", Operation)
+@pytest.mark.parametrize("attempt", [1, 2])
+def test_a_claim_whose_reply_was_lost_is_granted_again_and_written_once(
+    operation: Operation, attempt: int
+) -> None:
+    status = "IN_PROGRESS" if operation is ACTION else "COMPENSATING"
+    saga = saga_at(status, [planned("a")], {"a": held(operation, attempts=attempt)})
+    assert claimed(saga, "a", operation, token=TOKEN) == Decision(Granted(attempt))
+
+
+def test_a_token_is_good_for_the_attempt_that_it_was_granted_only() -> None:
+    saga = saga_at("IN_PROGRESS", [planned("a")], {"a": made("SUCCESS")})
+    assert claimed(saga, "a", ACTION, token=TOKEN).answer == Done()
+
+
+def test_the_first_claim_writes_who_holds_the_step_since_when() -> None:
+    decision = claimed(saga_at("STARTED", [planned("a")]), "a", ACTION)
+    (change,) = decision.steps
+    assert (change.attempt, change.status, change.detail) == (1, StepStatus.RUNNING, HOLDER)
+    assert change.values == {
+        **HOLDER,
+        "attempt": 1,
+        "claim": NEW,
+        "retry_at": None,
+        "expires_at": None,
+        "ended_at": None,
+        "started_at": NOW,
+    }
+
+
+def test_the_first_compensation_leaves_the_moments_and_attempts_of_the_action_alone() -> None:
+    saga = saga_at("COMPENSATING", [planned("a")], {"a": made("UNKNOWN", attempts=2)})
+    (change,) = claimed(saga, "a", COMPENSATION).steps
+    assert (change.attempt, change.status) == (1, StepStatus.COMPENSATING)
+    assert change.values["compensation_started_at"] == NOW
+    assert change.values["compensation_attempt"] == 1
+    assert change.values["compensation_ended_at"] is None
+    assert {"attempt", "started_at", "ended_at"}.isdisjoint(change.values)
+
+
+@pytest.mark.parametrize("operation", Operation)
+def test_the_attempts_of_one_direction_do_not_eat_those_of_the_other(operation: Operation) -> None:
+    plan = [planned("a", attempts=5, undo_attempts=5)]
+    if operation is ACTION:
+        saga = saga_at(
+            "IN_PROGRESS", plan, {"a": made("UNKNOWN", waits=True, compensation_attempt=4)}
+        )
+    else:
+        saga = saga_at("COMPENSATING", plan, {"a": made("UNKNOWN", attempts=5)})
+    answer = claimed(saga, "a", operation).answer
+    assert answer == Granted(2 if operation is ACTION else 1)
+
+
+def test_an_attempt_without_a_timeout_is_looked_at_now_and_then() -> None:
+    decision = claimed(saga_at("IN_PROGRESS", [planned("a")], looks=3), "a", ACTION)
+    assert decision.values == {"due_at": seconds(TIMING.look_s), "looks": 0, "sent_at": None}
+
+
+@pytest.mark.parametrize("operation", Operation)
+def test_an_attempt_with_a_timeout_expires_a_lease_after_it(operation: Operation) -> None:
+    status = "IN_PROGRESS" if operation is ACTION else "COMPENSATING"
+    steps = {} if operation is ACTION else {"a": made("SUCCESS")}
+    decision = claimed(saga_at(status, [planned("a", timeout=10)], steps), "a", operation)
+    (change,) = decision.steps
+    assert change.values["expires_at"] == seconds(13)
+    assert decision.values["due_at"] == seconds(13)
+
+
+def test_the_saga_is_in_progress_from_its_first_claim_on() -> None:
+    plan = [planned("a"), planned("b")]
+    first = claimed(saga_at("STARTED", plan), "a", ACTION)
+    second = claimed(saga_at("IN_PROGRESS", plan, {"a": made("SUCCESS")}), "b", ACTION)
+    assert (first.path, second.path) == ((SagaStatus.IN_PROGRESS,), ())
+
+
+@pytest.mark.parametrize("status", ["FAILED", "UNKNOWN"])
+def test_a_best_effort_step_that_gave_up_is_done_and_gets_no_further_attempt(status: str) -> None:
+    plan = [planned("a", best_effort=True), planned("b")]
+    saga = saga_at("IN_PROGRESS", plan, {"a": made(status, attempts=2)})
+    assert claimed(saga, "a", ACTION).answer == Done()
+    assert claimed(saga, "b", ACTION).answer == Granted(1)
+
+
+def test_a_best_effort_step_that_will_be_tried_again_is_not_done() -> None:
+    plan = [planned("a", best_effort=True), planned("b")]
+    saga = saga_at("IN_PROGRESS", plan, {"a": made("UNKNOWN", waits=True)})
+    assert claimed(saga, "a", ACTION).answer == Granted(2)
+    assert reason(claimed(saga, "b", ACTION)) == "it is not its turn"

@@ -1,0 +1,312 @@
+"""What the end of an attempt means for its step and its saga."""
+
+from typing import Any
+
+import pytest
+
+from sagas.decision import (
+    Broke,
+    Decision,
+    Dispatch,
+    Recorded,
+    Refused,
+    Result,
+    RetryLater,
+    SagaState,
+    StepChange,
+    Succeeded,
+    conclude,
+)
+from sagas.plan import PlannedCall, PlannedStep
+from sagas.retry import Retry
+from sagas.states import Operation, SagaStatus, StepStatus
+from tests.unit.decision.states import (
+    ACTION,
+    COMPENSATION,
+    EPOCH,
+    NOW,
+    TIMING,
+    TOKEN,
+    after,
+    held,
+    made,
+    planned,
+    saga_at,
+    seconds,
+)
+
+ERROR = {"type": "OSError", "message": "no route", "code": None, "traceback": "File …"}
+BRIEF = {"type": "OSError", "message": "no route", "code": None}
+
+
+def concluded(
+    saga: SagaState, name: str, operation: Operation, result: Result, *, chance: float = 0.0
+) -> Decision:
+    return conclude(
+        saga, name, operation, result, epoch=EPOCH, token=TOKEN, timing=TIMING, chance=chance
+    )
+
+
+def the_change(decision: Decision) -> StepChange:
+    (change,) = decision.steps
+    return change
+
+
+def acting(**step: Any) -> SagaState:
+    plan = [planned("a"), planned("b", **step.pop("planned", {}))]
+    return saga_at("IN_PROGRESS", plan, {"a": made("SUCCESS"), "b": held(ACTION, **step)})
+
+
+def undoing(**step: Any) -> SagaState:
+    plan = [planned("a"), planned("b", **step.pop("planned", {}))]
+    return saga_at("COMPENSATING", plan, {"a": made("SUCCESS"), "b": held(COMPENSATION, **step)})
+
+
+def test_a_success_keeps_the_output_and_forgets_the_error_of_earlier_attempts() -> None:
+    change = the_change(concluded(acting(attempts=2), "b", ACTION, Succeeded('"seat 4"')))
+    assert change.status is StepStatus.SUCCESS
+    assert change.values == {"output": '"seat 4"', "error": None, "ended_at": NOW}
+
+
+def test_a_compensation_that_succeeds_leaves_the_output_of_its_action_alone() -> None:
+    change = the_change(concluded(undoing(), "b", COMPENSATION, Succeeded("null")))
+    assert change.status is StepStatus.COMPENSATED
+    assert change.values == {"compensation_ended_at": NOW}
+
+
+@pytest.mark.parametrize("operation", Operation)
+def test_after_a_success_the_next_message_is_known_to_be_on_its_way(operation: Operation) -> None:
+    plan = [planned("a"), planned("b")]
+    if operation is ACTION:
+        saga = saga_at("IN_PROGRESS", plan, {"a": held(ACTION)}, looks=4)
+        decision = concluded(saga, "a", ACTION, Succeeded())
+    else:
+        decision = concluded(undoing(), "b", COMPENSATION, Succeeded())
+    assert decision.values == {"due_at": seconds(TIMING.lease_s), "looks": 0, "sent_at": NOW}
+    assert decision.dispatch is None
+
+
+@pytest.mark.parametrize("result", [Refused(ERROR), Broke(ERROR)])
+def test_after_a_failure_for_good_no_message_is_on_its_way(result: Result) -> None:
+    decision = concluded(acting(attempts=2), "b", ACTION, result)
+    assert decision.values["sent_at"] is None
+    assert decision.values["due_at"] == seconds(TIMING.lease_s)
+
+
+def test_the_saga_ends_with_its_last_step() -> None:
+    decision = concluded(acting(), "b", ACTION, Succeeded())
+    assert (decision.answer, decision.path) == (Recorded(ended=True), (SagaStatus.COMPLETED,))
+    assert decision.values == {"due_at": None, "sent_at": None, "ended_at": NOW}
+
+
+def test_the_saga_ends_with_its_last_step_also_where_later_ones_are_skipped() -> None:
+    plan = [planned("a"), planned("b")]
+    saga = saga_at("IN_PROGRESS", plan, {"a": held(ACTION), "b": made("SKIPPED")})
+    assert concluded(saga, "a", ACTION, Succeeded()).path == (SagaStatus.COMPLETED,)
+
+
+def test_the_saga_is_compensated_with_its_last_compensation() -> None:
+    plan = [planned("a"), planned("b")]
+    steps = {"a": held(COMPENSATION), "b": made("COMPENSATED")}
+    decision = concluded(saga_at("COMPENSATING", plan, steps), "a", COMPENSATION, Succeeded())
+    assert (decision.answer, decision.path) == (Recorded(ended=True), (SagaStatus.COMPENSATED,))
+    assert "parked" not in decision.values
+
+
+def test_a_refusal_is_never_tried_again() -> None:
+    decision = concluded(acting(planned={"attempts": 9}), "b", ACTION, Refused(ERROR))
+    assert decision.answer == Recorded()
+    assert the_change(decision).status is StepStatus.FAILED
+    assert the_change(decision).values == {
+        "error": ERROR,
+        "retry_at": None,
+        "ended_at": NOW,
+        "doubtful": False,
+    }
+
+
+def test_a_refusal_after_an_attempt_in_doubt_leaves_the_step_in_doubt() -> None:
+    decision = concluded(acting(attempts=2, doubtful=True), "b", ACTION, Refused(ERROR))
+    assert the_change(decision).status is StepStatus.UNKNOWN
+    assert the_change(decision).values["doubtful"] is True
+
+
+def test_the_first_failure_is_kept_with_the_saga_without_its_traceback() -> None:
+    decision = concluded(acting(), "b", ACTION, Refused(ERROR))
+    assert decision.values["failure"] == {"step": "b", **BRIEF}
+    assert the_change(decision).detail == {"error": BRIEF}
+
+
+def test_a_failing_compensation_does_not_hide_the_first_failure() -> None:
+    decision = concluded(undoing(attempts=2), "b", COMPENSATION, Broke(ERROR))
+    assert "failure" not in decision.values
+
+
+def test_a_failing_compensation_keeps_the_error_of_its_action() -> None:
+    values = the_change(concluded(undoing(attempts=2), "b", COMPENSATION, Broke(ERROR))).values
+    assert values == {
+        "compensation_error": ERROR,
+        "retry_at": None,
+        "compensation_ended_at": NOW,
+    }
+
+
+@pytest.mark.parametrize("result", [Refused(ERROR), Broke(ERROR)])
+@pytest.mark.parametrize("last", [True, False])
+def test_a_best_effort_step_that_fails_lets_the_saga_go_on(
+    result: Result,
+    last: bool,  # noqa: FBT001
+) -> None:
+    plan = [planned("a", best_effort=True), *([] if last else [planned("b")])]
+    saga = saga_at("IN_PROGRESS", plan, {"a": held(ACTION, attempts=2)})
+    decision = concluded(saga, "a", ACTION, result)
+    assert decision.answer == Recorded(ended=last)
+    assert decision.path == ((SagaStatus.COMPLETED,) if last else ())
+    assert "failure" not in decision.values
+    if not last:  # its own chain has ended with it
+        assert decision.values["sent_at"] is None
+
+
+def test_a_best_effort_step_is_tried_as_often_as_any_other() -> None:
+    saga = saga_at("IN_PROGRESS", [planned("a", best_effort=True)], {"a": held(ACTION)})
+    assert isinstance(concluded(saga, "a", ACTION, Broke(ERROR)).answer, RetryLater)
+
+
+@pytest.mark.parametrize("operation", Operation)
+@pytest.mark.parametrize(("attempt", "retried"), [(1, True), (2, True), (3, False)])
+def test_an_attempt_that_broke_is_repeated_until_they_are_used_up(
+    operation: Operation,
+    attempt: int,
+    retried: bool,  # noqa: FBT001
+) -> None:
+    policy = {"attempts": 3, "undo_attempts": 3}
+    saga = (acting if operation is ACTION else undoing)(attempts=attempt, planned=policy)
+    answer = concluded(saga, "b", operation, Broke(ERROR)).answer
+    assert isinstance(answer, RetryLater) is retried
+
+
+def test_the_attempts_of_an_action_leave_its_compensation_all_of_its_own() -> None:
+    plan = [planned("a", attempts=3, undo_attempts=3)]
+    saga = saga_at("COMPENSATING", plan, {"a": {**held(COMPENSATION), "attempt": 3}})
+    assert isinstance(concluded(saga, "a", COMPENSATION, Broke(ERROR)).answer, RetryLater)
+
+
+def test_a_retry_gives_the_step_back_and_says_when_it_is_due() -> None:
+    change = the_change(concluded(acting(), "b", ACTION, Broke(ERROR)))
+    assert change.status is StepStatus.UNKNOWN
+    assert change.values == {
+        "error": ERROR,
+        "claim": None,
+        "retry_at": seconds(1),
+        "ended_at": NOW,
+        "doubtful": True,
+    }
+    assert change.detail == {"error": BRIEF, "retry_in_s": 1.0}
+
+
+def test_a_compensation_that_is_retried_casts_no_doubt_on_its_action() -> None:
+    change = the_change(concluded(undoing(), "b", COMPENSATION, Broke(ERROR)))
+    assert change.status is StepStatus.COMPENSATING
+    assert "doubtful" not in change.values
+    assert change.values["compensation_error"] == ERROR
+
+
+def test_a_short_wait_is_a_countdown_in_the_message() -> None:
+    decision = concluded(acting(planned={"wait": TIMING.timer_s}), "b", ACTION, Broke(ERROR))
+    assert decision.dispatch == Dispatch(ACTION, ("b",), countdown_s=2.0)
+    # Should the message be lost, the sweep looks a lease after it was due.
+    assert decision.values == {"due_at": seconds(5), "sent_at": seconds(2)}
+
+
+def test_a_long_wait_is_a_timer_in_the_record() -> None:
+    decision = concluded(acting(planned={"wait": TIMING.timer_s + 0.1}), "b", ACTION, Broke(ERROR))
+    assert decision.dispatch is None
+    assert decision.values == {"due_at": seconds(2.1), "sent_at": None}
+    assert the_change(decision).values["retry_at"] == seconds(2.1)
+
+
+@pytest.mark.parametrize("wait", [1.0, 90.0])
+@pytest.mark.parametrize("operation", Operation)
+def test_a_retry_raises_the_epoch_so_that_no_older_message_can_run_it(
+    operation: Operation, wait: float
+) -> None:
+    saga = (acting if operation is ACTION else undoing)(planned={"wait": wait})
+    decision = concluded(saga, "b", operation, Broke(ERROR))
+    assert decision.raise_epoch
+    assert not after(saga, decision).step("b").held
+
+
+def test_the_chance_shortens_the_wait() -> None:
+    call = PlannedCall("a", None, Retry(wait_initial=1.0, wait_jitter=0.2), None)
+    saga = saga_at("IN_PROGRESS", [PlannedStep("a", call, None)], {"a": held(ACTION)})
+    assert concluded(saga, "a", ACTION, Broke(ERROR), chance=0.0).answer == RetryLater(1.0)
+    assert concluded(saga, "a", ACTION, Broke(ERROR), chance=1.0).answer == RetryLater(0.8)
+
+
+def test_a_retry_of_an_action_sends_the_steps_that_follow_it_as_well() -> None:
+    plan = [planned("a"), planned("b"), planned("c"), planned("d")]
+    steps = {"a": made("SUCCESS"), "b": held(ACTION), "c": made("SKIPPED")}
+    decision = concluded(saga_at("IN_PROGRESS", plan, steps), "b", ACTION, Broke(ERROR))
+    assert decision.dispatch == Dispatch(ACTION, ("b", "d"), countdown_s=1.0)
+
+
+def test_a_retry_of_a_compensation_sends_the_rest_in_reverse_order() -> None:
+    plan = [planned(name) for name in "abcd"]
+    steps = {name: made("SUCCESS") for name in "ab"} | {
+        "c": held(COMPENSATION),
+        "d": made("COMPENSATED"),
+    }
+    decision = concluded(saga_at("COMPENSATING", plan, steps), "c", COMPENSATION, Broke(ERROR))
+    assert decision.dispatch == Dispatch(COMPENSATION, ("c", "b", "a"), countdown_s=1.0)
+
+
+def test_a_compensation_that_fails_for_good_lets_the_others_run() -> None:
+    decision = concluded(undoing(attempts=2), "b", COMPENSATION, Broke(ERROR))
+    assert (decision.answer, decision.path) == (Recorded(), ())
+    # Its chain has ended with it: the next message is not on its way.
+    assert decision.values["sent_at"] is None
+
+
+@pytest.mark.parametrize(
+    ("last", "result"), [(1, Refused(ERROR)), (2, Broke(ERROR)), (1, Succeeded())]
+)
+def test_a_saga_with_anything_left_is_parked_and_says_what(last: int, result: Result) -> None:
+    plan = [planned("a"), planned("b"), planned("c")]
+    steps = {
+        "a": held(COMPENSATION, attempts=last),
+        "b": made("COMPENSATION_FAILED"),
+        "c": made("COMPENSATED"),
+    }
+    decision = concluded(saga_at("COMPENSATING", plan, steps), "a", COMPENSATION, result)
+    left = ["b"] if isinstance(result, Succeeded) else ["a", "b"]
+    assert (decision.answer, decision.path) == (Recorded(ended=True), (SagaStatus.FAILED,))
+    assert decision.values["parked"] == {
+        "reason": f"What these steps did, or may have done, is not undone: {', '.join(left)}.",
+        "steps": left,
+    }
+    assert decision.values["due_at"] is None
+
+
+def test_a_step_in_doubt_that_nothing_can_undo_parks_the_saga() -> None:
+    plan = [planned("a"), planned("b", undo=False)]
+    steps = {"a": held(COMPENSATION), "b": made("UNKNOWN", attempts=2)}
+    decision = concluded(saga_at("COMPENSATING", plan, steps), "a", COMPENSATION, Succeeded())
+    assert decision.path == (SagaStatus.FAILED,)
+    assert decision.values["parked"]["steps"] == ["b"]
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        planned("b", undo=False, best_effort=True),  # nobody minds
+        planned("b", undo=False),  # see the status
+    ],
+    ids=["best effort", "certain"],
+)
+def test_a_step_without_compensation_parks_the_saga_only_if_it_is_in_doubt_and_matters(
+    step: Any,
+) -> None:
+    status = "UNKNOWN" if step.best_effort else "SUCCESS"
+    steps = {"a": held(COMPENSATION), "b": made(status, attempts=2)}
+    saga = saga_at("COMPENSATING", [planned("a"), step], steps)
+    assert concluded(saga, "a", COMPENSATION, Succeeded()).path == (SagaStatus.COMPENSATED,)

@@ -1,0 +1,74 @@
+"""What a step may know while it runs."""
+
+from typing import Any
+from uuid import UUID
+
+import pytest
+from pydantic import BaseModel
+
+from sagas import AttemptSuperseded, Context, OutputUnavailable, step
+from sagas.states import Operation
+
+
+class Seat(BaseModel):
+    row: int = 4
+
+
+@step(name="context.seat")
+def seat(trip: dict[str, str]) -> Seat:
+    """Reserve a seat."""
+    return Seat(row=len(trip))
+
+
+@step(name="context.wave")
+def wave(trip: dict[str, str]) -> None:
+    """Say goodbye."""
+
+
+def context(operation: Operation = Operation.ACTION, **more: Any) -> Context:
+    values = {"saga_id": UUID(int=5), "key": "T-1", "step": "pay", "attempt": 1, **more}
+    return Context(operation=operation, **values)
+
+
+def test_a_key_is_the_same_at_every_attempt_and_its_own_for_each_operation() -> None:
+    action, again = context(), context(attempt=2)
+    undo = context(Operation.COMPENSATION)
+    assert action.idempotency_key == again.idempotency_key == action.action_key == undo.action_key
+    assert undo.idempotency_key != action.idempotency_key
+    assert undo.idempotency_key == context(Operation.COMPENSATION, attempt=9).idempotency_key
+
+
+@pytest.mark.parametrize("other", [{"saga_id": UUID(int=6)}, {"step": "tip"}])
+def test_no_two_steps_have_a_key_in_common(other: dict[str, Any]) -> None:
+    assert context(**other).idempotency_key != context().idempotency_key
+
+
+def test_the_output_of_an_earlier_step_is_what_it_returned() -> None:
+    outputs = {"context.seat": '{"row":9}', "again": '{"row":1}', "context.wave": "null"}
+    ctx = context(outputs=outputs)
+    assert ctx.output_of(seat) == Seat(row=9)
+    assert ctx.output_of(seat, name="again") == Seat(row=1)
+    ctx.output_of(wave)  # it returned None, which is an output as well
+
+
+@pytest.mark.parametrize("outputs", [{}, {"context.seat": None}], ids=["not run", "not succeeded"])
+def test_an_output_that_is_not_there_says_whose_and_why(outputs: dict[str, None]) -> None:
+    with pytest.raises(OutputUnavailable) as raised:
+        context(outputs=outputs).output_of(seat)
+    assert "Step pay of saga 00000000-0000-0000-0000-000000000005" in str(raised.value)
+    assert "the output of context.seat" in str(raised.value)
+    assert "when=… or best_effort=True" in str(raised.value)
+
+
+def test_a_heartbeat_of_an_attempt_that_holds_its_step_does_nothing() -> None:
+    asked = []
+    context(confirm=lambda: asked.append("asked")).heartbeat()
+    assert asked == ["asked"]
+
+
+def test_a_heartbeat_of_an_attempt_that_was_superseded_stops_it() -> None:
+    def confirm() -> None:
+        raise AttemptSuperseded("Saga 5 went on.")
+
+    with pytest.raises(AttemptSuperseded):
+        context(confirm=confirm).heartbeat()

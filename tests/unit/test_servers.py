@@ -1,0 +1,103 @@
+"""The servers of the tests themselves."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+import redis
+from sqlalchemy import Connection, NullPool, create_engine, inspect, text
+
+from tests.support.servers import DatabaseServer, PostgresServer, real_redis_url
+from tests.support.waiting import wait_until
+
+
+@contextmanager
+def connected(url: str) -> Iterator[Connection]:
+    with create_engine(url, poolclass=NullPool).begin() as connection:
+        yield connection
+
+
+def test_a_blank_database_holds_nothing(blank_database_url: str) -> None:
+    with connected(blank_database_url) as connection:
+        assert inspect(connection).get_table_names() == []
+
+
+def test_a_database_holds_the_record_without_a_row(database_url: str) -> None:
+    with connected(database_url) as connection:
+        assert connection.scalar(text("SELECT count(*) FROM saga_history")) == 0
+
+
+def test_postgres_url_is_a_database_of_postgresql(postgres_url: str) -> None:
+    with connected(postgres_url) as connection:
+        assert connection.dialect.name == "postgresql"
+
+
+@pytest.mark.parametrize("server", ["sqlite", "postgresql"])
+def test_databases_do_not_see_each_other(
+    server: str, blank_server: Callable[[str], DatabaseServer]
+) -> None:
+    with blank_server(server).database() as one, blank_server(server).database() as other:
+        with connected(one) as connection:
+            connection.execute(text("CREATE TABLE seen (id integer)"))
+        with connected(other) as connection:
+            assert inspect(connection).get_table_names() == []
+
+
+@pytest.mark.parametrize("server", ["sqlite", "postgresql"])
+def test_a_database_begins_as_a_copy_of_the_template(
+    server: str, blank_server: Callable[[str], DatabaseServer]
+) -> None:
+    def fill(url: str) -> None:
+        with connected(url) as connection:
+            connection.execute(text("CREATE TABLE filled (id integer)"))
+
+    with (
+        blank_server(server).with_template(fill) as filled,
+        filled.database() as url,
+        connected(url) as connection,
+    ):
+        assert inspect(connection).get_table_names() == ["filled"]
+
+
+def test_a_postgresql_database_is_dropped_under_those_who_still_use_it(
+    blank_server: Callable[[str], DatabaseServer],
+) -> None:
+    server = blank_server("postgresql")
+    assert isinstance(server, PostgresServer)
+    with server.database() as url:
+        left_open = create_engine(url).connect()
+    left_open.invalidate()
+    with connected(server.url) as connection:
+        names = connection.scalars(text("SELECT datname FROM pg_database")).all()
+    assert url.rpartition("/")[2].partition("?")[0] not in names
+
+
+@pytest.mark.parametrize("run", ["first", "second"])
+def test_redis_is_empty_whatever_the_test_before_left(redis_url: str, run: str) -> None:
+    with redis.Redis.from_url(redis_url) as client:
+        assert client.dbsize() == 0
+        client.set("left behind by", run)
+
+
+def test_a_test_of_both_runs_on_every_server_but_not_on_their_product(
+    redis_url: str, database_url: str, request: pytest.FixtureRequest
+) -> None:
+    assert redis_url
+    assert database_url
+    assert "embedded-postgresql-server" not in request.node.name or not real_redis_url()
+
+
+def test_a_real_redis_without_a_database_number_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAGAS_TEST_REDIS_URL", "redis://127.0.0.1:6379")
+    with pytest.raises(ValueError, match="must end in a database number"):
+        real_redis_url()
+
+
+def test_waiting_returns_the_first_true_value() -> None:
+    values = iter([0, 0, 3])
+    assert wait_until(lambda: next(values)) == 3
+
+
+def test_waiting_fails_at_its_deadline_and_says_for_what() -> None:
+    with pytest.raises(AssertionError, match="the moon"):
+        wait_until(lambda: False, timeout_s=0.05, what="the moon")

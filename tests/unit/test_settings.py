@@ -1,0 +1,67 @@
+"""The settings."""
+
+import math
+from typing import Any
+
+import pytest
+from celery import Celery
+
+from sagas import ConfigurationError
+from sagas.runtime.settings import Settings
+
+URL = "postgresql+psycopg://me@here/sagas"
+
+
+def read(**given: Any) -> Settings:
+    return Settings.read({"saga_database_url": URL, **given})
+
+
+def test_only_the_database_must_be_set() -> None:
+    settings = read()
+    assert settings.saga_database_url == URL
+    assert (settings.saga_lease_s, settings.saga_sweep_interval_s) == (3.0, 1.0)
+    assert settings.saga_queue is None
+
+
+def test_settings_are_read_from_the_celery_configuration() -> None:
+    app = Celery("configured", set_as_current=False)
+    app.conf.update(saga_database_url=URL, saga_lease_s=7, saga_queue="engine")
+    settings = Settings.read(app.conf)
+    assert (settings.saga_lease_s, settings.saga_queue) == (7, "engine")
+
+
+@pytest.mark.parametrize("url", [None, "", "absent"])
+def test_a_missing_database_is_an_error_that_shows_how_to_set_it(url: str | None) -> None:
+    given = {} if url == "absent" else {"saga_database_url": url}
+    with pytest.raises(ConfigurationError, match="saga_database_url is not set") as raised:
+        Settings.read(given)
+    assert 'saga_database_url = "postgresql+psycopg://' in str(raised.value)
+
+
+def test_settings_that_are_not_known_are_named_beside_those_that_are() -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        read(saga_leese_s=3, saga_sweep=1)
+    assert "Unknown setting saga_leese_s, saga_sweep." in str(raised.value)
+    assert "saga_lease_s" in str(raised.value)
+    assert "saga_sweep_interval_s" in str(raised.value)
+
+
+def test_settings_of_others_are_left_to_them() -> None:
+    assert read(broker_url="redis://", task_default_queue="q") == read()
+
+
+@pytest.mark.parametrize("name", ["saga_lease_s", "saga_sweep_interval_s"])
+@pytest.mark.parametrize("value", [0, -1, -0.5, "3", None, math.nan], ids=str)
+def test_a_duration_must_be_seconds_above_zero(name: str, value: Any) -> None:
+    with pytest.raises(ConfigurationError, match=f"{name} = .*: give seconds above 0"):
+        read(**{name: value})
+
+
+def test_a_worker_may_miss_a_heartbeat_within_its_lease() -> None:
+    settings = read(saga_lease_s=6.0)
+    assert settings.heartbeat_s == 2.0
+
+
+def test_the_decisions_use_the_durations_that_are_set() -> None:
+    timing = read(saga_lease_s=6.0, saga_sweep_interval_s=0.5).timing
+    assert (timing.lease_s, timing.timer_s) == (6.0, 1.0)

@@ -1,0 +1,69 @@
+"""The states and their edges."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from sagas.decision import Timing
+from sagas.states import ENDED, FORWARD, SAGA_EDGES, STEP_EDGES, Outcome, SagaStatus, StepStatus
+
+STEP_ENDS = {
+    StepStatus.FAILED,
+    StepStatus.SKIPPED,
+    StepStatus.COMPENSATED,
+    StepStatus.COMPENSATION_FAILED,
+}
+
+
+@pytest.mark.parametrize(("edges", "states"), [(SAGA_EDGES, SagaStatus), (STEP_EDGES, StepStatus)])
+def test_every_state_has_its_edges_drawn(edges: Mapping[Any, Any], states: Any) -> None:
+    assert set(edges) == set(states)
+
+
+@pytest.mark.parametrize(
+    ("edges", "first"), [(SAGA_EDGES, SagaStatus.STARTED), (STEP_EDGES, StepStatus.PENDING)]
+)
+def test_every_state_can_be_reached_from_the_first(edges: Mapping[Any, Any], first: Any) -> None:
+    reached, new = {first}, {first}
+    while new:
+        new = {there for here in new for there in edges[here]} - reached
+        reached |= new
+    assert reached == set(edges)
+
+
+def test_a_saga_that_has_ended_has_no_way_on() -> None:
+    assert {status for status, there in SAGA_EDGES.items() if not there} == set(ENDED)
+
+
+def test_a_step_that_is_over_has_no_way_on() -> None:
+    assert {status for status, there in STEP_EDGES.items() if not there} == STEP_ENDS
+
+
+def test_no_way_leads_back() -> None:
+    assert all(set(FORWARD).isdisjoint(SAGA_EDGES[status]) for status in set(SagaStatus) - FORWARD)
+    assert all(StepStatus.PENDING not in there for there in STEP_EDGES.values())
+
+
+def test_a_saga_is_never_compensated_without_having_been_compensating() -> None:
+    before = {status for status, there in SAGA_EDGES.items() if SagaStatus.COMPENSATED in there}
+    assert before == {SagaStatus.COMPENSATING}
+
+
+def test_a_step_is_never_undone_from_a_state_in_which_it_certainly_had_no_effect() -> None:
+    before = {status for status, there in STEP_EDGES.items() if StepStatus.COMPENSATING in there}
+    assert before == {StepStatus.SUCCESS, StepStatus.UNKNOWN, StepStatus.COMPENSATING}
+
+
+def test_every_status_is_the_word_that_it_is_called() -> None:
+    for states in (SagaStatus, StepStatus, Outcome):
+        assert all(state.name == state.value == str(state) for state in states)
+
+
+def test_a_saga_moves_forward_has_ended_or_turns_back() -> None:
+    assert set(SagaStatus) == FORWARD | ENDED | {SagaStatus.COMPENSATING}
+
+
+def test_the_durations_of_the_decisions_are_in_order() -> None:
+    timing = Timing()
+    assert timing.timer_s <= timing.lease_s < timing.look_s
