@@ -115,13 +115,15 @@ class Context:
             BarrierError: it was called twice in one transaction, or the table is missing.
         """
         connection = session if isinstance(session, Connection) else session.connection()
-        transaction = connection.get_transaction()  # None where it has not begun yet
-        if transaction is not None and any(used is transaction for used in self._used):
+        transaction = connection.get_transaction() or connection.begin()
+        if any(used is transaction for used in self._used):
             raise BarrierError(
                 f"Step {self.step} called ctx.once() twice in one transaction: the second call "
                 "would return the first one's result and do nothing. Put both effects in one "
                 "function."
             )
+        # Before it runs: a second call within it, or after it failed, must be refused too.
+        self._used.append(transaction)
         payload = self.result_type if returns is None else Payload(returns)
         result: T = barrier.once(
             connection,
@@ -132,7 +134,6 @@ class Context:
             dump=payload.dump,
             load=payload.load,
         )
-        self._used.append(connection.get_transaction())
         return result
 
     def heartbeat(self) -> None:
