@@ -4,7 +4,7 @@ The engine calls :func:`reach` at each of them, and nothing happens. Where the e
 ``SAGAS_FAULTS`` names a directory, which only tests do, a fault is armed by a file in it called
 ``point@key`` or ``point@key@step``, with the saga's business key: the first process that gets
 there removes the file and dies by SIGKILL, as if the operating system had killed it. A file that
-says ``parent`` takes the parent process along, which for a pool's child is the worker's main one.
+says ``group`` takes the whole process group along: a worker's main process with all its pool.
 """
 
 import os
@@ -41,6 +41,6 @@ def _die_if_armed(fault: Path) -> None:
         fault.unlink()  # one process alone can do this
     except FileNotFoundError:
         return
-    if victim == "parent":
-        os.kill(os.getppid(), signal.SIGKILL)
+    if victim == "group":
+        os.killpg(0, signal.SIGKILL)
     os.kill(os.getpid(), signal.SIGKILL)

@@ -26,7 +26,7 @@ KILLS = [
 ]
 
 
-@pytest.mark.parametrize("victim", ["child", "parent"])
+@pytest.mark.parametrize("victim", ["process", "group"])
 def test_every_saga_ends_right_whichever_process_dies_at_whichever_point(
     world: World, victim: str
 ) -> None:
