@@ -91,7 +91,7 @@ class Database:
             wait_s = min(wait_s * 2, 0.5)
 
     def _close_sqlite(self) -> None:
-        if make_url(self.url).get_backend_name() == "sqlite":
+        if self._engine is not None and self._engine.dialect.name == "sqlite":
             self.dispose()
 
     def dispose(self) -> None:
