@@ -10,6 +10,7 @@ from celery import Celery
 from sagas.context import Context, Failure
 from sagas.definition import Step
 from sagas.errors import (
+    ActionDeclined,
     AttemptSuperseded,
     BarrierError,
     ConfigurationError,
@@ -18,6 +19,7 @@ from sagas.errors import (
     InvalidKey,
     KeyConflict,
     OutputUnavailable,
+    PayloadTooLarge,
     RecordNotReady,
     SagaError,
     SagaNotFound,
@@ -28,13 +30,15 @@ from sagas.errors import (
 from sagas.retry import Retry
 from sagas.runtime.app import bind
 from sagas.runtime.duties import connect
+from sagas.runtime.handle import SagaHandle
 from sagas.runtime.lookup import count_by_status, find, get, upgrade_record
-from sagas.runtime.saga import Saga, SagaHandle
+from sagas.runtime.saga import Saga
 from sagas.runtime.steps import step
 from sagas.runtime.turn_back import turn_back as _turn_back  # noqa: F401 - registers the task
 from sagas.states import Outcome, SagaStatus, StepStatus
 
 __all__ = [
+    "ActionDeclined",
     "AttemptSuperseded",
     "BarrierError",
     "ConfigurationError",
@@ -46,6 +50,7 @@ __all__ = [
     "KeyConflict",
     "Outcome",
     "OutputUnavailable",
+    "PayloadTooLarge",
     "RecordNotReady",
     "Retry",
     "Saga",

@@ -26,9 +26,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What made the saga turn back: the step, the error's type and code, and its message."""
+    """What made the saga turn back: the step, the error's type and code, and its message.
 
-    step: str
+    The step is None where it was no step: type ``Cancelled`` or ``DeadlineExceeded``.
+    """
+
+    step: str | None
     type: str
     message: str
     code: str | None = None

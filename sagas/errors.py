@@ -6,8 +6,10 @@ SagaError
 ├── RecordNotReady         the record's tables are missing or old
 ├── WrongDatabase          ``start(session=…)`` got a session on another database
 ├── InvalidKey             a business key that cannot be stored or searched
+├── PayloadTooLarge        an input or an output is over ``saga_payload_limit_bytes``
 ├── KeyConflict            the key is taken by a saga with another input
 ├── SagaNotFound           no such saga in the record
+├── ActionDeclined         a cancel, retry, skip or resolve that the saga's state does not allow
 ├── WaitTimeout            ``handle.wait()`` gave up; the saga goes on
 ├── StepFailed             raised by a participant: a refusal that certainly had no effect
 ├── AttemptSuperseded      this attempt lost its saga to a newer one
@@ -21,6 +23,7 @@ Every error survives pickling, because Celery carries errors between processes.
 from typing import Any
 
 __all__ = [
+    "ActionDeclined",
     "AttemptSuperseded",
     "BarrierError",
     "ConfigurationError",
@@ -29,6 +32,7 @@ __all__ = [
     "InvalidKey",
     "KeyConflict",
     "OutputUnavailable",
+    "PayloadTooLarge",
     "RecordNotReady",
     "SagaError",
     "SagaNotFound",
@@ -64,6 +68,14 @@ class InvalidKey(SagaError):
 
 class KeyConflict(SagaError):
     """A saga with this name and key exists already, with another input. No row was written."""
+
+
+class PayloadTooLarge(SagaError):
+    """An input or an output is over ``saga_payload_limit_bytes``; an input wrote no row."""
+
+
+class ActionDeclined(SagaError):
+    """A cancel, retry, skip or resolve that the saga's state does not allow. Nothing changed."""
 
 
 class SagaNotFound(SagaError):

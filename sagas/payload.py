@@ -2,9 +2,12 @@
 
 import json
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
+
+from sagas.secret import may_hold_secrets, revealed, unmarked
 
 __all__ = ["Payload", "describe_error"]
 
@@ -14,12 +17,16 @@ _MESSAGE_LIMIT = 2_000
 class Payload:
     """One declared type of an input or an output, and its way to JSON and back.
 
-    ``Decimal``, ``datetime`` and ``UUID`` travel as text and lose nothing.
+    ``Decimal``, ``datetime`` and ``UUID`` travel as text and lose nothing. Secrets are marked.
     """
 
     def __init__(self, annotation: Any) -> None:
         self.annotation = annotation
         self._adapter: TypeAdapter[Any] = TypeAdapter(annotation)
+
+    @cached_property
+    def _has_secrets(self) -> bool:
+        return may_hold_secrets(self._adapter)
 
     def dump(self, value: Any) -> str:
         """Validate *value* and write it.
@@ -30,8 +37,11 @@ class Payload:
         """
         valid = self._adapter.validate_python(value)
         text = self._adapter.dump_json(valid, warnings="none").decode()
+        if self._has_secrets:
+            plain = self._adapter.dump_python(valid, warnings="none")
+            text = json.dumps(revealed(json.loads(text), plain), separators=(",", ":"))
         # An instance that was changed after its making passes the first check, but not this one.
-        self._adapter.validate_json(text)
+        self.load(text)
         if any(sign in text for sign in ("null", "NaN", "Infinity")):  # as pydantic writes them
             plain = self._adapter.dump_python(valid, warnings="none")
             json.dumps(plain, allow_nan=False, default=str, skipkeys=True)
@@ -48,6 +58,8 @@ class Payload:
 
     def load(self, text: str) -> Any:
         """Read and validate what :meth:`dump` wrote; raises pydantic.ValidationError."""
+        if self._has_secrets:
+            text = json.dumps(unmarked(json.loads(text)))
         return self._adapter.validate_json(text)
 
 

@@ -34,20 +34,29 @@ class PlannedCall:
 
 @dataclass(frozen=True, slots=True)
 class PlannedStep:
-    """One step of a plan, known by *name*."""
+    """One step of a plan, known by *name*.
+
+    *best_effort*: its failure never turns the saga back. *pivot*: once it may have happened there
+    is no way back. *read_only*: it leaves nothing to undo. *probe*: the participant can be asked
+    whether its action happened.
+    """
 
     name: str
     action: PlannedCall
     compensation: PlannedCall | None
     best_effort: bool = False
+    pivot: bool = False
+    read_only: bool = False
+    probe: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The ordered steps of a saga definition."""
+    """The ordered steps of a saga definition; *deadline_s* counts from a saga's start."""
 
     name: str
     steps: tuple[PlannedStep, ...]
+    deadline_s: float | None = None
 
     def __iter__(self) -> Iterator[PlannedStep]:
         return iter(self.steps)
@@ -59,6 +68,11 @@ class Plan:
                 return planned
         raise KeyError(step)
 
+    @property
+    def pivots(self) -> tuple[PlannedStep, ...]:
+        """The step after which there is no way back; one at most."""
+        return tuple(step for step in self.steps if step.pivot)
+
     def to_json(self) -> str:
         """Write the plan in a canonical form: the same plan gives the same text."""
         return json.dumps(dataclasses.asdict(self), sort_keys=True, separators=(",", ":"))
@@ -67,7 +81,7 @@ class Plan:
     def from_json(cls, text: str) -> "Plan":
         """Read what :meth:`to_json` wrote."""
         body = json.loads(text)
-        return cls(body["name"], tuple(_step(step) for step in body["steps"]))
+        return cls(body["name"], tuple(map(_step, body["steps"])), body["deadline_s"])
 
     @property
     def hash(self) -> str:
@@ -77,12 +91,11 @@ class Plan:
 
 def _step(body: dict[str, Any]) -> PlannedStep:
     compensation = body["compensation"]
-    return PlannedStep(
-        name=body["name"],
-        action=_call(body["action"]),
-        compensation=_call(compensation) if compensation else None,
-        best_effort=body["best_effort"],
-    )
+    calls = {
+        "action": _call(body["action"]),
+        "compensation": _call(compensation) if compensation else None,
+    }
+    return PlannedStep(**{**body, **calls})
 
 
 def _call(body: dict[str, Any]) -> PlannedCall:

@@ -69,12 +69,14 @@ SAGA_EDGES: dict[SagaStatus, frozenset[SagaStatus]] = {
         {
             SagaStatus.IN_PROGRESS,  # the first step was claimed
             SagaStatus.COMPLETED,  # every step was skipped
+            SagaStatus.COMPENSATING,  # cancelled, or past its deadline, before anything ran
         }
     ),
     SagaStatus.IN_PROGRESS: frozenset(
         {
             SagaStatus.COMPLETED,  # the last step is settled
-            SagaStatus.COMPENSATING,  # a step failed for good
+            SagaStatus.COMPENSATING,  # a step failed for good, a person or the deadline cancelled
+            SagaStatus.FAILED,  # a step failed for good, and there is no way back: parked
         }
     ),
     SagaStatus.COMPENSATING: frozenset(
@@ -85,7 +87,14 @@ SAGA_EDGES: dict[SagaStatus, frozenset[SagaStatus]] = {
     ),
     SagaStatus.COMPLETED: frozenset(),
     SagaStatus.COMPENSATED: frozenset(),
-    SagaStatus.FAILED: frozenset(),
+    SagaStatus.FAILED: frozenset(  # by a person only
+        {
+            SagaStatus.IN_PROGRESS,  # retried or skipped where it went forward
+            SagaStatus.COMPENSATING,  # retried where it went back
+            SagaStatus.COMPLETED,  # resolved
+            SagaStatus.COMPENSATED,  # resolved, or the last thing left was skipped
+        }
+    ),
 }
 
 STEP_EDGES: dict[StepStatus, frozenset[StepStatus]] = {
@@ -106,6 +115,8 @@ STEP_EDGES: dict[StepStatus, frozenset[StepStatus]] = {
         {
             StepStatus.RUNNING,  # the next attempt was claimed
             StepStatus.COMPENSATING,  # the compensation was claimed
+            StepStatus.UNKNOWN,  # a person had it tried again
+            StepStatus.SKIPPED,  # a person took it upon themselves
         }
     ),
     StepStatus.SUCCESS: frozenset(
@@ -120,8 +131,18 @@ STEP_EDGES: dict[StepStatus, frozenset[StepStatus]] = {
             StepStatus.COMPENSATION_FAILED,  # it failed for good
         }
     ),
-    StepStatus.FAILED: frozenset(),
+    StepStatus.FAILED: frozenset(
+        {
+            StepStatus.PENDING,  # a person had it tried again
+            StepStatus.SKIPPED,  # a person took it upon themselves
+        }
+    ),
     StepStatus.SKIPPED: frozenset(),
     StepStatus.COMPENSATED: frozenset(),
-    StepStatus.COMPENSATION_FAILED: frozenset(),
+    StepStatus.COMPENSATION_FAILED: frozenset(
+        {
+            StepStatus.COMPENSATING,  # a person had it tried again
+            StepStatus.SKIPPED,  # a person undid it by hand
+        }
+    ),
 }

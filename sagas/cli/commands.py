@@ -18,7 +18,8 @@ from sagas.payload import describe_error
 from sagas.record import migrate, queries
 from sagas.record.queries import HistoryEntry, SagaView, StepView
 from sagas.runtime.app import Runtime, runtime_of
-from sagas.runtime.saga import SagaHandle, saga_named
+from sagas.runtime.handle import SagaHandle
+from sagas.runtime.saga import saga_named
 from sagas.states import SagaStatus
 
 __all__ = ["saga"]

@@ -9,14 +9,17 @@ transaction and only then publishes. Two rules hold everything together:
 """
 
 from sagas.decision.answers import (
+    Accepted,
     Answer,
     Broke,
     Decision,
+    Declined,
     Dispatch,
     Done,
     Dropped,
     Fenced,
     Granted,
+    Probed,
     Recorded,
     Refused,
     Result,
@@ -27,18 +30,22 @@ from sagas.decision.answers import (
 from sagas.decision.claim import claim
 from sagas.decision.conclude import conclude
 from sagas.decision.move_on import move_on
-from sagas.decision.order import awaited, remaining, with_change
+from sagas.decision.operate import cancel, resolve, retry, skip
+from sagas.decision.order import awaited, before_deadline, remaining, with_change
 from sagas.decision.state import SagaState, StepState, Timing
 
 __all__ = [
+    "Accepted",
     "Answer",
     "Broke",
     "Decision",
+    "Declined",
     "Dispatch",
     "Done",
     "Dropped",
     "Fenced",
     "Granted",
+    "Probed",
     "Recorded",
     "Refused",
     "Result",
@@ -49,9 +56,14 @@ __all__ = [
     "Succeeded",
     "Timing",
     "awaited",
+    "before_deadline",
+    "cancel",
     "claim",
     "conclude",
     "move_on",
     "remaining",
+    "resolve",
+    "retry",
+    "skip",
     "with_change",
 ]

@@ -7,14 +7,17 @@ from typing import Any
 from sagas.states import Operation, SagaStatus, StepStatus
 
 __all__ = [
+    "Accepted",
     "Answer",
     "Broke",
     "Decision",
+    "Declined",
     "Dispatch",
     "Done",
     "Dropped",
     "Fenced",
     "Granted",
+    "Probed",
     "Recorded",
     "Refused",
     "Result",
@@ -25,10 +28,22 @@ __all__ = [
 
 
 @dataclass(frozen=True, slots=True)
+class Probed:
+    """The participant was asked whether the action happened; *output* is JSON where it did."""
+
+    happened: bool
+    output: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Succeeded:
-    """The action or the compensation returned; *output* is JSON."""
+    """The action or the compensation returned; *output* is JSON.
+
+    *probed*, here and below: what the probe said first, where it was asked.
+    """
 
     output: str | None = None
+    probed: Probed | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +51,19 @@ class Refused:
     """The participant said no: certainly no effect of this attempt, and no use in repeating it."""
 
     error: Mapping[str, Any]
+    probed: Probed | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Broke:
-    """The attempt raised, timed out or was lost with its worker: it may have happened."""
+    """The attempt raised, timed out or was lost with its worker: it may have happened.
+
+    *final*: to repeat it is of no use.
+    """
 
     error: Mapping[str, Any]
+    final: bool = False
+    probed: Probed | None = None
 
 
 Result = Succeeded | Refused | Broke
@@ -50,9 +71,14 @@ Result = Succeeded | Refused | Broke
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """Run this attempt."""
+    """Run this attempt.
+
+    *ask*: ask the probe first. *run*: whether an action may run where the probe finds no effect.
+    """
 
     attempt: int
+    ask: bool = False
+    run: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +112,19 @@ class Fenced:
     """Not written: the saga has moved on without this attempt."""
 
 
-Answer = Granted | Done | Dropped | Recorded | RetryLater | Fenced
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """What a person asked for is written, or was so already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Declined:
+    """What a person asked for cannot be done; nothing is written."""
+
+    reason: str
+
+
+Answer = Granted | Done | Dropped | Recorded | RetryLater | Fenced | Accepted | Declined
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +153,8 @@ class Decision:
     """What to write, what to publish, and what to answer.
 
     ``path`` are the statuses that the saga walks through, in order; ``values`` are further columns
-    of the saga; ``note`` is a history entry for a take-over that changes no status.
+    of the saga; ``note`` is a history entry for what no status tells, and ``why`` a person's reason
+    for it.
     """
 
     answer: Answer | None = None
@@ -124,4 +163,5 @@ class Decision:
     values: Mapping[str, Any] = field(default_factory=dict)
     steps: tuple[StepChange, ...] = ()
     note: str | None = None
+    why: str | None = None
     dispatch: Dispatch | None = None

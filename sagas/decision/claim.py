@@ -4,7 +4,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from sagas.decision.answers import Decision, Done, Dropped, Granted, StepChange
-from sagas.decision.order import after, call_of, column, current, gave_up, settled
+from sagas.decision.order import (
+    after,
+    call_of,
+    column,
+    current,
+    gave_up,
+    has_attempts_left,
+    overdue,
+    settled,
+)
 from sagas.decision.state import SagaState, StepState, Timing
 from sagas.states import FORWARD, Operation, SagaStatus, StepStatus
 
@@ -29,7 +38,8 @@ def claim(
     """
     step = saga.step(name)
     if step.claim == token and step.held:  # the reply to our own commit was lost
-        return Decision(Granted(step.attempts(operation)))
+        runs = operation is COMPENSATION or step.probe_attempt == 0
+        return Decision(_granted(saga, step, step.attempts(operation), runs=runs))
     if reason := _void(saga, name, operation, epoch):
         return Decision(Dropped(reason))
     if settled(saga, name, operation):
@@ -52,7 +62,9 @@ def _void(saga: SagaState, name: str, operation: Operation, epoch: int) -> str |
 def _not_now(saga: SagaState, step: StepState, operation: Operation) -> str | None:
     if step.held:
         return "it is running elsewhere"
-    if operation is ACTION and gave_up(step):
+    if operation is ACTION and overdue(saga):
+        return "its deadline has passed, and the saga is about to turn back"
+    if operation is ACTION and (saga.failure or gave_up(step)):
         return "it has failed, and the saga is about to turn back"
     if current(saga, operation) != step.name:
         return "it is not its turn"
@@ -67,7 +79,8 @@ def _grant(
     holder: Mapping[str, Any],
     timing: Timing,
 ) -> Decision:
-    attempt = step.attempts(operation) + 1
+    runs = operation is COMPENSATION or has_attempts_left(saga, step)
+    attempt = step.attempts(operation) + runs
     timeout_s = call_of(saga, step.name, operation).timeout_s
     expires_at = after(saga, timeout_s + timing.lease_s) if timeout_s else None
     change = StepChange(
@@ -78,6 +91,7 @@ def _grant(
         {
             **holder,
             column(operation, "attempt"): attempt,
+            **({} if runs else {"probe_attempt": step.probe_attempt + 1}),
             "claim": token,
             "retry_at": None,
             "expires_at": expires_at,
@@ -86,9 +100,17 @@ def _grant(
         },
         holder,
     )
+    values = {"due_at": expires_at or after(saga, timing.look_s), "looks": 0, "sent_at": None}
+    if saga.plan[step.name].pivot and operation is ACTION:
+        values["deadline_at"] = None  # from here on it may be too late to turn back
     return Decision(
-        Granted(attempt),
+        _granted(saga, step, attempt, runs=runs),
         path=(SagaStatus.IN_PROGRESS,) if saga.status is SagaStatus.STARTED else (),
-        values={"due_at": expires_at or after(saga, timing.look_s), "looks": 0, "sent_at": None},
+        values=values,
         steps=(change,),
     )
+
+
+def _granted(saga: SagaState, step: StepState, attempt: int, *, runs: bool) -> Granted:
+    """Let the probe be asked first where an earlier attempt may have happened."""
+    return Granted(attempt, ask=step.doubtful and saga.plan[step.name].probe, run=runs)

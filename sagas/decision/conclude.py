@@ -1,6 +1,7 @@
 """An attempt has ended: what does it mean for its step and its saga?"""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from sagas.decision.answers import (
@@ -14,8 +15,18 @@ from sagas.decision.answers import (
     StepChange,
     Succeeded,
 )
-from sagas.decision.order import after, call_of, column, current, end, remaining, with_change
+from sagas.decision.order import (
+    after,
+    call_of,
+    column,
+    current,
+    end,
+    has_attempts_left,
+    remaining,
+    with_change,
+)
 from sagas.decision.state import SagaState, StepState, Timing
+from sagas.decision.turn_back import turn_back
 from sagas.states import ENDED, Operation, StepStatus
 
 __all__ = ["conclude", "concluded"]
@@ -52,33 +63,57 @@ def concluded(
     chance: float,
 ) -> Decision:
     """Decide what a result means for a step that is held, whoever found out."""
+    if result.probed is not None:  # the participant has answered: earlier attempts are no riddle
+        step = replace(step, doubtful=False)
     match result:
-        case Succeeded(output):
-            return _succeeded(saga, step, operation, output, timing)
+        case Succeeded():
+            return _succeeded(saga, step, operation, result, timing)
         case Refused(error):
             return _failed_for_good(saga, step, operation, error, timing, refused=True)
-        case Broke(error):
-            call = call_of(saga, step.name, operation)
-            if step.attempts(operation) < call.retry.max_attempts:
+        case Broke(error, final):
+            if not final and _tried_again(saga, step, operation):
                 return _retried(saga, step, operation, error, timing, chance)
             return _failed_for_good(saga, step, operation, error, timing, refused=False)
 
 
+def _tried_again(saga: SagaState, step: StepState, operation: Operation) -> bool:
+    """Tell whether another attempt follows one that broke, be it of the probe alone."""
+    policy = call_of(saga, step.name, operation).retry
+    if operation is COMPENSATION:
+        return step.compensation_attempt < policy.max_attempts
+    if saga.failure:  # it turns back as soon as nobody holds it
+        return False
+    may_ask = saga.plan[step.name].probe and step.probe_attempt < policy.max_attempts
+    return has_attempts_left(saga, step) or may_ask
+
+
 def _succeeded(
-    saga: SagaState, step: StepState, operation: Operation, output: str | None, timing: Timing
+    saga: SagaState,
+    step: StepState,
+    operation: Operation,
+    result: Succeeded,
+    timing: Timing,
 ) -> Decision:
-    action = operation is ACTION
+    action, probed = operation is ACTION, result.probed
     status = StepStatus.SUCCESS if action else StepStatus.COMPENSATED
     values: dict[str, Any] = {column(operation, "ended_at"): saga.now}
     if action:
-        values |= {"output": output, "error": None}
-    change = StepChange(step.name, operation, step.attempts(operation), status, values)
+        values |= {"output": result.output, "error": None, "doubtful": False}
+    elif probed is not None and probed.happened:
+        values |= {"output": probed.output, "doubtful": False}
+    detail = None
+    if probed is not None:
+        detail = {"probe": "it happened" if probed.happened else "it did not happen"}
+    change = StepChange(step.name, operation, step.attempts(operation), status, values, detail)
     return _after_step(saga, change, timing)
 
 
 def _after_step(saga: SagaState, change: StepChange, timing: Timing) -> Decision:
-    """Follow a step that is settled: either the saga ends with it, or the next message is due."""
+    """Follow a step that is settled: the saga ends with it, turns back, or goes to the next."""
     changed = with_change(saga, change)
+    if change.operation is ACTION and saga.failure:
+        turned = turn_back(changed, timing)
+        return replace(turned, answer=Recorded(ended=turned.dispatch is None), steps=(change,))
     if current(changed, change.operation) is not None:
         # After a success Celery publishes the next link; a failure ends its chain.
         on_its_way = change.status in (StepStatus.SUCCESS, StepStatus.COMPENSATED)
@@ -98,7 +133,9 @@ def _retried(
     chance: float,
 ) -> Decision:
     attempt = step.attempts(operation)
-    wait_s = call_of(saga, step.name, operation).retry.wait_s(attempt, chance)
+    # Once its attempts have run out only the probe is asked, which is patient anew.
+    waits = max(step.probe_attempt, 1) if _only_asked(saga, step, operation) else attempt
+    wait_s = call_of(saga, step.name, operation).retry.wait_s(waits, chance)
     retry_at = after(saga, wait_s)
     status = StepStatus.UNKNOWN if operation is ACTION else StepStatus.COMPENSATING
     change = StepChange(
@@ -128,6 +165,10 @@ def _retried(
     )
 
 
+def _only_asked(saga: SagaState, step: StepState, operation: Operation) -> bool:
+    return operation is ACTION and not has_attempts_left(saga, step)
+
+
 def _failed_for_good(
     saga: SagaState,
     step: StepState,
@@ -137,30 +178,41 @@ def _failed_for_good(
     *,
     refused: bool,
 ) -> Decision:
+    change = _failure(saga, step, operation, error, refused=refused)
+    if operation is COMPENSATION or saga.failure or saga.plan[step.name].best_effort:
+        return _after_step(saga, change, timing)
+    failure = {"step": step.name, **_brief(error)}
+    values = {"due_at": after(saga, timing.lease_s), "looks": 0, "sent_at": None}
+    return Decision(Recorded(), values={**values, "failure": failure}, steps=(change,))
+
+
+def _failure(
+    saga: SagaState,
+    step: StepState,
+    operation: Operation,
+    error: Mapping[str, Any],
+    *,
+    refused: bool,
+) -> StepChange:
     doubtful = step.doubtful or not refused
     if operation is COMPENSATION:
         status = StepStatus.COMPENSATION_FAILED
     else:
         # A refusal speaks for its own attempt only: an earlier one may have happened all the same.
         status = StepStatus.UNKNOWN if doubtful else StepStatus.FAILED
-    change = StepChange(
+    values = {
+        column(operation, "error"): error,
+        "retry_at": None,
+        column(operation, "ended_at"): saga.now,
+    }
+    return StepChange(
         step.name,
         operation,
         step.attempts(operation),
         status,
-        {
-            column(operation, "error"): error,
-            "retry_at": None,
-            column(operation, "ended_at"): saga.now,
-        }
-        | ({"doubtful": doubtful} if operation is ACTION else {}),
+        values | ({"doubtful": doubtful} if operation is ACTION else {}),
         {"error": _brief(error)},
     )
-    if operation is COMPENSATION or saga.plan[step.name].best_effort:
-        return _after_step(saga, change, timing)
-    failure = {"step": step.name, **_brief(error)}
-    values = {"due_at": after(saga, timing.lease_s), "looks": 0, "sent_at": None}
-    return Decision(Recorded(), values={**values, "failure": failure}, steps=(change,))
 
 
 def _brief(error: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,13 +6,20 @@ from typing import Any
 
 from sagas.decision.answers import Broke, Decision
 from sagas.decision.conclude import concluded
-from sagas.decision.order import after, current, end, gave_up, remaining
+from sagas.decision.order import after, current, end, gave_up, overdue, remaining
 from sagas.decision.state import SagaState, StepState, Timing
+from sagas.decision.turn_back import turn_back
 from sagas.states import ENDED, Operation, SagaStatus
 
 __all__ = ["move_on"]
 
 ACTION, COMPENSATION = Operation.ACTION, Operation.COMPENSATION
+
+_OVERDUE = {
+    "step": None,
+    "type": "DeadlineExceeded",
+    "message": "The saga did not end within its deadline.",
+}
 
 
 def move_on(
@@ -30,17 +37,22 @@ def move_on(
     """
     if saga.status in ENDED:
         return Decision(values={"due_at": None})
+    if overdue(saga) and not saga.failure:
+        overdue_saga = replace(saga, failure=_OVERDUE, deadline_at=None)
+        decision = move_on(overdue_saga, alive=alive, lost=lost, timing=timing, chance=chance)
+        values = {**decision.values, "failure": _OVERDUE, "deadline_at": None}
+        return replace(decision, values=values, note="deadline passed")
     operation = COMPENSATION if saga.status is SagaStatus.COMPENSATING else ACTION
     name = current(saga, operation)
-    if name is None:
-        status, values = end(saga, operation)
-        return Decision(path=(status,), values=values)
-    step = saga.step(name)
-    if step.held:
+    step = None if name is None else saga.step(name)
+    if step is not None and step.held:
         return _held(saga, step, operation, alive, timing, chance)
-    if gave_up(step) and operation is ACTION:
-        return _turn_back(saga, timing)
-    return _awaiting(saga, step, operation, timing, lost=lost)
+    if operation is ACTION and (saga.failure or (step is not None and gave_up(step))):
+        return turn_back(saga, timing)
+    if step is not None:
+        return _awaiting(saga, step, operation, timing, lost=lost)
+    status, values = end(saga, operation)
+    return Decision(path=(status,), values=values)
 
 
 def _held(
@@ -63,19 +75,6 @@ def _held(
     decision = concluded(saga, step, operation, Broke(error), timing, chance)
     # The take-over fences the lost attempt, also where no retry follows.
     return replace(decision, raise_epoch=True, note="taken over")
-
-
-def _turn_back(saga: SagaState, timing: Timing) -> Decision:
-    dispatch = remaining(saga, COMPENSATION)
-    if dispatch is None:
-        status, values = end(saga, COMPENSATION)
-        return Decision(path=(SagaStatus.COMPENSATING, status), raise_epoch=True, values=values)
-    return Decision(
-        path=(SagaStatus.COMPENSATING,),
-        raise_epoch=True,
-        values={"due_at": after(saga, timing.lease_s), "looks": 0, "sent_at": saga.now},
-        dispatch=dispatch,
-    )
 
 
 def _awaiting(

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sagas.decision.answers import Dispatch, StepChange
+from sagas.decision.answers import Decision, Dispatch, StepChange
 from sagas.decision.state import SagaState, StepState
 from sagas.plan import PlannedCall, PlannedStep
 from sagas.states import ENDED, Operation, SagaStatus, StepStatus
@@ -12,11 +12,14 @@ from sagas.states import ENDED, Operation, SagaStatus, StepStatus
 __all__ = [
     "after",
     "awaited",
+    "before_deadline",
     "call_of",
     "column",
     "current",
     "end",
     "gave_up",
+    "has_attempts_left",
+    "overdue",
     "remaining",
     "settled",
     "with_change",
@@ -33,7 +36,7 @@ def awaited(saga: SagaState) -> PlannedCall | None:
     name = current(saga, operation)
     if name is None or saga.step(name).held:
         return None
-    if operation is ACTION and gave_up(saga.step(name)):
+    if operation is ACTION and (saga.failure or gave_up(saga.step(name))):
         return None  # it waits for its turn-back, not for a message
     return call_of(saga, name, operation)
 
@@ -65,6 +68,20 @@ def settled(saga: SagaState, name: str, operation: Operation) -> bool:
     return saga.plan[name].best_effort and gave_up(step)
 
 
+def overdue(saga: SagaState) -> bool:
+    """Tell whether the saga has a deadline that still applies, and has passed."""
+    return saga.deadline_at is not None and saga.deadline_at <= saga.now
+
+
+def before_deadline(saga: SagaState, decision: Decision) -> Decision:
+    """Let the saga be due at its deadline, where what was decided would let that pass."""
+    deadline = decision.values.get("deadline_at", saga.deadline_at)
+    due = decision.values.get("due_at")
+    if deadline is None or due is None or due <= deadline:
+        return decision
+    return replace(decision, values={**decision.values, "due_at": max(deadline, saga.now)})
+
+
 def gave_up(step: StepState) -> bool:
     """Tell whether the action has failed, and no further attempt of it is planned."""
     return step.status is StepStatus.FAILED or (
@@ -72,16 +89,27 @@ def gave_up(step: StepState) -> bool:
     )
 
 
+def has_attempts_left(saga: SagaState, step: StepState) -> bool:
+    """Tell whether the action may be attempted once more."""
+    return step.attempt < call_of(saga, step.name, ACTION).retry.max_attempts
+
+
 def end(saga: SagaState, operation: Operation) -> tuple[SagaStatus, dict[str, Any]]:
     """Return the status in which a saga ends whose steps are settled, and the columns with it."""
-    values: dict[str, Any] = {"due_at": None, "sent_at": None, "ended_at": saga.now}
+    values: dict[str, Any] = {
+        "due_at": None,
+        "sent_at": None,
+        "deadline_at": None,
+        "ended_at": saga.now,
+    }
     if operation is ACTION:
         return SagaStatus.COMPLETED, values
     left = [planned.name for planned in saga.plan if _left_behind(saga, planned)]
     if not left:
         return SagaStatus.COMPENSATED, values
     reason = f"What these steps did, or may have done, is not undone: {', '.join(left)}."
-    return SagaStatus.FAILED, {**values, "parked": {"reason": reason, "steps": left}}
+    parked = {"reason": reason, "steps": left, "operation": COMPENSATION}
+    return SagaStatus.FAILED, {**values, "parked": parked}
 
 
 def _left_behind(saga: SagaState, planned: PlannedStep) -> bool:
@@ -89,8 +117,8 @@ def _left_behind(saga: SagaState, planned: PlannedStep) -> bool:
     if step.status is StepStatus.COMPENSATION_FAILED:
         return True
     # It may have happened, nothing can undo it, and nobody said that it does not matter.
-    no_way_back = planned.compensation is None and not planned.best_effort
-    return step.status is StepStatus.UNKNOWN and no_way_back
+    harmless = planned.compensation is not None or planned.best_effort or planned.read_only
+    return step.status is StepStatus.UNKNOWN and not harmless
 
 
 def remaining(saga: SagaState, operation: Operation, countdown_s: float = 0.0) -> Dispatch | None:

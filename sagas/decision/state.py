@@ -31,8 +31,9 @@ class Timing:
 class StepState:
     """One step of one saga, as the record has it.
 
-    ``doubtful``: an earlier attempt ended without a certain outcome, so the step may have
-    happened, whatever later attempts say. ``claim``: the execution that holds the step, or held it
+    ``doubtful``: an attempt ended without a certain outcome, so the step may have happened,
+    whatever later attempts say. ``probe_attempt``: how often the probe alone was asked, once the
+    attempts had run out. ``claim``: the execution that holds the step, or held it
     last. ``retry_at``: when the next attempt is due, None where none is planned. ``expires_at``:
     when a running attempt is over whatever it does, by its timeout.
     """
@@ -45,6 +46,7 @@ class StepState:
     claim: str | None = None
     worker: UUID | None = None
     task_id: str | None = None
+    probe_attempt: int = 0
     retry_at: datetime | None = None
     expires_at: datetime | None = None
 
@@ -61,7 +63,11 @@ class StepState:
 
 @dataclass(frozen=True, slots=True)
 class SagaState:
-    """One saga, locked, at the database's time *now*."""
+    """One saga, locked, at the database's time *now*.
+
+    ``failure``: what makes it turn back; a saga that still moves forward turns as soon as no
+    execution holds a step. ``deadline_at`` is None where no deadline applies, or none any more.
+    """
 
     id: UUID
     name: str
@@ -74,6 +80,8 @@ class SagaState:
     looks: int = 0
     sent_at: datetime | None = None
     failure: Mapping[str, Any] | None = None
+    parked: Mapping[str, Any] | None = None
+    deadline_at: datetime | None = None
 
     def step(self, name: str) -> StepState:
         """Return the state of a step; one that was never claimed is PENDING."""

@@ -1,6 +1,7 @@
 """A saga's declaration, checked as a whole, and the plan that comes of it."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 from pydantic import BaseModel
@@ -14,7 +15,10 @@ __all__ = ["build_plan"]
 
 
 def build_plan(
-    name: str, input_type: Any, steps: Sequence[StepDefinition[Any, Any] | Step]
+    name: str,
+    input_type: Any,
+    steps: Sequence[StepDefinition[Any, Any] | Step],
+    deadline: timedelta | None = None,
 ) -> tuple[Plan, tuple[Step, ...]]:
     """Check a saga's declaration and return its plan; raises DefinitionError."""
     if not 1 <= len(name) <= NAME_LIMIT:
@@ -37,7 +41,41 @@ def build_plan(
         seen.add(step.key)
         _check_input(name, input_type, step)
         step.definition.planned_by = name
-    return Plan(name, tuple(step.planned for step in placed)), placed
+    plan = Plan(name, tuple(step.planned for step in placed), _deadline_s(name, deadline))
+    _check_way_back(plan)
+    return plan, placed
+
+
+def _deadline_s(saga: str, deadline: timedelta | None) -> float | None:
+    if deadline is None:
+        return None
+    if not isinstance(deadline, timedelta) or deadline <= timedelta(0):
+        raise DefinitionError(
+            f"Saga {saga!r} has deadline={deadline!r}: give a timedelta above 0, or None."
+        )
+    return deadline.total_seconds()
+
+
+def _check_way_back(plan: Plan) -> None:
+    """Refuse a plan that could get stuck on its way back at a step that nothing can undo."""
+    if len(plan.pivots) > 1:
+        names = ", ".join(repr(step.name) for step in plan.pivots)
+        raise DefinitionError(
+            f"Saga {plan.name!r} has several pivots ({names}). There is one point of no return: "
+            "keep the first."
+        )
+    may_fail = [step for step in plan if not step.best_effort]
+    for step in may_fail[:-1]:  # after the last nothing can fail
+        if step.pivot:
+            return
+        if step.compensation is None and not step.read_only:
+            raise DefinitionError(
+                f"Step {step.name!r} of saga {plan.name!r} has no compensation, and later steps "
+                "may fail. Declare one with @<step>.compensation; or say that it has nothing to "
+                "undo, @step(read_only=True); or that it does not matter, "
+                "Step(…, best_effort=True); or that there is no way back after it, "
+                "Step(…, pivot=True)."
+            )
 
 
 def _placed(saga: str, step: Any) -> Step:
@@ -52,7 +90,7 @@ def _placed(saga: str, step: Any) -> Step:
 
 
 def _check_input(saga: str, input_type: Any, step: Step) -> None:
-    calls = [step.definition.action, step.definition.undo]
+    calls = [step.definition.action, step.definition.undo, step.definition.asks]
     for call in filter(None, calls):
         wanted = call.input.annotation
         if _are_models(wanted, input_type) and not issubclass(input_type, wanted):

@@ -31,10 +31,14 @@ class StepDefinition(Generic[P, R]):
         function: Callable[P, R],
         action: Call,
         register: Callable[["StepDefinition[P, R]", Operation, Call], None],
+        *,
+        read_only: bool = False,
     ) -> None:
         self.function = function
         self.action = action
+        self.read_only = read_only
         self.undo: Call | None = None
+        self.asks: Call | None = None
         self.planned_by: str | None = None
         self._register = register
         register(self, Operation.ACTION, action)
@@ -72,15 +76,11 @@ class StepDefinition(Generic[P, R]):
         """
 
         def declare(function: Callable[..., Any]) -> Callable[..., Any]:
-            if self.undo is not None:
+            self._accept("compensation", self.undo, function)
+            if self.read_only:
                 raise DefinitionError(
-                    f"Step {self.name!r} has two compensations ({self.undo.function.__qualname__}, "
-                    f"{function.__qualname__}). Make one of both."
-                )
-            if self.planned_by is not None:
-                raise DefinitionError(
-                    f"Step {self.name!r} gets a compensation after saga {self.planned_by!r} was "
-                    "planned without it. Declare the compensation before the saga."
+                    f"Step {self.name!r} is read_only, and has a compensation "
+                    f"({function.__qualname__}). Remove one of the two."
                 )
             task = name or f"{self.name}.compensation"
             inherited = {"queue": self.action.options["queue"]} if self._has_queue else {}
@@ -91,6 +91,37 @@ class StepDefinition(Generic[P, R]):
             return function
 
         return declare
+
+    def probe(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Declare what asks the participant whether the action happened.
+
+        It is called where an attempt ended without a certain outcome, before anything is run again
+        or undone, in the process that would do so; with the saga's input and the Context, as the
+        action is. It returns the action's output if it happened, or True where the output does not
+        matter; None or False if it did not happen *and will not*, which is then as certain as a
+        refusal. An exception leaves the outcome unknown: it is asked again by the step's policy.
+        Returns the plain function.
+
+        Raises:
+            DefinitionError: the step has a probe already, or the declaration cannot work.
+        """
+        self._accept("probe", self.asks, function)
+        self.asks = declare_call(
+            function, f"{self.name}.probe", retry=self.action.retry, timeout=None, options={}
+        )
+        return function
+
+    def _accept(self, what: str, present: Call | None, function: Callable[..., Any]) -> None:
+        if present is not None:
+            raise DefinitionError(
+                f"Step {self.name!r} has two {what}s ({present.function.__qualname__}, "
+                f"{function.__qualname__}). Make one of both."
+            )
+        if self.planned_by is not None:
+            raise DefinitionError(
+                f"Step {self.name!r} gets a {what} after saga {self.planned_by!r} was "
+                f"planned without it. Declare the {what} before the saga."
+            )
 
     @property
     def _has_queue(self) -> bool:
@@ -105,6 +136,8 @@ class Step:
         definition: a function declared with ``@step``.
         when: called with the saga's input at the start; the step is skipped where it returns False.
         best_effort: its failure is recorded, and never turns the saga back.
+        pivot: once it may have happened there is no way back: what follows is retried, and then
+            parked. One step of a saga at most.
         retry: in place of the step's own policy.
         timeout: in place of the step's own, in seconds or as a timedelta.
         name: in place of the step's own, where a saga has the same step twice.
@@ -113,6 +146,7 @@ class Step:
     definition: StepDefinition[Any, Any]
     when: Callable[[Any], bool] | None = field(default=None, kw_only=True)
     best_effort: bool = field(default=False, kw_only=True)
+    pivot: bool = field(default=False, kw_only=True)
     retry: Retry | None = field(default=None, kw_only=True)
     timeout: float | timedelta | None = field(default=None, kw_only=True)
     name: str | None = field(default=None, kw_only=True)
@@ -121,6 +155,11 @@ class Step:
         if not isinstance(self.definition, StepDefinition):
             raise DefinitionError(
                 f"Step({self.definition!r}) is not a step. Decorate the function with @step."
+            )
+        if self.pivot and self.best_effort:
+            raise DefinitionError(
+                f"Step {self.key!r} is pivot and best_effort: what may fail decides nothing. "
+                "Remove one of the two."
             )
         if self.when is not None and not callable(self.when):
             raise DefinitionError(
@@ -142,4 +181,12 @@ class Step:
         if self.timeout is not None:
             action = replace(action, timeout_s=checked_timeout(f"Step {self.key!r}", self.timeout))
         undo = self.definition.undo
-        return PlannedStep(self.key, action, undo.planned if undo else None, self.best_effort)
+        return PlannedStep(
+            name=self.key,
+            action=action,
+            compensation=undo.planned if undo else None,
+            best_effort=self.best_effort,
+            pivot=self.pivot,
+            read_only=self.definition.read_only,
+            probe=self.definition.asks is not None,
+        )

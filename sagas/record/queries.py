@@ -10,15 +10,17 @@ from sqlalchemy import Connection, Row, func, select
 
 from sagas.plan import Plan
 from sagas.record import tables as t
-from sagas.states import SagaStatus, StepStatus
+from sagas.states import ENDED, SagaStatus, StepStatus
 
 __all__ = [
     "HistoryEntry",
     "SagaView",
     "StepView",
     "count_by_status",
+    "ended_among",
     "find_sagas",
     "history_of",
+    "output_of",
     "saga_by_id",
     "saga_by_key",
     "steps_of",
@@ -36,6 +38,8 @@ class SagaView:
     epoch: int
     failure: Mapping[str, Any] | None
     parked: Mapping[str, Any] | None
+    resolved: Mapping[str, Any] | None
+    deadline_at: datetime | None
     started_at: datetime
     ended_at: datetime | None
 
@@ -110,6 +114,14 @@ def find_sagas(
     return [view for row in rows if (view := _saga(row))]
 
 
+def ended_among(connection: Connection, saga_ids: Sequence[UUID]) -> dict[UUID, SagaStatus]:
+    """Return those of the sagas that have ended, and how."""
+    query = select(t.saga.c.id, t.saga.c.status).where(
+        t.saga.c.id.in_(saga_ids), t.saga.c.status.in_(ENDED)
+    )
+    return {row.id: SagaStatus(row.status) for row in connection.execute(query)}
+
+
 def count_by_status(connection: Connection) -> Mapping[SagaStatus, int]:
     """Return how many sagas stand at each status; a status without sagas is left out."""
     query = select(t.saga.c.status, func.count()).group_by(t.saga.c.status)
@@ -124,6 +136,12 @@ def steps_of(connection: Connection, saga_id: UUID) -> Sequence[StepView]:
     rows = connection.execute(_STEP.where(t.step.c.saga_id == saga_id))
     known = {row.name: _step(row) for row in rows}
     return [known.get(step.name) or StepView(step.name) for step in Plan.from_json(body)]
+
+
+def output_of(connection: Connection, saga_id: UUID, step: str) -> str | None:
+    """Return the output of a step as the record keeps it, or None where it has none."""
+    query = select(t.step.c.output).where(t.step.c.saga_id == saga_id, t.step.c.name == step)
+    return connection.execute(query).scalar_one_or_none()
 
 
 _PLAN_OF = select(t.plan.c.body).select_from(t.saga.join(t.plan))

@@ -1,11 +1,13 @@
 """Putting a new saga into the record, in whichever transaction the caller is in."""
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, Row, insert, select
 from sqlalchemy.exc import DBAPIError
 
 from sagas.errors import KeyConflict, WrongDatabase
@@ -13,14 +15,14 @@ from sagas.plan import Plan
 from sagas.record import tables as t
 from sagas.record.plans import Plans
 from sagas.sql import after_now, insert_or_ignore, now
-from sagas.states import SagaStatus, StepStatus
+from sagas.states import Operation, SagaStatus, StepStatus
 
-__all__ = ["NewSaga", "insert_saga", "record_id", "require_same_record"]
+__all__ = ["NewSaga", "insert_sagas", "record_id", "require_same_record"]
 
 
 @dataclass(frozen=True, slots=True)
 class NewSaga:
-    """A saga that is not in the record yet; *input* is validated JSON."""
+    """A saga that is not in the record yet; *input* is validated JSON, as it is to be kept."""
 
     id: UUID
     key: str
@@ -32,64 +34,98 @@ class NewSaga:
     same_input: Callable[[str, str], bool] = operator.eq
 
 
-def insert_saga(connection: Connection, plans: Plans, new: NewSaga, *, lease_s: float) -> UUID:
-    """Insert the saga, or find the one with this name, key and input; return its id.
+#: So many keys are asked for in one statement.
+_CHUNK = 500
 
-    It is due after a lease: where the caller dies before the publish, a sweep sends it then.
+
+def insert_sagas(
+    connection: Connection,
+    plans: Plans,
+    sagas: Sequence[NewSaga],
+    *,
+    lease_s: float,
+    delay_s: float = 0.0,
+) -> list[UUID]:
+    """Insert sagas of one plan, or find those with this name, key and input; return their ids.
+
+    They are due after a lease: where the caller dies before the publish, a sweep sends them then.
+    With *delay_s* they are due after that, and sent by the sweep alone.
 
     Raises:
-        KeyConflict: the name and key are taken by a saga with another input.
+        KeyConflict: a name and key are taken by a saga with another input; no row was written.
     """
-    found = _existing(connection, new)
-    if found is not None:
-        return found
-    row = {
-        "id": new.id,
-        "name": new.plan.name,
-        "key": new.key,
-        "plan": plans.put(connection, new.plan),
+    with connection.begin_nested() if len(sagas) > 1 else nullcontext():
+        existing = _existing(connection, sagas)
+        _refuse_conflicts(sagas, existing)
+        if missing := [new for new in sagas if new.key not in existing]:
+            _insert(connection, plans, missing, lease_s, delay_s)
+            # Another transaction, or an earlier one of these, may have been first.
+            existing |= _existing(connection, missing)
+            _refuse_conflicts(missing, existing)
+            _first_entries(connection, [new for new in missing if existing[new.key].id == new.id])
+    return [existing[new.key].id for new in sagas]
+
+
+def _insert(
+    connection: Connection,
+    plans: Plans,
+    sagas: Sequence[NewSaga],
+    lease_s: float,
+    delay_s: float,
+) -> None:
+    plan = sagas[0].plan
+    common: dict[str, Any] = {
+        "name": plan.name,
+        "plan": plans.put(connection, plan),
         "status": SagaStatus.STARTED,
         "epoch": 1,
-        "input": new.input,
         "looks": 0,
+        "started_at": now(),
+        "sent_at": None if delay_s else now(),
+        "due_at": after_now(delay_s or lease_s),
     }
-    moments = {"started_at": now(), "sent_at": now(), "due_at": after_now(lease_s)}
-    inserted = connection.execute(insert_or_ignore(connection, t.saga).values({**row, **moments}))
-    if inserted.rowcount == 0:  # another transaction was first
-        found = _existing(connection, new)
-        if found is None:
-            raise AssertionError(f"Saga {new.plan.name} {new.key!r} is neither new nor there.")
-        return found
-    _first_entries(connection, new)
-    return new.id
+    if plan.deadline_s is not None:
+        common["deadline_at"] = after_now(delay_s + plan.deadline_s)
+    rows = [{"id": new.id, "key": new.key, "input": new.input} for new in sagas]
+    connection.execute(insert_or_ignore(connection, t.saga).values(common), rows)
 
 
-def _existing(connection: Connection, new: NewSaga) -> UUID | None:
-    query = select(t.saga.c.id, t.saga.c.input).where(
-        t.saga.c.name == new.plan.name, t.saga.c.key == new.key
-    )
-    row = connection.execute(query).one_or_none()
-    if row is None:
-        return None
-    if not new.same_input(row.input, new.input):
-        raise KeyConflict(
-            f"Saga {new.plan.name!r} with key {new.key!r} exists already ({row.id}), started "
-            "with another input. Nothing was started. Use a new key for a new saga, or "
-            "get(key=…) to look at the one that is there."
+def _existing(connection: Connection, sagas: Sequence[NewSaga]) -> dict[str, Row[Any]]:
+    found: dict[str, Row[Any]] = {}
+    keys = sorted({new.key for new in sagas})
+    for start in range(0, len(keys), _CHUNK):
+        query = select(t.saga.c.id, t.saga.c.key, t.saga.c.input).where(
+            t.saga.c.name == sagas[0].plan.name, t.saga.c.key.in_(keys[start : start + _CHUNK])
         )
-    found: UUID = row.id
+        found |= {row.key: row for row in connection.execute(query)}
     return found
 
 
-def _first_entries(connection: Connection, new: NewSaga) -> None:
-    base = {"saga_id": new.id, "at": now(), "epoch": 1, "actor": new.actor}
-    connection.execute(insert(t.history).values({**base, "event": SagaStatus.STARTED}))
-    for name in new.skipped:
-        connection.execute(
-            insert(t.step).values(saga_id=new.id, name=name, status=StepStatus.SKIPPED)
-        )
-        entry = {**base, "event": StepStatus.SKIPPED, "step": name, "operation": "action"}
-        connection.execute(insert(t.history).values(entry))
+def _refuse_conflicts(sagas: Sequence[NewSaga], existing: Mapping[str, Row[Any]]) -> None:
+    for new in sagas:
+        row = existing.get(new.key)
+        if row is not None and row.id != new.id and not new.same_input(row.input, new.input):
+            raise KeyConflict(
+                f"Saga {new.plan.name!r} with key {new.key!r} exists already ({row.id}), started "
+                "with another input. Nothing was started. Use a new key for a new saga, or "
+                "get(key=…) to look at the one that is there."
+            )
+
+
+def _first_entries(connection: Connection, sagas: Sequence[NewSaga]) -> None:
+    entries, skipped = [], []
+    for new in sagas:
+        base = {"saga_id": new.id, "epoch": 1, "actor": new.actor}
+        entries.append({**base, "event": SagaStatus.STARTED, "step": None, "operation": None})
+        for name in new.skipped:
+            entries.append(
+                {**base, "event": StepStatus.SKIPPED, "step": name, "operation": Operation.ACTION}
+            )
+            skipped.append({"saga_id": new.id, "name": name, "status": StepStatus.SKIPPED})
+    if skipped:
+        connection.execute(insert(t.step), skipped)
+    if entries:
+        connection.execute(insert(t.history).values(at=now()), entries)
 
 
 def record_id(connection: Connection) -> UUID | None:

@@ -12,8 +12,16 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
-from sagas.decision import Decision, SagaState, StepChange, StepState, with_change
+from sagas.decision import (
+    Decision,
+    SagaState,
+    StepChange,
+    StepState,
+    before_deadline,
+    with_change,
+)
 from sagas.plan import Plan
+from sagas.record import alerts
 from sagas.record import tables as t
 from sagas.record.database import Database
 from sagas.record.plans import Plans
@@ -72,7 +80,7 @@ class Store:
                 return None
             steps = connection.execute(_STEPS, {"saga_id": saga_id}).all()
             state = _state(row, steps, self.plans.get(connection, row.plan))
-            decision = decide(state)
+            decision = before_deadline(state, decide(state))
             _apply(connection, state, decision, actor)
             epoch = state.epoch + decision.raise_epoch
             outputs = {step.name: step.output for step in steps}
@@ -118,6 +126,8 @@ def _state(row: Row[Any], steps: Iterable[Row[Any]], plan: Plan) -> SagaState:
         looks=row.looks,
         sent_at=row.sent_at,
         failure=row.failure,
+        parked=row.parked,
+        deadline_at=row.deadline_at,
     )
 
 
@@ -131,6 +141,7 @@ def _step_state(row: Row[Any]) -> StepState:
         claim=row.claim,
         worker=row.worker,
         task_id=row.task_id,
+        probe_attempt=row.probe_attempt,
         retry_at=row.retry_at,
         expires_at=row.expires_at,
     )
@@ -142,6 +153,8 @@ def _apply(connection: Connection, state: SagaState, decision: Decision, actor: 
         _write_step(connection, state, change)
     if entries := list(_entries(state, decision, actor)):
         connection.execute(insert(t.history), entries)
+    if SagaStatus.FAILED in decision.path:
+        alerts.raise_alert(connection, state, decision)
 
 
 def _update_saga(connection: Connection, state: SagaState, decision: Decision) -> None:
@@ -200,7 +213,8 @@ def _entries(state: SagaState, decision: Decision, actor: str) -> Iterable[dict[
         "detail": None,
     }
     if decision.note:
-        yield {**base, "event": decision.note}
+        detail = {"why": decision.why} if decision.why else None
+        yield {**base, "event": decision.note, "detail": detail}
     for change in decision.steps:
         yield {
             **base,
@@ -213,5 +227,5 @@ def _entries(state: SagaState, decision: Decision, actor: str) -> Iterable[dict[
     for status in decision.path:
         detail = decision.values.get("parked") if status is SagaStatus.FAILED else None
         if status is SagaStatus.COMPENSATING:
-            detail = state.failure
+            detail = decision.values.get("failure", state.failure)
         yield {**base, "event": status, "detail": detail}

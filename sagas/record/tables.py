@@ -17,7 +17,7 @@ from sqlalchemy import (
 
 from sagas.sql import Instant, JsonText
 
-__all__ = ["history", "metadata", "plan", "record", "saga", "step", "worker"]
+__all__ = ["alert", "history", "metadata", "plan", "record", "saga", "step", "worker"]
 
 metadata = MetaData(
     naming_convention={
@@ -53,12 +53,16 @@ saga = Table(
     Column("failure", JsonText),
     # Why the saga is parked, and what is left.
     Column("parked", JsonText),
+    # Who ended it by hand, and why.
+    Column("resolved", JsonText),
     # When the sweep looks at it; NULL once it has ended.
     Column("due_at", Instant),
     # When the message that it waits for was sent; NULL where none is on the way.
     Column("sent_at", Instant),
     # How often the sweep has looked since the last progress.
     Column("looks", Integer, nullable=False),
+    # When it turns back unless it has ended; NULL where no deadline applies, or none any more.
+    Column("deadline_at", Instant),
     Column("started_at", Instant, nullable=False),
     Column("ended_at", Instant),
     UniqueConstraint("name", "key"),
@@ -74,6 +78,8 @@ step = Table(
     Column("status", String(24), nullable=False),
     Column("attempt", Integer, nullable=False, default=0),
     Column("compensation_attempt", Integer, nullable=False, default=0),
+    # How often its probe alone was asked, once its attempts had run out.
+    Column("probe_attempt", Integer, nullable=False, default=0),
     Column("doubtful", Boolean, nullable=False, default=False),
     Column("output", Text),
     Column("error", JsonText),
@@ -110,6 +116,26 @@ history = Table(
     Column("detail", JsonText),
 )
 Index("ix_saga_history_saga_id", history.c.saga_id, history.c.id)
+
+#: The outbox of alerts: one row for each time that a saga is parked.
+alert = Table(
+    "saga_alert",
+    metadata,
+    Column(
+        "id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True
+    ),
+    Column("saga_id", Uuid, nullable=False),
+    # The epoch in which it was parked.
+    Column("epoch", Integer, nullable=False),
+    Column("body", JsonText, nullable=False),
+    # To whom it was delivered so far.
+    Column("delivered_to", JsonText, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    # When delivery is tried next; NULL once everybody has it.
+    Column("due_at", Instant),
+    UniqueConstraint("saga_id", "epoch"),
+)
+Index("ix_saga_alert_due", alert.c.due_at)
 
 worker = Table(
     "saga_worker",

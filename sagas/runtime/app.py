@@ -3,6 +3,8 @@
 import os
 import socket
 import uuid
+from collections.abc import Iterable
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -11,10 +13,14 @@ from celery import Celery
 
 from sagas.errors import ConfigurationError
 from sagas.record.database import Database
+from sagas.record.queries import StepView
 from sagas.record.starts import record_id
 from sagas.record.store import Store
 from sagas.runtime.messages import Messages
 from sagas.runtime.settings import Settings
+from sagas.runtime.vault import Vault
+from sagas.runtime.waiting import Waiting
+from sagas.secret import masked
 
 __all__ = ["Runtime", "bind", "runtime_of"]
 
@@ -51,6 +57,23 @@ class Runtime:
     def record_id(self) -> uuid.UUID | None:
         """Which record this is."""
         return self.database.read(record_id)
+
+    @cached_property
+    def vault(self) -> Vault:
+        """The way of payloads into the record and back."""
+        return Vault(self.settings)
+
+    @cached_property
+    def waiting(self) -> Waiting:
+        """Who in this process waits for sagas to end."""
+        return Waiting(self.database)
+
+    def shown(self, steps: Iterable[StepView]) -> list[StepView]:
+        """Return steps with their outputs as people may see them: decrypted, without secrets."""
+        return [
+            replace(step, output=step.output and masked(self.vault.read(step.output)))
+            for step in steps
+        ]
 
     @cached_property
     def messages(self) -> Messages:

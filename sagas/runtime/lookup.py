@@ -7,7 +7,7 @@ from sagas.errors import SagaNotFound
 from sagas.record import migrate, queries
 from sagas.record.queries import SagaView
 from sagas.runtime.app import runtime_of
-from sagas.runtime.saga import SagaHandle
+from sagas.runtime.handle import SagaHandle
 from sagas.states import SagaStatus
 
 __all__ = ["count_by_status", "find", "get", "upgrade_record"]

@@ -3,6 +3,8 @@
 import logging
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -14,7 +16,7 @@ from sagas.plan import PlannedCall
 from sagas.runtime.settings import Settings
 from sagas.states import Operation
 
-__all__ = ["SENT_AT", "TURN_BACK", "Messages"]
+__all__ = ["SENT_AT", "TURN_BACK", "Chain", "Messages"]
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +36,15 @@ HARD_LIMIT_GRACE_S = 5.0
 BROKER_REST_S = 1.0
 
 
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """What is to be published: a dispatch, for a saga at an epoch."""
+
+    saga: SagaState
+    dispatch: Dispatch
+    epoch: int
+
+
 class Messages:
     """Builds and publishes the messages of one app."""
 
@@ -44,43 +55,60 @@ class Messages:
         self._clock_offset_s = 0.0
         signals.before_task_publish.connect(self._stamp, weak=False)
 
-    def publish(self, saga: SagaState, dispatch: Dispatch, epoch: int) -> bool:
-        """Publish a chain; return False where the broker did not take it.
+    def publish(self, *chains: Chain) -> bool:
+        """Publish chains, in one go where the transport can; return False where it did not work.
 
         Never raises for a broker that is away, and never waits for one: what is in the record and
         not in the broker is sent by the sweep.
         """
         if time.monotonic() < self._rest_until:
             return False
-        self.note_clock(saga.now)
         try:
-            # No retries: the sweep is the retry. Connecting is bounded by the transport's options.
-            self.chain(saga, dispatch, epoch).apply_async(
-                retry=True, retry_policy={"max_retries": 0}
-            )
+            with self._app.producer_or_acquire() as producer, _in_one_go(producer, chains):
+                for chain_ in chains:
+                    self.note_clock(chain_.saga.now)
+                    self._send(producer, chain_)
         except Exception as error:  # noqa: BLE001
             # Whatever kombu and the transports raise: not one of them may reach the caller, whose
-            # saga is committed.
+            # sagas are committed.
             self._rest_until = time.monotonic() + BROKER_REST_S
+            first, *others = (chain_.saga for chain_ in chains)
             logger.warning(
-                "Saga %s (%s): the broker did not take its next message (%s: %s). "
+                "Saga %s (%s)%s: the broker did not take the next message (%s: %s). "
                 "The sweep will send it.",
-                saga.id,
-                saga.key,
+                first.id,
+                first.key,
+                f" and {len(others)} others" if others else "",
                 type(error).__name__,
                 error,
             )
             return False
         return True
 
-    def chain(self, saga: SagaState, dispatch: Dispatch, epoch: int) -> Signature:
-        """Build the chain for a dispatch, or its first piece."""
+    def _send(self, producer: Any, chain_: Chain) -> None:
+        # Celery's own apply_async of a chain drops the producer that it is given.
+        first, *others = self.links(chain_)
+        rest: list[Signature] = []
+        if others:
+            rest, _ = chain(first, *others, app=self._app).prepare_steps(
+                (), {}, [first, *others], app=self._app, clone=False
+            )
+            first = rest.pop()
+        # No retries: the sweep is the retry. Connecting is bounded by the transport's options.
+        first.apply_async(
+            chain=rest, producer=producer, retry=True, retry_policy={"max_retries": 0}
+        )
+
+    def links(self, chain_: Chain) -> list[Signature]:
+        """Build the links of a chain, or those of its first piece."""
+        dispatch = chain_.dispatch
         links = [
-            self._link(saga, dispatch.operation, step, epoch) for step in dispatch.steps[:SEGMENT]
+            self._link(chain_.saga, dispatch.operation, step, chain_.epoch)
+            for step in dispatch.steps[:SEGMENT]
         ]
         if dispatch.countdown_s:
             links[0].set(countdown=dispatch.countdown_s)
-        return chain(*links, app=self._app)
+        return links
 
     def _link(self, saga: SagaState, operation: Operation, step: str, epoch: int) -> Signature:
         planned = saga.plan[step]
@@ -138,6 +166,11 @@ class Messages:
     def _stamp(self, headers: dict[str, Any] | None = None, **_: Any) -> None:
         if headers is not None and SENT_AT in headers:
             headers[SENT_AT] = time.time() + self._clock_offset_s
+
+
+def _in_one_go(producer: Any, chains: Sequence[Chain]) -> AbstractContextManager[object]:
+    batch: AbstractContextManager[object] = producer.batch()
+    return batch if len(chains) > 1 else nullcontext()
 
 
 def _limits(call: PlannedCall) -> dict[str, float]:

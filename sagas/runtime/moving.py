@@ -9,6 +9,7 @@ from sagas import faults
 from sagas.decision import Decision, SagaState, StepState, move_on
 from sagas.record.store import Transition
 from sagas.runtime.app import Runtime
+from sagas.runtime.messages import Chain
 from sagas.states import SagaStatus
 
 __all__ = ["move_saga_on"]
@@ -38,7 +39,7 @@ def move_saga_on(
     if moved.status is SagaStatus.COMPENSATING and moved.before.status is not moved.status:
         faults.reach("turn_back.recorded", moved.before.key)
     if dispatch := moved.decision.dispatch:
-        runtime.messages.publish(moved.after, dispatch, moved.epoch)
+        runtime.messages.publish(Chain(moved.after, dispatch, moved.epoch))
     _tell(moved)
     return moved
 
@@ -47,12 +48,3 @@ def _tell(moved: Transition) -> None:
     saga = moved.before
     if moved.decision.note:
         logger.info("Saga %s (%s): %s.", saga.id, saga.key, moved.decision.note)
-    if moved.status is SagaStatus.FAILED and saga.status is not moved.status:
-        logger.error(
-            "Saga %s %s (%s) is parked: %s It needs a person; look at it with: sagas show %s",
-            saga.name,
-            saga.key,
-            saga.id,
-            (moved.decision.values.get("parked") or {}).get("reason", ""),
-            saga.id,
-        )

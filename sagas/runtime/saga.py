@@ -1,29 +1,24 @@
 """``Saga``: the plan on one screen, and the door through which applications start it."""
 
-import time
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
-from uuid import UUID
 
-from sqlalchemy import Connection
-
-from sagas import faults
-from sagas.decision import Dispatch, SagaState, StepState
 from sagas.definition import Step, StepDefinition, build_plan
-from sagas.errors import DefinitionError, InvalidKey, SagaNotFound, WaitTimeout
+from sagas.errors import DefinitionError, InvalidKey, SagaNotFound
 from sagas.ids import uuid7
 from sagas.payload import Payload
-from sagas.record import queries, starts
-from sagas.record.queries import HistoryEntry, SagaView, StepView
-from sagas.runtime.after_commit import after_commit
+from sagas.record import queries
+from sagas.record.starts import NewSaga
 from sagas.runtime.app import Runtime, runtime_of
-from sagas.states import ENDED, Operation, SagaStatus, StepStatus
+from sagas.runtime.begin import begin
+from sagas.runtime.handle import SagaHandle
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
     from sqlalchemy.orm import Session
 
-__all__ = ["Saga", "SagaHandle", "saga_named"]
+__all__ = ["Saga", "defined_sagas", "saga_named"]
 
 I = TypeVar("I")  # noqa: E741 - the input
 
@@ -31,6 +26,11 @@ I = TypeVar("I")  # noqa: E741 - the input
 KEY_LIMIT = 200
 
 _defined: dict[str, "Saga[Any]"] = {}
+
+
+def defined_sagas() -> Mapping[str, "Saga[Any]"]:
+    """Return the sagas that this process defines, by name."""
+    return dict(_defined)
 
 
 def saga_named(name: str) -> "Saga[Any]":
@@ -41,63 +41,6 @@ def saga_named(name: str) -> "Saga[Any]":
     return _defined[name]
 
 
-class SagaHandle:
-    """One saga in the record; every property is read anew."""
-
-    def __init__(self, runtime: Runtime, saga_id: UUID) -> None:
-        self._runtime = runtime
-        self.id = saga_id
-
-    def __repr__(self) -> str:
-        return f"<saga {self.id}>"
-
-    def view(self) -> SagaView:
-        """Return the saga as it is now; raises SagaNotFound."""
-        found = self._runtime.database.read(lambda c: queries.saga_by_id(c, self.id))
-        if found is None:
-            raise SagaNotFound(f"The record has no saga {self.id}. Was its start rolled back?")
-        return found
-
-    @property
-    def key(self) -> str:
-        """The business key."""
-        return self.view().key
-
-    @property
-    def status(self) -> SagaStatus:
-        """The status now."""
-        return self.view().status
-
-    def steps(self) -> Sequence[StepView]:
-        """Return every step as it is now, in the order of the plan."""
-        return self._runtime.database.read(lambda c: queries.steps_of(c, self.id))
-
-    def history(self) -> Sequence[HistoryEntry]:
-        """Return what happened so far, the oldest first."""
-        return self._runtime.database.read(lambda c: queries.history_of(c, self.id))
-
-    def wait(self, timeout: float = 30.0) -> SagaStatus:
-        """Wait until the saga has ended, COMPLETED, COMPENSATED or FAILED, and return how.
-
-        Asks the record at first every 20 ms and ever more rarely, at least twice a second.
-
-        Raises:
-            WaitTimeout: *timeout* seconds passed first. The saga goes on all the same.
-        """
-        deadline = time.monotonic() + timeout
-        pause_s = 0.02
-        while (status := self.status) not in ENDED:
-            left_s = deadline - time.monotonic()
-            if left_s <= 0:
-                raise WaitTimeout(
-                    f"Saga {self.id} is still {status} after {timeout} s. It goes on; look at it "
-                    f"with: sagas show {self.id}. Does a worker run?"
-                )
-            time.sleep(min(pause_s, left_s))
-            pause_s = min(pause_s * 1.5, 0.5)
-        return status
-
-
 class Saga(Generic[I]):
     """A named plan: ordered steps over one input.
 
@@ -105,6 +48,8 @@ class Saga(Generic[I]):
         name: the saga's name, unique in the application.
         input: the type of the input; a pydantic model, as a rule.
         steps: functions declared with ``@step``, or ``Step(function, …)``.
+        deadline: how long a saga may take from its start; then it turns back, unless its pivot has
+            begun.
 
     Raises:
         DefinitionError: the declaration cannot work; the message names the step and the remedy.
@@ -116,9 +61,10 @@ class Saga(Generic[I]):
         *,
         input: type[I],
         steps: Sequence[StepDefinition[Any, Any] | Step],
+        deadline: timedelta | None = None,
     ) -> None:
         self.name = name
-        self.plan, self.steps = build_plan(name, input, tuple(steps))
+        self.plan, self.steps = build_plan(name, input, tuple(steps), deadline)
         self._input = Payload(input)
         _define(self)
 
@@ -126,7 +72,12 @@ class Saga(Generic[I]):
         return f"<Saga {self.name}: {', '.join(step.key for step in self.steps)}>"
 
     def start(
-        self, input: I, *, key: str | None = None, session: "Session | Connection | None" = None
+        self,
+        input: I,
+        *,
+        key: str | None = None,
+        session: "Session | Connection | None" = None,
+        delay: timedelta | None = None,
     ) -> SagaHandle:
         """Start a saga, and return its handle.
 
@@ -141,19 +92,31 @@ class Saga(Generic[I]):
             input: the saga's input, validated here.
             key: the business key, of 1 to 200 characters; by default the saga's id.
             session: a SQLAlchemy Session or Connection on the record's database.
+            delay: how long the saga waits in the record before its first step; its deadline
+                counts from then on.
 
         Raises:
             pydantic.ValidationError: the input is not valid; no row was written.
             InvalidKey: the key cannot be stored; no row was written.
             KeyConflict: the key is taken by a saga with another input; no row was written.
+            PayloadTooLarge: the input is over ``saga_payload_limit_bytes``; no row was written.
             WrongDatabase: the session is on another database; no row was written.
             RecordNotReady: the record's tables are missing.
         """
-        runtime = runtime_of()
-        new = self._new(runtime, input, key)
-        if session is None:
-            return _start_alone(runtime, new)
-        return _start_within(runtime, new, session)
+        return self._start([(input, key)], session, delay)[0]
+
+    def start_many(
+        self,
+        sagas: Iterable[tuple[I, str | None]],
+        *,
+        session: "Session | Connection | None" = None,
+        delay: timedelta | None = None,
+    ) -> list[SagaHandle]:
+        """Start sagas, each an input with its key, in one transaction and with one publish.
+
+        Either all are started or, where one raises, none. Otherwise as :meth:`start`.
+        """
+        return self._start(list(sagas), session, delay)
 
     def start_json(
         self, text: str, *, key: str | None = None, session: "Session | Connection | None" = None
@@ -161,18 +124,32 @@ class Saga(Generic[I]):
         """Start a saga whose input is JSON; otherwise as :meth:`start`."""
         return self.start(self._input.load(text), key=key, session=session)
 
-    def _new(self, runtime: Runtime, input: I, key: str | None) -> starts.NewSaga:
+    def _start(
+        self,
+        sagas: Sequence[tuple[I, str | None]],
+        session: "Session | Connection | None",
+        delay: timedelta | None,
+    ) -> list[SagaHandle]:
+        runtime = runtime_of()
+        news = [self._new(runtime, input, key) for input, key in sagas]
+        delay_s = 0.0 if delay is None else max(delay.total_seconds(), 0.0)
+        ids = begin(runtime, news, session, delay_s=delay_s) if news else []
+        return [SagaHandle(runtime, saga_id) for saga_id in ids]
+
+    def _new(self, runtime: Runtime, input: I, key: str | None) -> NewSaga:
         text = self._input.dump(input)
         saga_id = uuid7()
-        return starts.NewSaga(
+        checked = _checked_key(str(saga_id) if key is None else key)
+        read = runtime.vault.read
+        return NewSaga(
             id=saga_id,
-            key=_checked_key(str(saga_id) if key is None else key),
+            key=checked,
             plan=self.plan,
-            input=text,
+            input=runtime.vault.keep(text, f"The input of saga {self.name!r} {checked!r}"),
             # Asked of what the workers will see, which is not always the object that was given.
             skipped=self._skipped(self._input.load(text)),
             actor=f"application {runtime.hostname}",
-            same_input=self._input.same,
+            same_input=lambda one, other: self._input.same(read(one), read(other)),
         )
 
     def _skipped(self, input: I) -> tuple[str, ...]:
@@ -204,45 +181,3 @@ def _checked_key(key: str) -> str:
             "printable characters. Nothing was started."
         )
     return key
-
-
-def _start_alone(runtime: Runtime, new: starts.NewSaga) -> SagaHandle:
-    store = runtime.store
-    lease_s = runtime.settings.saga_lease_s
-    saga_id = runtime.database.write(
-        lambda c: starts.insert_saga(c, store.plans, new, lease_s=lease_s)
-    )
-    if saga_id == new.id:
-        _publish(runtime, new)
-    return SagaHandle(runtime, saga_id)
-
-
-def _start_within(
-    runtime: Runtime, new: starts.NewSaga, session: "Session | Connection"
-) -> SagaHandle:
-    connection = session if isinstance(session, Connection) else session.connection()
-    starts.require_same_record(connection, runtime.record_id)
-    lease_s = runtime.settings.saga_lease_s
-    saga_id = starts.insert_saga(connection, runtime.store.plans, new, lease_s=lease_s)
-    if saga_id == new.id:
-        after_commit(connection, lambda: _publish(runtime, new))
-    return SagaHandle(runtime, saga_id)
-
-
-def _publish(runtime: Runtime, new: starts.NewSaga) -> None:
-    """Send the chain of a saga that is committed; where this fails, the sweep sends it."""
-    faults.reach("start.committed", new.key)
-    steps = tuple(step.name for step in new.plan if step.name not in new.skipped)
-    if not steps:
-        return
-    saga = SagaState(
-        id=new.id,
-        name=new.plan.name,
-        key=new.key,
-        status=SagaStatus.STARTED,
-        epoch=1,
-        plan=new.plan,
-        steps={name: StepState(name, StepStatus.SKIPPED) for name in new.skipped},
-        now=datetime.now(UTC),
-    )
-    runtime.messages.publish(saga, Dispatch(Operation.ACTION, steps), epoch=1)

@@ -1,8 +1,9 @@
 """The settings, read from Celery's own configuration under the prefix ``saga_``."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
+from urllib.parse import urlsplit
 
 from sagas.decision import Timing
 from sagas.errors import ConfigurationError
@@ -20,12 +21,19 @@ class Settings:
         saga_lease_s: after so long without a heartbeat a worker is taken for dead, and after so
             long without progress a message is looked for.
         saga_queue: the queue of the engine's own task; None for the application's default queue.
+        saga_payload_limit_bytes: the largest input or output, in bytes of JSON, before encryption.
+        saga_alert_urls: webhooks that are sent each alert as JSON.
+        saga_codec: encrypts inputs and outputs at rest: an object with ``encode(str) -> str`` and
+            ``decode(str) -> str``, or where to import it from, as ``"package.module:name"``.
     """
 
     saga_database_url: str
     saga_sweep_interval_s: float = 1.0
     saga_lease_s: float = 3.0
     saga_queue: str | None = None
+    saga_payload_limit_bytes: int = 1_048_576
+    saga_alert_urls: Sequence[str] = ()
+    saga_codec: Any = None
 
     @classmethod
     def read(cls, conf: Mapping[str, Any]) -> "Settings":
@@ -54,6 +62,14 @@ class Settings:
             value = getattr(self, name)
             if not isinstance(value, int | float) or not value > 0:  # NaN is refused as well
                 raise ConfigurationError(f"{name} = {value!r}: give seconds above 0.")
+        limit = self.saga_payload_limit_bytes
+        if not isinstance(limit, int) or not limit > 0:
+            raise ConfigurationError(f"saga_payload_limit_bytes = {limit!r}: give bytes above 0.")
+        urls = self.saga_alert_urls
+        if isinstance(urls, str) or not all(_is_web_url(url) for url in urls):
+            raise ConfigurationError(
+                'saga_alert_urls is a list of http or https URLs: ["https://host/path"].'
+            )
 
     @property
     def heartbeat_s(self) -> float:
@@ -64,3 +80,10 @@ class Settings:
     def timing(self) -> Timing:
         """The durations that the decisions use."""
         return Timing(lease_s=self.saga_lease_s, timer_s=2 * self.saga_sweep_interval_s)
+
+
+def _is_web_url(url: Any) -> bool:
+    if not isinstance(url, str):
+        return False
+    parts = urlsplit(url)
+    return parts.scheme in ("http", "https") and bool(parts.hostname)

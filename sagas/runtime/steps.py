@@ -36,6 +36,7 @@ def step(
     name: str | None = None,
     retry: Retry = ...,
     timeout: float | timedelta | None = None,
+    read_only: bool = False,
     **options: Any,
 ) -> Callable[[Callable[P, R]], StepDefinition[P, R]]: ...
 
@@ -47,6 +48,7 @@ def step(
     name: str | None = None,
     retry: Retry = Retry(),  # noqa: B008 - frozen
     timeout: float | timedelta | None = None,
+    read_only: bool = False,
     **options: Any,
 ) -> StepDefinition[P, R] | Callable[[Callable[P, R]], StepDefinition[P, R]]:
     """Declare a function as a step: one local transaction of one service.
@@ -65,6 +67,7 @@ def step(
         name: the task's name, and the step's; by default as Celery names tasks.
         retry: how often and when an attempt is repeated.
         timeout: seconds (or a timedelta) that one attempt may take; then its outcome is UNKNOWN.
+        read_only: it leaves nothing behind that would have to be undone.
         options: any further option of a Celery task: ``queue``, ``rate_limit``, ``priority``, …
 
     Raises:
@@ -79,7 +82,7 @@ def step(
             )
         task = name or gen_task_name(celery.current_app, function.__name__, function.__module__)
         action = declare_call(function, task, retry=retry, timeout=timeout, options=options)
-        return StepDefinition(function, action, _register)
+        return StepDefinition(function, action, _register, read_only=read_only)
 
     return declare if function is None else declare(function)
 

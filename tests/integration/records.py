@@ -22,7 +22,7 @@ from sagas.ids import uuid7
 from sagas.plan import Plan, PlannedStep
 from sagas.record import tables as t
 from sagas.record.database import Database
-from sagas.record.starts import NewSaga, insert_saga
+from sagas.record.starts import NewSaga, insert_sagas
 from sagas.record.store import Store, Transition
 from sagas.sql import after_now
 from sagas.states import Operation, SagaStatus
@@ -63,7 +63,7 @@ def new_saga(
 def started(store: Store, key: str = "T-1", **more: Any) -> UUID:
     """Put a saga into the record."""
     new = new_saga(key, **more)
-    return store.database.write(lambda c: insert_saga(c, store.plans, new, lease_s=3))
+    return store.database.write(lambda c: insert_sagas(c, store.plans, [new], lease_s=3))[0]
 
 
 def insert_due(store: Store, key: str, *, due_in_s: float = -1, **values: Any) -> UUID:

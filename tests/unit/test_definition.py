@@ -436,7 +436,7 @@ def test_a_saga_cannot_have_two_steps_of_one_name() -> None:
 
 
 def test_a_saga_may_have_a_step_twice_under_two_names() -> None:
-    twice = made("defined.under-two-names")
+    twice = made("defined.under-two-names", read_only=True)
     saga = Saga("two-names", input=Trip, steps=[twice, Step(twice, name="again")])
     assert [place.key for place in saga.steps] == ["defined.under-two-names", "again"]
     assert repr(saga) == "<Saga two-names: defined.under-two-names, again>"

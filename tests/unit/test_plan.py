@@ -28,10 +28,10 @@ def test_the_hash_of_a_plan_never_changes() -> None:
     # Sagas in the record of every user are pinned to such hashes: a new one would strand none of
     # them, but would store every plan anew. Change it knowingly.
     assert Plan("order", STEPS[:1]).to_json() == (
-        '{"name":"order","steps":[{"action":{"priority":null,"queue":null,"retry":{"max_attempts":4,'
+        '{"deadline_s":null,"name":"order","steps":[{"action":{"priority":null,"queue":null,"retry":{"max_attempts":4,'
         '"wait_exp_base":2.0,"wait_initial":0.2,"wait_jitter":0.2,"wait_max":60.0},'
         '"task":"order.create","timeout_s":null},"best_effort":false,"compensation":null,'
-        '"name":"order"}]}'
+        '"name":"order","pivot":false,"probe":false,"read_only":false}]}'
     )
     assert len(PLAN.hash) == 64
     assert PLAN.hash == Plan("order", STEPS).hash

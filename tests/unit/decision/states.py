@@ -14,6 +14,7 @@ from sagas.states import Operation, SagaStatus, StepStatus
 __all__ = [
     "ACTION",
     "COMPENSATION",
+    "ENDED_NOW",
     "EPOCH",
     "NOW",
     "TIMING",
@@ -34,6 +35,8 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 EPOCH = 7
 #: The execution that holds a step, where one does.
 TOKEN = "holder"  # noqa: S105 - it names an execution
+#: The columns of a saga that has just ended.
+ENDED_NOW = {"due_at": None, "sent_at": None, "deadline_at": None, "ended_at": NOW}
 TIMING = Timing(lease_s=3.0, timer_s=2.0, look_s=60.0)
 
 
@@ -55,6 +58,9 @@ def planned(
     *,
     undo: bool = True,
     best_effort: bool = False,
+    pivot: bool = False,
+    read_only: bool = False,
+    probe: bool = False,
     attempts: int = 2,
     undo_attempts: int = 2,
     wait: float = 1.0,
@@ -63,7 +69,8 @@ def planned(
     """Plan a step."""
     compensation = call(f"{name}.undo", attempts=undo_attempts, wait=wait, timeout=timeout)
     action = call(name, attempts=attempts, wait=wait, timeout=timeout)
-    return PlannedStep(name, action, compensation if undo else None, best_effort)
+    undoing = compensation if undo else None
+    return PlannedStep(name, action, undoing, best_effort, pivot, read_only, probe)
 
 
 def made(
@@ -117,7 +124,7 @@ def after(saga: SagaState, decision: Decision) -> SagaState:
     """Return the saga once the decision is written."""
     for change in decision.steps:
         saga = with_change(saga, change)
-    columns = ("looks", "sent_at", "failure")
+    columns = ("looks", "sent_at", "failure", "parked", "deadline_at")
     values = {name: decision.values[name] for name in columns if name in decision.values}
     status = decision.path[-1] if decision.path else saga.status
     return replace(saga, status=status, epoch=saga.epoch + decision.raise_epoch, **values)

@@ -23,6 +23,7 @@ from sagas.states import Operation, SagaStatus, StepStatus
 from tests.unit.decision.states import (
     ACTION,
     COMPENSATION,
+    ENDED_NOW,
     EPOCH,
     NOW,
     TIMING,
@@ -65,7 +66,8 @@ def undoing(**step: Any) -> SagaState:
 def test_a_success_keeps_the_output_and_forgets_the_error_of_earlier_attempts() -> None:
     change = the_change(concluded(acting(attempts=2), "b", ACTION, Succeeded('"seat 4"')))
     assert change.status is StepStatus.SUCCESS
-    assert change.values == {"output": '"seat 4"', "error": None, "ended_at": NOW}
+    known = {"output": '"seat 4"', "error": None, "doubtful": False}
+    assert change.values == {**known, "ended_at": NOW}
 
 
 def test_a_compensation_that_succeeds_leaves_the_output_of_its_action_alone() -> None:
@@ -96,7 +98,7 @@ def test_after_a_failure_for_good_no_message_is_on_its_way(result: Result) -> No
 def test_the_saga_ends_with_its_last_step() -> None:
     decision = concluded(acting(), "b", ACTION, Succeeded())
     assert (decision.answer, decision.path) == (Recorded(ended=True), (SagaStatus.COMPLETED,))
-    assert decision.values == {"due_at": None, "sent_at": None, "ended_at": NOW}
+    assert decision.values == ENDED_NOW
 
 
 def test_the_saga_ends_with_its_last_step_also_where_later_ones_are_skipped() -> None:
@@ -283,6 +285,7 @@ def test_a_saga_with_anything_left_is_parked_and_says_what(last: int, result: Re
     assert decision.values["parked"] == {
         "reason": f"What these steps did, or may have done, is not undone: {', '.join(left)}.",
         "steps": left,
+        "operation": "compensation",
     }
     assert decision.values["due_at"] is None
 

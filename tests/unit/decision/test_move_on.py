@@ -10,6 +10,7 @@ from sagas.states import Operation, SagaStatus, StepStatus
 from tests.unit.decision.states import (
     ACTION,
     COMPENSATION,
+    ENDED_NOW,
     NOW,
     TIMING,
     after,
@@ -168,7 +169,8 @@ def test_turning_back_undoes_strictly_in_reverse_order_what_ran_or_may_have_run(
     assert decision.path == (SagaStatus.COMPENSATING,)
     assert decision.dispatch == Dispatch(COMPENSATION, ("f", "e", "d", "a"))
     assert decision.raise_epoch
-    assert decision.values == {"due_at": seconds(TIMING.lease_s), "looks": 0, "sent_at": NOW}
+    sent = {"due_at": seconds(TIMING.lease_s), "looks": 0, "sent_at": NOW}
+    assert decision.values == {**sent, "deadline_at": None}
 
 
 def test_a_step_that_refused_is_not_undone() -> None:
@@ -188,7 +190,7 @@ def test_a_saga_with_nothing_to_undo_is_compensated_at_once() -> None:
     decision = moved(saga_at("IN_PROGRESS", PLAN, {"a": made("FAILED")}))
     assert decision.path == (SagaStatus.COMPENSATING, SagaStatus.COMPENSATED)
     assert (decision.dispatch, decision.raise_epoch) == (None, True)
-    assert decision.values == {"due_at": None, "sent_at": None, "ended_at": NOW}
+    assert decision.values == ENDED_NOW
 
 
 def test_a_step_in_doubt_that_nothing_can_undo_is_parked_at_once() -> None:

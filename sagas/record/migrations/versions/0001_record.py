@@ -34,6 +34,24 @@ def upgrade() -> None:
     )
     op.create_index("ix_saga_history_saga_id", "saga_history", ["saga_id", "id"], unique=False)
     op.create_table(
+        "saga_alert",
+        sa.Column(
+            "id",
+            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+            autoincrement=True,
+            nullable=False,
+        ),
+        sa.Column("saga_id", sa.Uuid(), nullable=False),
+        sa.Column("epoch", sa.Integer(), nullable=False),
+        sa.Column("body", JsonText(), nullable=False),
+        sa.Column("delivered_to", JsonText(), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("due_at", Instant(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_saga_alert")),
+        sa.UniqueConstraint("saga_id", "epoch", name=op.f("uq_saga_alert_saga_id_epoch")),
+    )
+    op.create_index("ix_saga_alert_due", "saga_alert", ["due_at"], unique=False)
+    op.create_table(
         "saga_plan",
         sa.Column("hash", sa.String(length=64), nullable=False),
         sa.Column("name", sa.String(length=200), nullable=False),
@@ -67,9 +85,11 @@ def upgrade() -> None:
         sa.Column("input", sa.Text(), nullable=False),
         sa.Column("failure", JsonText(), nullable=True),
         sa.Column("parked", JsonText(), nullable=True),
+        sa.Column("resolved", JsonText(), nullable=True),
         sa.Column("due_at", Instant(), nullable=True),
         sa.Column("sent_at", Instant(), nullable=True),
         sa.Column("looks", sa.Integer(), nullable=False),
+        sa.Column("deadline_at", Instant(), nullable=True),
         sa.Column("started_at", Instant(), nullable=False),
         sa.Column("ended_at", Instant(), nullable=True),
         sa.ForeignKeyConstraint(["plan"], ["saga_plan.hash"], name=op.f("fk_saga_plan")),
@@ -91,6 +111,7 @@ def upgrade() -> None:
         sa.Column("status", sa.String(length=24), nullable=False),
         sa.Column("attempt", sa.Integer(), nullable=False),
         sa.Column("compensation_attempt", sa.Integer(), nullable=False),
+        sa.Column("probe_attempt", sa.Integer(), nullable=False),
         sa.Column("doubtful", sa.Boolean(), nullable=False),
         sa.Column("output", sa.Text(), nullable=True),
         sa.Column("error", JsonText(), nullable=True),
@@ -122,5 +143,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Drop the tables."""
-    for name in ("saga_step", "saga", "saga_worker", "saga_record", "saga_plan", "saga_history"):
-        op.drop_table(name)
+    for name in ("alert", "step", "worker", "record", "history"):
+        op.drop_table(f"saga_{name}")
+    op.drop_table("saga")
+    op.drop_table("saga_plan")

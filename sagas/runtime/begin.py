@@ -1,0 +1,75 @@
+"""Beginning sagas: into the record in one transaction, then to the broker in one publish."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from sagas import faults
+from sagas.decision import Dispatch, SagaState, StepState
+from sagas.record.starts import NewSaga, insert_sagas, require_same_record
+from sagas.runtime.after_commit import after_commit
+from sagas.runtime.app import Runtime
+from sagas.runtime.messages import Chain
+from sagas.states import Operation, SagaStatus, StepStatus
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+__all__ = ["begin"]
+
+
+def begin(
+    runtime: Runtime,
+    sagas: Sequence[NewSaga],
+    session: "Session | Connection | None",
+    *,
+    delay_s: float,
+) -> list[UUID]:
+    """Start sagas in the caller's transaction, or in one of their own; return their ids."""
+
+    def insert(connection: Connection) -> list[UUID]:
+        return insert_sagas(
+            connection,
+            runtime.store.plans,
+            sagas,
+            lease_s=runtime.settings.saga_lease_s,
+            delay_s=delay_s,
+        )
+
+    def publish() -> None:  # what is not published here, for whatever reason, the sweep sends
+        if chains := [chain for new in sagas if new.id in ids and (chain := _chain(new))]:
+            runtime.messages.publish(*chains)
+
+    if session is None:
+        ids = runtime.database.write(insert)
+        if not delay_s:
+            publish()
+        return ids
+    connection = session if isinstance(session, Connection) else session.connection()
+    require_same_record(connection, runtime.record_id)
+    ids = insert(connection)
+    if not delay_s:
+        after_commit(connection, publish)
+    return ids
+
+
+def _chain(new: NewSaga) -> Chain | None:
+    """Return the first chain of a saga that is committed."""
+    faults.reach("start.committed", new.key)
+    steps = tuple(step.name for step in new.plan if step.name not in new.skipped)
+    if not steps:
+        return None
+    saga = SagaState(
+        id=new.id,
+        name=new.plan.name,
+        key=new.key,
+        status=SagaStatus.STARTED,
+        epoch=1,
+        plan=new.plan,
+        steps={name: StepState(name, StepStatus.SKIPPED) for name in new.skipped},
+        now=datetime.now(UTC),
+    )
+    return Chain(saga, Dispatch(Operation.ACTION, steps), epoch=1)

@@ -1,0 +1,80 @@
+"""What people do to sagas: each a conditional write, with who and why in the history."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from uuid import UUID
+
+from sagas import decision
+from sagas.decision import Declined, SagaState
+from sagas.errors import ActionDeclined, SagaNotFound
+from sagas.runtime.app import Runtime
+from sagas.runtime.messages import Chain
+from sagas.states import SagaStatus
+
+__all__ = ["cancel", "resolve", "retry", "skip"]
+
+Decide = Callable[[SagaState], decision.Decision]
+
+
+def cancel(runtime: Runtime, saga_id: UUID, *, reason: str, by: str) -> None:
+    """Turn a saga back."""
+    timing = runtime.settings.timing
+
+    def decide(saga: SagaState) -> decision.Decision:
+        return decision.cancel(saga, reason=reason, timing=timing)
+
+    _act(runtime, saga_id, decide, "cancelled", why=reason, by=by)
+
+
+def retry(runtime: Runtime, saga_id: UUID, *, note: str | None, by: str) -> None:
+    """Try again what a parked saga is stuck at."""
+    timing = runtime.settings.timing
+
+    def decide(saga: SagaState) -> decision.Decision:
+        return decision.retry(saga, timing=timing)
+
+    _act(runtime, saga_id, decide, "retried", why=note, by=by)
+
+
+def skip(runtime: Runtime, saga_id: UUID, step: str, *, note: str | None, by: str) -> None:
+    """Go on from a step that a parked saga is stuck at."""
+    timing = runtime.settings.timing
+
+    def decide(saga: SagaState) -> decision.Decision:
+        return decision.skip(saga, step, timing=timing)
+
+    _act(runtime, saga_id, decide, "skipped at that step", why=note, by=by)
+
+
+def resolve(
+    runtime: Runtime, saga_id: UUID, *, note: str, status: SagaStatus | None, by: str
+) -> None:
+    """End a parked saga by a person's word."""
+    if status not in (None, SagaStatus.COMPLETED, SagaStatus.COMPENSATED):
+        raise ValueError(f"A saga is resolved as COMPLETED or COMPENSATED, not as {status}.")
+    completed = None if status is None else status is SagaStatus.COMPLETED
+
+    def decide(saga: SagaState) -> decision.Decision:
+        resolved = {"by": by, "note": note, "at": saga.now.isoformat()}
+        return decision.resolve(saga, completed=completed, resolved=resolved)
+
+    _act(runtime, saga_id, decide, "resolved", why=note, by=by)
+
+
+def _act(
+    runtime: Runtime, saga_id: UUID, decide: Decide, done: str, *, why: str | None, by: str
+) -> None:
+    def with_reason(saga: SagaState) -> decision.Decision:
+        return replace(decide(saga), why=why)
+
+    acted = runtime.store.transition(saga_id, with_reason, actor=f"operator {by[:200]}")
+    if acted is None:
+        raise SagaNotFound(f"The record has no saga {saga_id}.")
+    saga = acted.before
+    if isinstance(acted.decision.answer, Declined):
+        raise ActionDeclined(
+            f"Saga {saga.name} {saga.key} ({saga.id}) cannot be {done}: "
+            f"{acted.decision.answer.reason}."
+        )
+    if dispatch := acted.decision.dispatch:
+        runtime.messages.publish(Chain(acted.after, dispatch, acted.epoch))
