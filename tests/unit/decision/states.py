@@ -57,20 +57,17 @@ def planned(
     name: str,
     *,
     undo: bool = True,
-    best_effort: bool = False,
-    pivot: bool = False,
-    read_only: bool = False,
-    probe: bool = False,
     attempts: int = 2,
     undo_attempts: int = 2,
     wait: float = 1.0,
     timeout: float | None = None,
+    **kinds: bool,
 ) -> PlannedStep:
     """Plan a step."""
     compensation = call(f"{name}.undo", attempts=undo_attempts, wait=wait, timeout=timeout)
     action = call(name, attempts=attempts, wait=wait, timeout=timeout)
     undoing = compensation if undo else None
-    return PlannedStep(name, action, undoing, best_effort, pivot, read_only, probe)
+    return PlannedStep(name, action, undoing, **kinds)
 
 
 def made(

@@ -112,7 +112,7 @@ def test_once_the_running_attempt_has_ended_the_saga_turns_back(
 
 def test_no_further_step_begins_once_a_cancel_was_asked_for() -> None:
     saga = saga_at("IN_PROGRESS", PLAN, {"a": made("SUCCESS")}, failure=CANCELLED)
-    decision = claim(saga, "b", ACTION, epoch=EPOCH, token="t", holder={}, timing=TIMING)
+    decision = claim(saga, "b", ACTION, epoch=EPOCH, token=TOKEN, holder={}, timing=TIMING)
     assert isinstance(decision.answer, Dropped)
     assert looked_at(saga).path == (SagaStatus.COMPENSATING,)
 
@@ -164,14 +164,14 @@ def test_a_deadline_waits_for_the_attempt_that_is_running() -> None:
 
 def test_no_step_begins_after_the_deadline() -> None:
     saga = overdue({"a": made("SUCCESS")})
-    decision = claim(saga, "b", ACTION, epoch=EPOCH, token="t", holder={}, timing=TIMING)
+    decision = claim(saga, "b", ACTION, epoch=EPOCH, token=TOKEN, holder={}, timing=TIMING)
     assert isinstance(decision.answer, Dropped)
     assert "deadline" in decision.answer.reason
 
 
 def test_the_claim_of_the_pivot_ends_the_deadline() -> None:
     saga = saga_at("IN_PROGRESS", PIVOTED, {"a": made("SUCCESS")}, deadline_at=seconds(9))
-    decision = claim(saga, "b", ACTION, epoch=EPOCH, token="t", holder={}, timing=TIMING)
+    decision = claim(saga, "b", ACTION, epoch=EPOCH, token=TOKEN, holder={}, timing=TIMING)
     assert decision.values["deadline_at"] is None
     assert before_deadline(saga, decision) == decision
 
@@ -222,7 +222,7 @@ def test_a_retry_of_a_parked_undo_begins_with_new_attempts() -> None:
         "b",
         COMPENSATION,
         epoch=EPOCH + 1,
-        token="new",
+        token=TOKEN,
         holder={},
         timing=TIMING,
     )
@@ -293,8 +293,8 @@ def test_a_saga_is_skipped_only_at_the_steps_at_which_it_is_stuck() -> None:
 )
 def test_a_saga_is_resolved_the_way_it_was_going_or_as_the_person_says(
     saga: SagaState,
-    completed: bool | None,
-    status: SagaStatus,  # noqa: FBT001
+    completed: bool | None,  # noqa: FBT001
+    status: SagaStatus,
 ) -> None:
     decision = resolve(saga, completed=completed, resolved={"by": "alice", "note": "by hand"})
     assert (decision.path, decision.raise_epoch) == ((status,), True)
