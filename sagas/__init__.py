@@ -27,7 +27,9 @@ from sagas.errors import (
     WaitTimeout,
     WrongDatabase,
 )
+from sagas.record.alerts import Alert
 from sagas.retry import Retry
+from sagas.runtime.alerting import on_alert
 from sagas.runtime.app import bind
 from sagas.runtime.duties import connect
 from sagas.runtime.handle import SagaHandle
@@ -39,6 +41,7 @@ from sagas.states import Outcome, SagaStatus, StepStatus
 
 __all__ = [
     "ActionDeclined",
+    "Alert",
     "AttemptSuperseded",
     "BarrierError",
     "ConfigurationError",
@@ -66,6 +69,7 @@ __all__ = [
     "count_by_status",
     "find",
     "get",
+    "on_alert",
     "setup",
     "step",
     "upgrade_record",

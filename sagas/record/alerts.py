@@ -12,7 +12,14 @@ from sagas.decision import Decision, SagaState
 from sagas.record import tables as t
 from sagas.sql import after_now, now
 
-__all__ = ["Alert", "PendingAlert", "note_delivery", "raise_alert", "take_alerts"]
+__all__ = [
+    "Alert",
+    "PendingAlert",
+    "any_due",
+    "note_delivery",
+    "raise_alert",
+    "take_alerts",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +100,12 @@ def raise_alert(connection: Connection, state: SagaState, decision: Decision) ->
     row = {"saga_id": alert.saga_id, "epoch": alert.epoch, "body": alert.to_json()}
     first = {"delivered_to": {}, "attempts": 0, "due_at": now()}
     connection.execute(insert(t.alert).values({**row, **first}))
+
+
+def any_due(connection: Connection) -> bool:
+    """Tell, without a lock, whether an alert is due."""
+    query = select(t.alert.c.id).where(t.alert.c.due_at <= now()).limit(1)
+    return connection.execute(query).one_or_none() is not None
 
 
 def take_alerts(connection: Connection, *, limit: int, hold_s: float) -> Sequence[PendingAlert]:

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from uuid import UUID
 
-from sqlalchemy import Connection, select, tuple_, update
+from sqlalchemy import Connection, or_, select, tuple_, update
 
 from sagas.record import tables as t
 from sagas.sql import after_now, now
@@ -50,6 +50,8 @@ def vouch(connection: Connection, messages: Collection[tuple[UUID, int]], *, hol
             tuple_(t.saga.c.id, t.saga.c.epoch).in_(messages),
             t.saga.c.due_at < after_now(hold_s / 2),
             t.saga.c.sent_at.is_not(None),
+            # A message in somebody's hands does not keep a deadline from passing.
+            or_(t.saga.c.deadline_at.is_(None), t.saga.c.deadline_at > after_now(hold_s)),
         )
         .values(due_at=after_now(hold_s))
     )

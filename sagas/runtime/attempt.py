@@ -4,9 +4,9 @@ import logging
 import random
 import traceback
 import uuid
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
-from uuid import UUID
 
 from celery import Task
 from celery.exceptions import Retry as CeleryRetry
@@ -35,7 +35,7 @@ from sagas.errors import AttemptSuperseded, PayloadTooLarge, SagaNotFound, StepF
 from sagas.payload import describe_error
 from sagas.record.store import Transition
 from sagas.runtime.app import Runtime, runtime_of
-from sagas.runtime.messages import Chain
+from sagas.runtime.messages import Chain, Link
 from sagas.secret import scrubbed, secrets_in
 from sagas.states import Operation, Outcome, StepStatus
 
@@ -50,18 +50,18 @@ def run_attempt(
     task: Task,
     definition: StepDefinition[Any, Any],
     operation: Operation,
-    saga_id: str,
-    step: str,
-    epoch: int,
+    args: Sequence[Any],
 ) -> str:
     """Run one attempt of an action or a compensation, if the record lets it.
 
     Returns a word for Celery's log. Raises what the function raised, so that Celery marks the
     attempt as failed and sends the errback; raises Celery's Retry where a later attempt follows.
     """
-    runtime = runtime_of(task.app)
-    attempt = _Attempt(runtime, task, definition, operation, UUID(saga_id), step, epoch)
-    return attempt.run()
+    if (link := Link.read(args)) is None:
+        task.request.chain = None
+        logger.warning("A message for %s is none that the engine sends; dropped.", task.name)
+        return "dropped: malformed"
+    return _Attempt(runtime_of(task.app), task, definition, operation, link).run()
 
 
 class _Attempt:
@@ -71,18 +71,16 @@ class _Attempt:
         task: Task,
         definition: StepDefinition[Any, Any],
         operation: Operation,
-        saga_id: UUID,
-        step: str,
-        epoch: int,
+        link: Link,
     ) -> None:
         self.runtime = runtime
         self.task = task
         self.definition = definition
         self.call = _call_of(definition, operation)
         self.operation = operation
-        self.saga_id = saga_id
-        self.step = step
-        self.epoch = epoch
+        self.saga_id = link.saga_id
+        self.step = link.step
+        self.epoch = link.epoch
         self.token = uuid.uuid4().hex
         self.actor = f"worker {runtime.hostname}"
         self.error: Exception | None = None

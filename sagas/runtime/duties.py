@@ -9,11 +9,13 @@ import logging
 import random
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 from celery import bootsteps, signals
 
 from sagas.forking import ForkGuard
+from sagas.runtime.alerting import Alerting
 from sagas.runtime.app import Runtime
 from sagas.runtime.hand import Hand
 from sagas.runtime.liveness import Liveness
@@ -27,14 +29,21 @@ logger = logging.getLogger(__name__)
 class Timer:
     """Repeats one duty in a thread of its own until it is stopped."""
 
-    def __init__(self, name: str, duty: Callable[[], object], interval_s: float) -> None:
+    def __init__(
+        self,
+        name: str,
+        duty: Callable[[], object],
+        interval_s: float,
+        *,
+        guards_itself: bool = False,
+    ) -> None:
         self._name = name
         self._duty = duty
         self._interval_s = interval_s
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._failing = False
-        self._guard = ForkGuard()
+        self._guarded = nullcontext if guards_itself else ForkGuard().guarded
 
     def start(self) -> None:
         """Begin."""
@@ -52,7 +61,7 @@ class Timer:
 
     def _run_once(self) -> None:
         try:
-            with self._guard.guarded():
+            with self._guarded():
                 self._duty()
         except Exception:  # a duty must outlive every outage of the database and the broker
             if not self._failing:
@@ -80,6 +89,13 @@ class Duties:
         self._timers = [
             Timer("heartbeat", self._liveness.beat_once, settings.heartbeat_s),
             Timer("sweep", look, settings.saga_sweep_interval_s),
+            # In a thread of its own, and no fork waits for a slow webhook.
+            Timer(
+                "alerts",
+                Alerting(runtime).deliver_once,
+                settings.saga_sweep_interval_s,
+                guards_itself=True,
+            ),
         ]
 
     def start(self) -> None:

@@ -35,4 +35,6 @@ class Evidence:
         if length is None:
             return False
         moved_to = self._seen.get(queue.routing_key, 0.0)
+        if moved_to > (saga.now + self._margin).timestamp():
+            moved_to = 0.0  # no message comes from the future: it was not one of ours
         return length == 0 or moved_to > (saga.sent_at + self._margin).timestamp()

@@ -8,7 +8,7 @@ from weakref import WeakSet
 
 from celery.worker import state as worker_state
 
-from sagas.runtime.messages import SENT_AT
+from sagas.runtime.messages import SENT_AT, Link
 
 __all__ = ["Hand"]
 
@@ -24,7 +24,7 @@ class Hand:
     def note_received(self, request: Any) -> None:
         """Remember a message that was just received, if it is a step of a saga."""
         sent_at = request.request_dict.get(SENT_AT)
-        if isinstance(sent_at, int | float):
+        if isinstance(sent_at, int | float) and Link.read(request.args) is not None:
             queue = str(request.delivery_info.get("routing_key"))
             self.seen[queue] = max(self.seen.get(queue, 0.0), float(sent_at))
             self._received.add(request)
@@ -33,7 +33,8 @@ class Hand:
         """Return saga and epoch of the messages here: prefetched, delayed or rate-limited."""
         # Acknowledged is what a pool process has taken up; from there on the record tells.
         waiting = (request for request in _all(self._received) if not request.acknowledged)
-        return {(UUID(request.args[0]), int(request.args[2])) for request in waiting}
+        links = (Link.read(request.args) for request in waiting)
+        return {(link.saga_id, link.epoch) for link in links if link is not None}
 
     def task_ids(self) -> set[str]:
         """Return the ids of the Celery tasks that this worker has begun or is about to begin."""

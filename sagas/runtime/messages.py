@@ -7,16 +7,18 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from celery import Celery, Signature, chain, signals
 from kombu.entity import Queue
 
 from sagas.decision import Dispatch, SagaState
+from sagas.definition import NAME_LIMIT
 from sagas.plan import PlannedCall
 from sagas.runtime.settings import Settings
 from sagas.states import Operation
 
-__all__ = ["SENT_AT", "TURN_BACK", "Chain", "Messages"]
+__all__ = ["SENT_AT", "TURN_BACK", "Chain", "Link", "Messages"]
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +45,31 @@ class Chain:
     saga: SagaState
     dispatch: Dispatch
     epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """What one message of a chain says: run this step of this saga, at this epoch."""
+
+    saga_id: UUID
+    step: str
+    epoch: int
+
+    @classmethod
+    def read(cls, args: Any) -> "Link | None":
+        """Read a message's arguments; None where they are not ones that the engine sends."""
+        match args:
+            case [str(saga_id), str(step), int(epoch)] if step and len(step) <= NAME_LIMIT:
+                try:
+                    return cls(UUID(saga_id), step, epoch)
+                except ValueError:
+                    return None
+        return None
+
+    @property
+    def args(self) -> tuple[str, str, int]:
+        """The message's arguments."""
+        return str(self.saga_id), self.step, self.epoch
 
 
 class Messages:
@@ -116,7 +143,7 @@ class Messages:
         if call is None:
             raise AssertionError(f"{step} has no compensation")
         link: Signature = self._app.signature(
-            call.task, args=(str(saga.id), step, epoch), immutable=True, app=self._app
+            call.task, args=Link(saga.id, step, epoch).args, immutable=True, app=self._app
         )
         link.set(
             # What Flower shows and searches.

@@ -95,9 +95,9 @@ def _register(definition: StepDefinition[Any, Any], operation: Operation, call: 
     if known:
         return  # a module that is reloaded: its task finds the newer definition
 
-    def run(task: Task, saga_id: str, step: str, epoch: int) -> str:
+    def run(task: Task, *args: Any, **_: Any) -> str:
         definition, operation = _registered[call.task]
-        return run_attempt(task, definition, operation, saga_id, step, epoch)
+        return run_attempt(task, definition, operation, args)
 
     shared_task(
         run,

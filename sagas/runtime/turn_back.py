@@ -2,19 +2,22 @@
 
 Celery sends errbacks for steps that failed, for lost processes, and also for steps that succeeded
 when the next link could not be published. So nothing in the message is believed but one thing: the
-Celery task it names has ended.
+chain of this epoch has ended. Who still holds a step is the worker's own to say.
 """
 
+import logging
 from uuid import UUID
 
 from celery import Task, shared_task
 
-from sagas.decision import SagaState, StepState
+from sagas.decision import SagaState
 from sagas.runtime.app import runtime_of
 from sagas.runtime.messages import TURN_BACK
 from sagas.runtime.moving import move_saga_on
 
 __all__ = ["turn_back"]
+
+logger = logging.getLogger(__name__)
 
 
 # Bound, so that Celery sends it as a message; an errback that takes more than one argument and is
@@ -22,22 +25,36 @@ __all__ = ["turn_back"]
 @shared_task(  # type: ignore[untyped-decorator]  # Celery has no types
     name=TURN_BACK, bind=True, ignore_result=True, acks_late=False, typing=False
 )
-def turn_back(self: Task, failed_task_id: str, saga_id: str, epoch: int) -> str:
+def turn_back(self: Task, *args: object, **_: object) -> str:
     """Move the saga on, if it is still at the epoch in which the task failed."""
+    match args:
+        case [_, str(saga_id), int(epoch)]:
+            pass
+        case _:
+            return _malformed()
+    try:
+        saga_uuid = UUID(saga_id)
+    except ValueError:
+        return _malformed()
     runtime = runtime_of(self.app)
-    saga_uuid = UUID(saga_id)
     known = runtime.store.peek(saga_uuid)
     if known is None or known.epoch != epoch:
         return "void: the saga has moved on"
-
-    def alive(step: StepState) -> bool:
-        return step.task_id != failed_task_id
 
     def lost(saga: SagaState) -> bool:
         # This chain has ended, so whatever the saga waits for will not come from it.
         return saga.epoch == epoch
 
     moved = move_saga_on(
-        runtime, saga_uuid, alive=alive, lost=lost, actor=f"turn-back {runtime.hostname}"
+        runtime,
+        saga_uuid,
+        alive=lambda _: True,
+        lost=lost,
+        actor=f"turn-back {runtime.hostname}",
     )
     return moved.status if moved else "no such saga"
+
+
+def _malformed() -> str:
+    logger.warning("A message for %s is none that the engine sends; dropped.", TURN_BACK)
+    return "dropped: malformed"

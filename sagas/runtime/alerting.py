@@ -1,0 +1,151 @@
+"""The duty that delivers alerts: to the log, to the application's hooks, to webhooks."""
+
+import hashlib
+import json
+import logging
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from sagas.forking import ForkGuard
+from sagas.record import alerts as outbox
+from sagas.record.alerts import Alert, PendingAlert
+from sagas.runtime.app import Runtime
+
+__all__ = ["Alerting", "on_alert"]
+
+logger = logging.getLogger("sagas.alerts")
+
+Deliver = Callable[[Alert], None]
+Hook = TypeVar("Hook", bound=Callable[[Alert], object])
+
+#: Alerts taken at once, and for how long they are kept from other workers meanwhile.
+BATCH = 20
+HOLD_S = 120.0
+
+#: A receiver that does not answer within this time is tried again later.
+TIMEOUT_S = 5.0
+
+#: The waits between attempts: doubled from the first to the longest.
+FIRST_WAIT_S = 2.0
+LONGEST_WAIT_S = 600.0
+
+_POST = Path(__file__).with_name("post.py")
+
+_hooks: dict[str, Callable[[Alert], object]] = {}
+
+
+def on_alert(hook: Hook) -> Hook:
+    """Call a function with each :class:`~sagas.Alert`; use it as a decorator.
+
+    It runs in the main process of one worker, soon after a saga was parked: at least once, and
+    again after a pause if it raises. It should be quick, as it holds up the worker's other duties.
+    """
+    _hooks[f"{hook.__module__}.{hook.__qualname__}"] = hook
+    return hook
+
+
+class Alerting:
+    """Delivers what is in the outbox of alerts; any worker may, and each alert is one's at a time.
+
+    Each receiver gets each alert at least once: exactly once, unless the worker dies between the
+    delivery and its note, or the receiver's answer is lost. A receiver that fails keeps the alert
+    from no other.
+    """
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._guard = ForkGuard()
+        self._failed: set[str] = set()
+
+    def deliver_once(self) -> int:
+        """Deliver what is due; return how many alerts were looked at."""
+        self._failed.clear()
+        database = self._runtime.database
+        with self._guard.guarded():
+            if not database.read(outbox.any_due):
+                return 0
+            taken = database.write(lambda c: outbox.take_alerts(c, limit=BATCH, hold_s=HOLD_S))
+        for pending in taken:
+            self._deliver(pending)
+        return len(taken)
+
+    def _deliver(self, pending: PendingAlert) -> None:
+        left = {
+            name: deliver for name, deliver in self._receivers() if name not in pending.delivered_to
+        }
+        reached = [name for name, deliver in left.items() if self._reach(name, deliver, pending)]
+        wait_s = min(FIRST_WAIT_S * 2.0 ** min(pending.attempts, 20), LONGEST_WAIT_S)
+        again_in_s = wait_s if len(reached) < len(left) else None
+        with self._guard.guarded():
+            self._runtime.database.write(
+                lambda c: outbox.note_delivery(c, pending, reached, again_in_s=again_in_s)
+            )
+
+    def _receivers(self) -> Iterator[tuple[str, Deliver]]:
+        yield "log", self._guarded(_log)
+        for name, hook in _hooks.items():
+            yield f"hook {name}", self._guarded(hook)
+        for url in self._runtime.settings.saga_alert_urls:
+            # A URL may hold a secret: the record names it by its host and a digest.
+            digest = hashlib.sha256(url.encode()).hexdigest()[:12]
+            yield f"webhook {urlsplit(url).hostname} {digest}", _poster(url)
+
+    def _guarded(self, deliver: Callable[[Alert], object]) -> Deliver:
+        def run(alert: Alert) -> None:
+            with self._guard.guarded():
+                deliver(alert)
+
+        return run
+
+    def _reach(self, name: str, deliver: Deliver, pending: PendingAlert) -> bool:
+        if name in self._failed:  # one failure in a round is enough to know
+            return False
+        try:
+            deliver(pending.alert)
+        except Exception as error:  # noqa: BLE001 - a receiver may fail in any way, and only itself
+            self._failed.add(name)
+            logger.warning(
+                "The alert of saga %s did not reach %s (%s); it is tried again.",
+                pending.alert.saga_id,
+                name,
+                error,
+            )
+            return False
+        return True
+
+
+def _log(alert: Alert) -> None:
+    logger.error(
+        "Saga %s %s (%s) is parked: %s It needs a person; look at it with: sagas show %s",
+        alert.name,
+        alert.key,
+        alert.saga_id,
+        alert.reason,
+        alert.saga_id,
+    )
+
+
+def _poster(url: str) -> Deliver:
+    def post(alert: Alert) -> None:
+        job = {
+            "url": url,
+            "body": alert.to_json(),
+            "headers": {"Idempotency-Key": f"{alert.saga_id}:{alert.epoch}"},
+            "timeout_s": TIMEOUT_S,
+        }
+        done = subprocess.run(  # noqa: S603 - the program is this package's own
+            [sys.executable, "-I", _POST],
+            input=json.dumps(job),
+            capture_output=True,
+            check=False,
+            text=True,
+            timeout=TIMEOUT_S * 3,
+        )
+        if done.returncode != 0:
+            raise ConnectionError(done.stderr.strip() or f"exit code {done.returncode}")
+
+    return post
