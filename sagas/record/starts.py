@@ -12,7 +12,7 @@ from sagas.errors import KeyConflict, WrongDatabase
 from sagas.plan import Plan
 from sagas.record import tables as t
 from sagas.record.plans import Plans
-from sagas.sql import after_now, insert_or_ignore, now
+from sagas.sql import after_now, insert_unless_there, now
 from sagas.states import SagaStatus, StepStatus
 
 __all__ = ["NewSaga", "insert_saga", "record_id", "require_same_record"]
@@ -54,9 +54,8 @@ def insert_saga(connection: Connection, plans: Plans, new: NewSaga, *, lease_s: 
         "looks": 0,
     }
     moments = {"started_at": now(), "sent_at": now(), "due_at": after_now(lease_s)}
-    inserted = connection.execute(insert_or_ignore(connection, t.saga).values({**row, **moments}))
-    if inserted.rowcount == 0:  # another transaction was first
-        found = _existing(connection, new)
+    if not insert_unless_there(connection, t.saga, {**row, **moments}):  # another one was first
+        found = _existing(connection, new, locking=True)
         if found is None:
             raise AssertionError(f"Saga {new.plan.name} {new.key!r} is neither new nor there.")
         return found
@@ -64,10 +63,12 @@ def insert_saga(connection: Connection, plans: Plans, new: NewSaga, *, lease_s: 
     return new.id
 
 
-def _existing(connection: Connection, new: NewSaga) -> UUID | None:
+def _existing(connection: Connection, new: NewSaga, *, locking: bool = False) -> UUID | None:
     query = select(t.saga.c.id, t.saga.c.input).where(
         t.saga.c.name == new.plan.name, t.saga.c.key == new.key
     )
+    if locking:  # it sees what was committed after the caller's transaction took its snapshot
+        query = query.with_for_update(read=True)
     row = connection.execute(query).one_or_none()
     if row is None:
         return None

@@ -40,7 +40,9 @@ class World:
         self.workers.append(worker)
         return worker
 
-    def arm(self, point: str, key: str, step: str | None = None, *, victim: str = "process") -> None:
+    def arm(
+        self, point: str, key: str, step: str | None = None, *, victim: str = "process"
+    ) -> None:
         """Let the first process die that gets to this point of this trip."""
         (self._faults / "@".join(filter(None, (point, key, step)))).write_text(victim)
 
