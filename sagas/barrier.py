@@ -19,6 +19,10 @@ Create its table with :func:`create_tables`, or by a migration of your own::
         PRIMARY KEY (saga_id, step, operation)
     );
 
+On MariaDB ``result`` is a LONGTEXT, ``created_at`` a DATETIME(6), and the table ends in
+``ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin``, so that steps are told apart as
+exactly as they are here.
+
 This module needs SQLAlchemy alone: a participant may use it without the rest.
 """
 
@@ -29,20 +33,17 @@ from uuid import UUID
 from sqlalchemy import (
     Column,
     Connection,
-    DateTime,
     Engine,
     MetaData,
     String,
     Table,
-    Text,
-    func,
     select,
     update,
 )
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from sagas.errors import BarrierError, HangingAction
-from sagas.sql import insert_or_ignore
+from sagas.sql import EXACT, Document, Instant, insert_unless_there, is_mariadb, now
 from sagas.states import Operation
 
 __all__ = ["create_tables", "metadata", "once", "table"]
@@ -57,8 +58,9 @@ table = Table(
     Column("operation", String(16), primary_key=True),
     # Which operation wrote the row: an action's row that the compensation wrote is a tombstone.
     Column("made_by", String(16), nullable=False),
-    Column("result", Text),
-    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("result", Document),
+    Column("created_at", Instant, nullable=False),
+    **EXACT,
 )
 
 
@@ -103,24 +105,30 @@ def once(
 def _take(
     connection: Connection, row: dict[str, str], operation: Operation, made_by: Operation
 ) -> bool:
-    values = {**row, "operation": operation, "made_by": made_by, "created_at": func.now()}
+    values = {**row, "operation": operation, "made_by": made_by, "created_at": now()}
     try:
-        result = connection.execute(insert_or_ignore(connection, table).values(values))
+        return insert_unless_there(connection, table, values)
     except (OperationalError, ProgrammingError) as error:
-        if "no such table" in str(error.orig) or "does not exist" in str(error.orig):
+        if any(sign in str(error.orig) for sign in _NO_TABLE):
             raise BarrierError(
                 f"Step {row['step']} called ctx.once() on a database without the table "
                 "saga_barrier. Create it there with sagas.barrier.create_tables(engine), or by a "
                 "migration."
             ) from error
         raise
-    return result.rowcount == 1
+
+
+#: How SQLite, PostgreSQL and MariaDB say that a table is missing.
+_NO_TABLE = ("no such table", "does not exist", "doesn't exist")
 
 
 def _earlier_result(
     connection: Connection, row: dict[str, str], operation: Operation, load: Callable[[str], Any]
 ) -> Any:
     query = select(table.c.made_by, table.c.result).where(*_key(row, operation))
+    if is_mariadb(connection.dialect):
+        # At REPEATABLE READ, its default, only a read that locks sees what was committed meanwhile.
+        query = query.with_for_update(read=True)
     earlier = connection.execute(query).one_or_none()
     if earlier is None:
         raise BarrierError(

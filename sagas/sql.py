@@ -1,19 +1,70 @@
-"""What means the same on every database: column types, the clock, an INSERT that gives way."""
+"""What means the same on every database: column types, the clock, an INSERT that gives way.
+
+The databases are PostgreSQL, SQLite and MariaDB. MariaDB answers to two names, by the URL that an
+application chose: ``mariadb+pymysql://`` and ``mysql+pymysql://`` are the same here.
+"""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, DateTime, Dialect, Table, Text
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, DateTime, Dialect, Table, Text, Uuid, insert
+from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import literal
 from sqlalchemy.sql.functions import FunctionElement
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy.types import TypeDecorator, TypeEngine
 
-__all__ = ["Instant", "JsonText", "after_now", "before_now", "insert_or_ignore", "now"]
+__all__ = [
+    "EXACT",
+    "Document",
+    "Id",
+    "Instant",
+    "JsonText",
+    "after_now",
+    "before_now",
+    "error_code",
+    "insert_missing",
+    "insert_unless_there",
+    "is_mariadb",
+    "now",
+    "statement_now",
+]
+
+_MARIADB = ("mariadb", "mysql")
+
+#: Options of every table: on MariaDB, whatever its defaults, text holds every character and is
+#: compared as on the other databases. Its usual collations take "a" for "A" and for "a ".
+EXACT: dict[str, Any] = {
+    f"{name}_{option}": value
+    for name in _MARIADB
+    for option, value in {
+        "engine": "InnoDB",
+        "charset": "utf8mb4",
+        "collate": "utf8mb4_nopad_bin",
+    }.items()
+}
+
+#: A UUID. On MariaDB its hexadecimal digits, which sort by time in every version, as its own type
+#: for them does not, and which mean the same under both names of the dialect.
+Id = Uuid().with_variant(Uuid(native_uuid=False), *_MARIADB)
+
+#: Text of any length: MariaDB's TEXT ends at 64 KiB.
+Document = Text().with_variant(mysql.LONGTEXT(), *_MARIADB)
+
+
+def is_mariadb(dialect: Dialect) -> bool:
+    """Tell whether the database is MariaDB, under either name."""
+    return dialect.name in _MARIADB
+
+
+def error_code(error: BaseException | None) -> int | None:
+    """Return the number that MariaDB gives to an error of its driver; None for other databases."""
+    code = error.args[0] if error is not None and error.args else None
+    return code if isinstance(code, int) else None
 
 
 class Instant(TypeDecorator[datetime]):
@@ -21,6 +72,10 @@ class Instant(TypeDecorator[datetime]):
 
     impl = DateTime(timezone=True)
     cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Keep microseconds, which MariaDB drops unless it is told."""
+        return mysql.DATETIME(fsp=6) if is_mariadb(dialect) else self.impl_instance
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         """Refuse naive moments, which mean another time on another machine."""
@@ -44,6 +99,10 @@ class JsonText(TypeDecorator[Mapping[str, Any]]):
     impl = Text
     cache_ok = True
 
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Set no limit to its length."""
+        return mysql.LONGTEXT() if is_mariadb(dialect) else self.impl_instance
+
     def process_bind_param(self, value: Mapping[str, Any] | None, dialect: Dialect) -> str | None:
         """Write the object, keys in order."""
         del dialect
@@ -63,6 +122,13 @@ class now(FunctionElement[datetime]):  # noqa: N801 - it reads as the SQL functi
 
     def __init__(self, offset_s: float | None = None) -> None:
         super().__init__(*([] if offset_s is None else [literal(float(offset_s))]))
+
+
+class statement_now(FunctionElement[datetime]):  # noqa: N801 - likewise
+    """The moment at which the statement began: a constant, for which an index can be searched."""
+
+    type = Instant()
+    inherit_cache = True
 
 
 def after_now(seconds: float) -> now:
@@ -93,10 +159,34 @@ def _now_sqlite(element: now, compiler: SQLCompiler, **options: Any) -> str:
     return f"{now_text}, {offset} || ' seconds')"
 
 
-def insert_or_ignore(connection: Connection, table: Table) -> Any:
-    """Return an INSERT whose row is dropped where the table has one with a key of its own.
+@compiles(now, *_MARIADB)
+def _now_mariadb(element: now, compiler: SQLCompiler, **options: Any) -> str:
+    # Only SYSDATE moves while a statement waits for a lock, and it is in the time zone of whoever
+    # asks, which may be a caller's connection: so it gives no moment here, but a distance.
+    waited = "INTERVAL TIMESTAMPDIFF(MICROSECOND, NOW(6), SYSDATE(6)) MICROSECOND"
+    if not len(element.clauses):
+        return f"(UTC_TIMESTAMP(6) + {waited})"
+    offset = compiler.process(element.clauses, **options)
+    return f"(UTC_TIMESTAMP(6) + {waited} + INTERVAL {offset} SECOND)"
 
-    Its ``rowcount`` is then 0, and otherwise 1.
+
+@compiles(statement_now, "postgresql")
+def _statement_now_postgresql(_: statement_now, __: SQLCompiler, **___: Any) -> str:
+    return "statement_timestamp()"
+
+
+@compiles(statement_now, "sqlite")
+def _statement_now_sqlite(_: statement_now, compiler: SQLCompiler, **options: Any) -> str:
+    return _now_sqlite(now(), compiler, **options)  # 'now' is constant within a statement
+
+
+@compiles(statement_now, *_MARIADB)
+def _statement_now_mariadb(_: statement_now, __: SQLCompiler, **___: Any) -> str:
+    return "UTC_TIMESTAMP(6)"
+
+
+def insert_unless_there(connection: Connection, table: Table, row: Mapping[str, Any]) -> bool:
+    """Insert a row unless the table has one with a key of its own; tell whether it was inserted.
 
     A transaction that inserted the same key and is not over yet is waited for.
 
@@ -108,7 +198,45 @@ def insert_or_ignore(connection: Connection, table: Table) -> Any:
             statement: Any = postgresql.insert(table).on_conflict_do_nothing()
         case "sqlite":
             statement = sqlite.insert(table).on_conflict_do_nothing()
+        case "mariadb" | "mysql":
+            return _insert_or_fail(connection, table, row)
         case other:
             raise NotImplementedError(f"No INSERT that gives way is known for {other}.")
     # Without this SQLAlchemy does not ask for the count that tells whether the row gave way.
-    return statement.execution_options(preserve_rowcount=True)
+    counted = statement.values(row).execution_options(preserve_rowcount=True)
+    return bool(connection.execute(counted).rowcount == 1)
+
+
+def insert_missing(
+    connection: Connection, table: Table, common: Mapping[str, Any], rows: Sequence[Any]
+) -> None:
+    """Insert rows unless the table has one with a key of theirs; *common* are columns of all.
+
+    Which were inserted is to be read afterwards. Otherwise as :func:`insert_unless_there`.
+    """
+    match connection.dialect.name:
+        case "postgresql":
+            statement: Any = postgresql.insert(table).on_conflict_do_nothing()
+        case "sqlite":
+            statement = sqlite.insert(table).on_conflict_do_nothing()
+        case "mariadb" | "mysql":
+            statement = mysql.insert(table)
+            statement = statement.on_duplicate_key_update(id=table.c.id)  # which changes nothing
+        case other:
+            raise NotImplementedError(f"No INSERT that gives way is known for {other}.")
+    connection.execute(statement.values(common), rows)
+
+
+def _insert_or_fail(connection: Connection, table: Table, row: Mapping[str, Any]) -> bool:
+    # INSERT IGNORE would hide other errors too, and ON DUPLICATE KEY UPDATE counts one row either
+    # way under the flag that SQLAlchemy connects with. A statement that fails undoes itself only.
+    try:
+        connection.execute(insert(table).values(row))
+    except IntegrityError as error:
+        if error_code(error.orig) != _DUPLICATE_KEY:
+            raise
+        return False
+    return True
+
+
+_DUPLICATE_KEY = 1062

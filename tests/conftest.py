@@ -1,7 +1,8 @@
 """The servers of a test run, and a database of its own for every test.
 
-Tests run on the private servers always, and on the real ones too where ``SAGAS_TEST_REDIS_URL`` or
-``SAGAS_TEST_POSTGRES_URL`` names them: each fixture here stands for one run on each of its servers.
+Tests run on the private servers always, and on the real ones too where ``SAGAS_TEST_REDIS_URL``,
+``SAGAS_TEST_POSTGRES_URL`` or ``SAGAS_TEST_MARIADB_URL`` names them: each fixture here stands for
+one run on each of its servers.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ import pytest
 from sagas.dev import embedded_broker
 from sagas.record.database import Database
 from sagas.record.migrate import upgrade
+from tests.support.mariadb import MariadbServer, real_mariadb_url
 from tests.support.servers import (
     DatabaseServer,
     PostgresServer,
@@ -25,12 +27,16 @@ from tests.support.servers import (
 
 _BROKERS = ["embedded", *(["server"] if real_redis_url() else [])]
 _POSTGRES = ["postgresql", *(["postgresql-server"] if real_postgres_url() else [])]
-_DATABASES = ["sqlite", *_POSTGRES]
+_SHOPS = ["sqlite", *_POSTGRES]
+_DATABASES = [*_SHOPS, *(["mariadb"] if real_mariadb_url() else [])]
 _RUNS_ON = {
     "redis_url": _BROKERS,
     "postgres_url": _POSTGRES,
     "database_url": _DATABASES,
+    "server_url": [name for name in _DATABASES if name != "sqlite"],
+    "mariadb_url": [name for name in _DATABASES if name == "mariadb"],
     "blank_database_url": _DATABASES,
+    "blank_shop_url": _SHOPS,
 }
 # Every broker and every database once, not their product: such tests start worker processes.
 _PAIRS = list(
@@ -83,6 +89,8 @@ def blank_server(
                 return SqliteFiles(tmp_path_factory.mktemp("sqlite"))
             if name == "postgresql-server":
                 return PostgresServer(real_postgres_url() or "")
+            if name == "mariadb":
+                return MariadbServer(real_mariadb_url() or "")
             return stack.enter_context(embedded_postgres())
 
         yield server
@@ -127,9 +135,36 @@ def postgres_url(
 
 
 @pytest.fixture
+def server_url(
+    request: pytest.FixtureRequest, record_server: Callable[[str], DatabaseServer]
+) -> Iterator[str]:
+    """Return what ``database_url`` does, where transactions lock rows and not the whole file."""
+    with record_server(request.param).database() as url:
+        yield url
+
+
+@pytest.fixture
+def mariadb_url(
+    request: pytest.FixtureRequest, record_server: Callable[[str], DatabaseServer]
+) -> Iterator[str]:
+    """Return what ``database_url`` does, on MariaDB only."""
+    with record_server(request.param).database() as url:
+        yield url
+
+
+@pytest.fixture
 def blank_database_url(
     request: pytest.FixtureRequest, blank_server: Callable[[str], DatabaseServer]
 ) -> Iterator[str]:
     """Return a database of this test alone, with nothing in it."""
+    with blank_server(request.param).database() as url:
+        yield url
+
+
+@pytest.fixture
+def blank_shop_url(
+    request: pytest.FixtureRequest, blank_server: Callable[[str], DatabaseServer]
+) -> Iterator[str]:
+    """Return what ``blank_database_url`` does, where the reference application can run."""
     with blank_server(request.param).database() as url:
         yield url

@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
 
 from sagas.errors import ConfigurationError, RecordNotReady
 from sagas.forking import before_fork
+from sagas.sql import error_code, is_mariadb
 
 __all__ = ["Database", "create_record_engine", "transient"]
 
@@ -25,6 +27,10 @@ _HOLD_LIMIT_S = 5
 _TRANSIENT_SQLSTATES = frozenset(
     {"40001", "40P01", "57P01", "57P02", "57P03", "53300", "25P03", "55P03"}
 )
+
+#: The same on MariaDB: a row that changed, too many clients, a server or a connection that goes
+#: down, a lock that took too long, a deadlock, and a connection that was lost.
+_TRANSIENT_CODES = frozenset({1020, 1040, 1053, 1203, 1205, 1213, 1927, 2006, 2013})
 
 
 class Database:
@@ -106,6 +112,8 @@ def transient(error: DBAPIError) -> bool:
         return True
     if getattr(error.orig, "sqlstate", None) in _TRANSIENT_SQLSTATES:
         return True
+    if error_code(error.orig) in _TRANSIENT_CODES:
+        return True
     if not isinstance(error, OperationalError):
         return False
     # A connection that could not even be made has no state; a busy SQLite file says so in words.
@@ -114,14 +122,21 @@ def transient(error: DBAPIError) -> bool:
 
 
 def _explain_missing_tables(error: DBAPIError) -> None:
-    missing = isinstance(error, ProgrammingError | OperationalError) and any(
-        sign in str(error.orig) for sign in ("no such table: saga", 'relation "saga')
-    )
-    if missing:
+    missing = isinstance(error, ProgrammingError | OperationalError)
+    if missing and _NO_TABLE.search(str(error.orig)):
         raise RecordNotReady(
             "The record's tables are missing in this database. Create them with: "
             "sagas -A <your app> db upgrade"
         ) from error
+
+
+#: How SQLite, PostgreSQL and MariaDB say that a table of the record is missing. To name the table
+#: is not enough: a deadlock does it too.
+_NO_TABLE = re.compile(
+    r"no such table: saga"
+    r'|relation "saga\w*" does not exist'
+    r"|Table '.*\.saga\w*' doesn't exist"
+)
 
 
 def create_record_engine(url: str | URL) -> Engine:
@@ -138,8 +153,9 @@ def create_record_engine(url: str | URL) -> Engine:
     except Exception as error:
         raise ConfigurationError(
             f"saga_database_url cannot be used ({error}). Give a SQLAlchemy URL such as "
-            "postgresql+psycopg://user@host/database or sqlite:////var/lib/app/saga.db, and "
-            "install its driver (pip install celery-sagas[postgres])."
+            "postgresql+psycopg://user@host/database, mariadb+pymysql://user@host/database or "
+            "sqlite:////var/lib/app/saga.db, and install its driver "
+            "(pip install celery-sagas[postgres] or celery-sagas[mariadb])."
         ) from error
 
 
@@ -153,6 +169,8 @@ def _server_engine(url: URL) -> Engine:
     )
     if url.get_backend_name() == "postgresql":
         event.listen(engine, "connect", _postgresql_connect)
+    if is_mariadb(engine.dialect):
+        event.listen(engine, "connect", _mariadb_connect)
     return engine
 
 
@@ -165,11 +183,39 @@ def _postgresql_connect(connection: Any, _: Any) -> None:
     connection.commit()
 
 
+def _mariadb_connect(connection: Any, _: Any) -> None:
+    if "MariaDB" not in connection.get_server_info():
+        raise ConfigurationError(
+            f"saga_database_url leads to MySQL {connection.get_server_info()}. The record needs "
+            "MariaDB (10.6 or newer), PostgreSQL or SQLite."
+        )
+    # As on PostgreSQL; and text that is too long is an error, not cut.
+    settings = {
+        "idle_transaction_timeout": _HOLD_LIMIT_S,
+        "innodb_lock_wait_timeout": _HOLD_LIMIT_S,
+        "lock_wait_timeout": _HOLD_LIMIT_S,
+        "sql_mode": "'TRADITIONAL'",
+        "time_zone": "'+00:00'",
+    }
+    with connection.cursor() as cursor:
+        cursor.execute("SET " + ", ".join(f"{name} = {value}" for name, value in settings.items()))
+
+
+#: A server that vanished without a word is noticed in seconds, not in the two hours of TCP. By
+#: driver; PyMySQL's limit must be longer than any statement, its wait for a lock included.
+_CONNECT_ARGS: dict[str, dict[str, Any]] = {
+    "psycopg": {"connect_timeout": 5, "tcp_user_timeout": 10_000, "keepalives_idle": 5},
+    "pymysql": {
+        "charset": "utf8mb4",
+        "connect_timeout": 5,
+        "read_timeout": 20,
+        "write_timeout": 20,
+    },
+}
+
+
 def _connect_args(url: URL) -> dict[str, Any]:
-    if url.get_driver_name() != "psycopg":
-        return {}
-    # A server that vanished without a word is noticed in seconds, not in the two hours of TCP.
-    defaults = {"connect_timeout": 5, "tcp_user_timeout": 10_000, "keepalives_idle": 5}
+    defaults = _CONNECT_ARGS.get(url.get_driver_name(), {})
     return {name: value for name, value in defaults.items() if name not in url.query}
 
 

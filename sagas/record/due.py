@@ -6,14 +6,14 @@ from uuid import UUID
 from sqlalchemy import Connection, or_, select, tuple_, update
 
 from sagas.record import tables as t
-from sagas.sql import after_now, now
+from sagas.sql import after_now, statement_now
 
 __all__ = ["any_due", "take_due", "vouch"]
 
 
 def any_due(connection: Connection) -> bool:
     """Tell, without a lock, whether a saga is due."""
-    query = select(t.saga.c.id).where(t.saga.c.due_at <= now()).limit(1)
+    query = select(t.saga.c.id).where(t.saga.c.due_at <= statement_now()).limit(1)
     return connection.execute(query).one_or_none() is not None
 
 
@@ -25,18 +25,17 @@ def take_due(connection: Connection, *, limit: int, hold_s: float) -> Sequence[U
     """
     due = (
         select(t.saga.c.id)
-        .where(t.saga.c.due_at <= now())
+        .where(t.saga.c.due_at <= statement_now())
         .order_by(t.saga.c.due_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
-    taken = connection.execute(
-        update(t.saga)
-        .where(t.saga.c.id.in_(due.scalar_subquery()))
-        .values(due_at=after_now(hold_s))
-        .returning(t.saga.c.id)
-    )
-    return taken.scalars().all()
+    # Two statements: MariaDB neither returns what it updates, nor reads what it updates.
+    taken = connection.execute(due).scalars().all()
+    if taken:
+        held = update(t.saga).where(t.saga.c.id.in_(taken)).values(due_at=after_now(hold_s))
+        connection.execute(held)
+    return taken
 
 
 def vouch(connection: Connection, messages: Collection[tuple[UUID, int]], *, hold_s: float) -> None:

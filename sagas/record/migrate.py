@@ -4,11 +4,15 @@ Alembic is imported when it is used: it would be a sixth of the time that a work
 and no worker migrates.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Engine, func, select
 
+from sagas.errors import RecordNotReady
 from sagas.record.database import Database
+from sagas.sql import is_mariadb
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -20,6 +24,9 @@ VERSION_TABLE = "saga_alembic_version"
 
 #: The advisory lock of a migration: any number, as long as it is always the same.
 _LOCK_ID = 7_300_717
+
+#: How long MariaDB lets one migration wait for another; less than its connection may be silent.
+_LOCK_PATIENCE_S = 10
 
 
 def upgrade(database: Database, revision: str = "head") -> None:
@@ -36,7 +43,27 @@ def upgrade(database: Database, revision: str = "head") -> None:
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
 
-    database.write(work)
+    with _alone_on_mariadb(database.engine):
+        database.write(work)
+
+
+@contextmanager
+def _alone_on_mariadb(engine: Engine) -> Iterator[None]:
+    """Keep other migrations away until this one has committed, which MariaDB does at every table.
+
+    Its locks by name belong to a connection, and are known to the whole server.
+    """
+    if not is_mariadb(engine.dialect):
+        yield
+        return
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        name = f"sagas.{_LOCK_ID}.{connection.scalar(select(func.md5(func.database())))}"
+        if connection.scalar(select(func.get_lock(name, _LOCK_PATIENCE_S))) != 1:
+            raise RecordNotReady("Another process migrates this record. Try again in a moment.")
+        try:
+            yield
+        finally:
+            connection.execute(select(func.release_lock(name)))
 
 
 def head_revision() -> str | None:

@@ -14,7 +14,7 @@ from sagas.errors import KeyConflict, WrongDatabase
 from sagas.plan import Plan
 from sagas.record import tables as t
 from sagas.record.plans import Plans
-from sagas.sql import after_now, insert_or_ignore, now
+from sagas.sql import after_now, insert_missing, now
 from sagas.states import Operation, SagaStatus, StepStatus
 
 __all__ = ["NewSaga", "insert_sagas", "record_id", "require_same_record"]
@@ -60,7 +60,7 @@ def insert_sagas(
         if missing := [new for new in sagas if new.key not in existing]:
             _insert(connection, plans, missing, lease_s, delay_s)
             # Another transaction, or an earlier one of these, may have been first.
-            existing |= _existing(connection, missing)
+            existing |= _there(connection, missing)
             _refuse_conflicts(missing, existing)
             _first_entries(connection, [new for new in missing if existing[new.key].id == new.id])
     return [existing[new.key].id for new in sagas]
@@ -87,16 +87,28 @@ def _insert(
     if plan.deadline_s is not None:
         common["deadline_at"] = after_now(delay_s + plan.deadline_s)
     rows = [{"id": new.id, "key": new.key, "input": new.input} for new in sagas]
-    connection.execute(insert_or_ignore(connection, t.saga).values(common), rows)
+    insert_missing(connection, t.saga, common, rows)
 
 
-def _existing(connection: Connection, sagas: Sequence[NewSaga]) -> dict[str, Row[Any]]:
+def _there(connection: Connection, sagas: Sequence[NewSaga]) -> dict[str, Row[Any]]:
+    found = _existing(connection, sagas)
+    if unseen := [new for new in sagas if new.key not in found]:
+        # They were committed after the caller's transaction took its snapshot.
+        found |= _existing(connection, unseen, locking=True)
+    return found
+
+
+def _existing(
+    connection: Connection, sagas: Sequence[NewSaga], *, locking: bool = False
+) -> dict[str, Row[Any]]:
     found: dict[str, Row[Any]] = {}
     keys = sorted({new.key for new in sagas})
     for start in range(0, len(keys), _CHUNK):
         query = select(t.saga.c.id, t.saga.c.key, t.saga.c.input).where(
             t.saga.c.name == sagas[0].plan.name, t.saga.c.key.in_(keys[start : start + _CHUNK])
         )
+        if locking:
+            query = query.with_for_update(read=True)
         found |= {row.key: row for row in connection.execute(query)}
     return found
 

@@ -10,12 +10,10 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
-    Text,
     UniqueConstraint,
-    Uuid,
 )
 
-from sagas.sql import Instant, JsonText
+from sagas.sql import EXACT, Document, Id, Instant, JsonText
 
 __all__ = ["alert", "history", "metadata", "plan", "record", "saga", "step", "worker"]
 
@@ -28,27 +26,28 @@ metadata = MetaData(
 )
 
 #: One row: which record this is. A caller's session must see the same row to take part in it.
-record = Table("saga_record", metadata, Column("id", Uuid, primary_key=True))
+record = Table("saga_record", metadata, Column("id", Id, primary_key=True), **EXACT)
 
 plan = Table(
     "saga_plan",
     metadata,
     Column("hash", String(64), primary_key=True),
     Column("name", String(200), nullable=False),
-    Column("body", Text, nullable=False),
+    Column("body", Document, nullable=False),
     Column("created_at", Instant, nullable=False),
+    **EXACT,
 )
 
 saga = Table(
     "saga",
     metadata,
-    Column("id", Uuid, primary_key=True),
+    Column("id", Id, primary_key=True),
     Column("name", String(200), nullable=False),
     Column("key", String(200), nullable=False),
     Column("plan", String(64), ForeignKey(plan.c.hash), nullable=False),
     Column("status", String(16), nullable=False),
     Column("epoch", Integer, nullable=False),
-    Column("input", Text, nullable=False),
+    Column("input", Document, nullable=False),
     # What made the saga turn back; a successful undo does not hide it.
     Column("failure", JsonText),
     # Why the saga is parked, and what is left.
@@ -66,6 +65,7 @@ saga = Table(
     Column("started_at", Instant, nullable=False),
     Column("ended_at", Instant),
     UniqueConstraint("name", "key"),
+    **EXACT,
 )
 Index("ix_saga_due", saga.c.due_at, postgresql_where=saga.c.due_at.is_not(None))
 Index("ix_saga_status", saga.c.status, saga.c.id)
@@ -73,7 +73,7 @@ Index("ix_saga_status", saga.c.status, saga.c.id)
 step = Table(
     "saga_step",
     metadata,
-    Column("saga_id", Uuid, ForeignKey(saga.c.id), primary_key=True),
+    Column("saga_id", Id, ForeignKey(saga.c.id), primary_key=True),
     Column("name", String(200), primary_key=True),
     Column("status", String(24), nullable=False),
     Column("attempt", Integer, nullable=False, default=0),
@@ -81,12 +81,12 @@ step = Table(
     # How often its probe alone was asked, once its attempts had run out.
     Column("probe_attempt", Integer, nullable=False, default=0),
     Column("doubtful", Boolean, nullable=False, default=False),
-    Column("output", Text),
+    Column("output", Document),
     Column("error", JsonText),
     Column("compensation_error", JsonText),
     # Who holds it, or held it last: the execution, the worker's incarnation, the Celery task.
     Column("claim", String(32)),
-    Column("worker", Uuid),
+    Column("worker", Id),
     Column("hostname", String(255)),
     Column("task_id", String(64)),
     Column("retry_at", Instant),
@@ -95,6 +95,7 @@ step = Table(
     Column("ended_at", Instant),
     Column("compensation_started_at", Instant),
     Column("compensation_ended_at", Instant),
+    **EXACT,
 )
 _held = step.c.status.in_(("RUNNING", "COMPENSATING"))
 Index("ix_saga_step_held", step.c.worker, postgresql_where=_held, sqlite_where=_held)
@@ -105,7 +106,7 @@ history = Table(
     Column(
         "id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True
     ),
-    Column("saga_id", Uuid, nullable=False),
+    Column("saga_id", Id, nullable=False),
     Column("at", Instant, nullable=False),
     Column("epoch", Integer, nullable=False),
     Column("event", String(40), nullable=False),
@@ -114,6 +115,7 @@ history = Table(
     Column("attempt", Integer),
     Column("actor", String(255), nullable=False),
     Column("detail", JsonText),
+    **EXACT,
 )
 Index("ix_saga_history_saga_id", history.c.saga_id, history.c.id)
 
@@ -124,7 +126,7 @@ alert = Table(
     Column(
         "id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True
     ),
-    Column("saga_id", Uuid, nullable=False),
+    Column("saga_id", Id, nullable=False),
     # The epoch in which it was parked.
     Column("epoch", Integer, nullable=False),
     Column("body", JsonText, nullable=False),
@@ -134,17 +136,19 @@ alert = Table(
     # When delivery is tried next; NULL once everybody has it.
     Column("due_at", Instant),
     UniqueConstraint("saga_id", "epoch"),
+    **EXACT,
 )
 Index("ix_saga_alert_due", alert.c.due_at)
 
 worker = Table(
     "saga_worker",
     metadata,
-    Column("id", Uuid, primary_key=True),
+    Column("id", Id, primary_key=True),
     Column("hostname", String(255), nullable=False),
     Column("pid", Integer, nullable=False),
     Column("started_at", Instant, nullable=False),
     Column("heartbeat_at", Instant, nullable=False),
     # How far each queue has visibly moved: queue -> when the message received last was sent.
     Column("seen", JsonText, nullable=False),
+    **EXACT,
 )

@@ -30,7 +30,7 @@ from sagas import BarrierError, Context, HangingAction, StepFailed, barrier
 from sagas.ids import uuid7
 from sagas.payload import Payload
 from sagas.states import Operation
-from tests.support.waiting import wait_until
+from tests.support.waiting import wait_until, waits_for_lock
 
 T = TypeVar("T")
 
@@ -56,9 +56,9 @@ def engine(blank_database_url: str) -> Iterator[Engine]:
 
 
 @pytest.fixture
-def postgres(postgres_url: str) -> Iterator[Engine]:
-    """Return the participant's database, on PostgreSQL."""
-    yield from participant(postgres_url)
+def server(server_url: str) -> Iterator[Engine]:
+    """Return the participant's database, where transactions lock rows."""
+    yield from participant(server_url)
 
 
 def participant(url: str) -> Iterator[Engine]:
@@ -312,13 +312,13 @@ def test_one_attempt_may_use_it_in_one_transaction_after_the_other(
 
 @EVERY_KIND
 def test_one_attempt_may_use_it_in_two_databases_at_a_time(
-    opened: Opened, engine: Engine, postgres: Engine
+    opened: Opened, engine: Engine, server: Engine
 ) -> None:
     ctx = context()
-    with opened(engine) as one, opened(postgres) as other:
+    with opened(engine) as one, opened(server) as other:
         ctx.once(one, effect(one, result=Payment()))
         ctx.once(other, effect(other, result=Payment()))
-    assert lines(engine) == lines(postgres) == ["paid"]
+    assert lines(engine) == lines(server) == ["paid"]
 
 
 @EVERY_KIND
@@ -362,43 +362,67 @@ def test_the_documented_migration_makes_the_same_table(engine: Engine) -> None:
     assert lines(engine) == ["paid"]
 
 
-def test_a_second_attempt_waits_for_the_first_and_gets_its_result(postgres: Engine) -> None:
-    with ThreadPoolExecutor(1) as pool, postgres.connect() as first:
+def test_a_second_attempt_waits_for_the_first_and_gets_its_result(server: Engine) -> None:
+    with ThreadPoolExecutor(1) as pool, server.connect() as first:
         context().once(first, effect(first, result=Payment(amount=Decimal(7))))
-        second = pool.submit(pay, postgres, attempt=2)
-        wait_until(lambda: waiting(postgres), what="the second attempt waits")
+        second = pool.submit(pay, server, attempt=2)
+        wait_until(lambda: waits_for_lock(url_of(server)), what="the second attempt waits")
         assert not second.done()
         first.commit()
         assert second.result(timeout=10) == Payment(amount=Decimal(7))
-    assert lines(postgres) == ["paid"]
+    assert lines(server) == ["paid"]
 
 
-def test_a_second_attempt_runs_where_the_first_was_rolled_back(postgres: Engine) -> None:
-    with ThreadPoolExecutor(1) as pool, postgres.connect() as first:
+def test_a_second_attempt_runs_where_the_first_was_rolled_back(server: Engine) -> None:
+    with ThreadPoolExecutor(1) as pool, server.connect() as first:
         context().once(first, effect(first, result=Payment(amount=Decimal(7))))
-        second = pool.submit(pay, postgres, attempt=2)
-        wait_until(lambda: waiting(postgres), what="the second attempt waits")
+        second = pool.submit(pay, server, attempt=2)
+        wait_until(lambda: waits_for_lock(url_of(server)), what="the second attempt waits")
         first.rollback()
         assert second.result(timeout=10) == Payment()
-    assert lines(postgres) == ["paid"]
+    assert lines(server) == ["paid"]
 
 
 def test_a_compensation_waits_for_the_action_that_still_runs_and_then_undoes_it(
-    postgres: Engine,
+    server: Engine,
 ) -> None:
-    with ThreadPoolExecutor(1) as pool, postgres.connect() as first:
+    with ThreadPoolExecutor(1) as pool, server.connect() as first:
         context().once(first, effect(first, result=Payment()))
-        undoing = pool.submit(pay_back, postgres)
-        wait_until(lambda: waiting(postgres), what="the compensation waits")
+        undoing = pool.submit(pay_back, server)
+        wait_until(lambda: waits_for_lock(url_of(server)), what="the compensation waits")
         first.commit()
         undoing.result(timeout=10)
-    assert lines(postgres) == ["paid", "paid back"]
+    assert lines(server) == ["paid", "paid back"]
 
 
-def waiting(engine: Engine) -> bool:
-    query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-    with engine.connect() as connection:
-        return bool(connection.exec_driver_sql(query).scalar())
+def url_of(engine: Engine) -> str:
+    return engine.url.render_as_string(hide_password=False)
+
+
+def test_a_second_attempt_gets_the_result_though_it_began_to_read_before(server: Engine) -> None:
+    # Where a transaction keeps its first view of the data, as it does on MariaDB by default.
+    level = "REPEATABLE READ" if server.dialect.name != "postgresql" else "READ COMMITTED"
+    with server.connect().execution_options(isolation_level=level) as late:
+        assert not late.scalars(select(ledger.c.what)).all()
+        pay(server)
+        again = context(attempt=2).once(late, effect(late, "paid twice", Payment()))
+    assert again == Payment()
+    assert lines(server) == ["paid"]
+
+
+def test_steps_that_differ_in_case_or_in_a_space_only_are_others(engine: Engine) -> None:
+    for name in ("pay", "Pay", "pay "):
+        pay(engine, step=name)
+    assert lines(engine) == ["paid"] * 3
+
+
+def test_a_result_may_be_long(engine: Engine) -> None:
+    result = "\N{SMILING FACE WITH SMILING EYES}" * 50_000
+    for number in (1, 2):
+        ctx = context(attempt=number, result_type=Payload(str))
+        with engine.begin() as connection:
+            assert ctx.once(connection, effect(connection, result=result)) == result
+    assert lines(engine) == ["paid"]
 
 
 def test_of_two_attempts_at_one_moment_one_has_the_effect_and_both_have_the_result(

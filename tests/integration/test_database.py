@@ -1,18 +1,26 @@
 """The record's database as one process sees it."""
 
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, select, text, update
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from sagas import ConfigurationError, RecordNotReady
+from sagas.decision import Decision, SagaState
 from sagas.record import queries
+from sagas.record import tables as t
 from sagas.record.database import Database
 from sagas.record.store import Store
+from sagas.sql import after_now, before_now, now, statement_now
 from tests.integration.records import started
+from tests.support.waiting import wait_until, waits_for_lock
 
 
 @pytest.mark.parametrize(
@@ -22,14 +30,16 @@ from tests.integration.records import started
 def test_a_database_that_cannot_be_used_is_an_error_that_shows_one_that_can(url: str) -> None:
     with pytest.raises(ConfigurationError, match="saga_database_url cannot be used") as raised:
         _ = Database(url).engine
-    assert "postgresql+psycopg://user@host/database" in str(raised.value)
-    assert "pip install celery-sagas[postgres]" in str(raised.value)
+    for example in ("postgresql+psycopg://user@host/database", "mariadb+pymysql://", "sqlite:///"):
+        assert example in str(raised.value)
+    assert "pip install celery-sagas[postgres] or celery-sagas[mariadb]" in str(raised.value)
 
 
 @pytest.mark.parametrize(
     "url",
     [
         "postgresql+psycopg://me:hunter2@127.0.0.1:1/x",
+        "mariadb+pymysql://me:hunter2@127.0.0.1:1/x",
         "postgresql+nodriver://me:hunter2@here/x",
         "postgresql:/me:hunter2@here:port/x",
     ],
@@ -124,6 +134,128 @@ def test_postgresql_lets_nobody_keep_a_saga_locked(postgres_url: str) -> None:
     assert asked(database, "SHOW idle_in_transaction_session_timeout") == "5s"
     assert asked(database, "SHOW lock_timeout") == "5s"
     assert asked(database, "SHOW transaction_isolation") == "read committed"
+    database.dispose()
+
+
+def test_mariadb_lets_nobody_keep_a_saga_locked(mariadb_url: str) -> None:
+    database = Database(mariadb_url)
+    for limit in ("idle_transaction_timeout", "innodb_lock_wait_timeout", "lock_wait_timeout"):
+        assert asked(database, f"SELECT @@{limit}") == 5
+    assert asked(database, "SELECT @@tx_isolation") == "READ-COMMITTED"
+    database.dispose()
+
+
+@pytest.mark.parametrize("name", ["mysql", "mariadb"])
+def test_mariadb_is_one_record_under_both_names_of_its_dialect(name: str, mariadb_url: str) -> None:
+    first, other = Database(mariadb_url), Database(f"{name}+{mariadb_url.partition('+')[2]}")
+    saga_id = started(Store(first))
+    assert [found.id for found in other.read(queries.find_sagas)] == [saga_id]
+    first.dispose()
+    other.dispose()
+
+
+def test_mariadb_refuses_text_that_is_too_long(mariadb_url: str) -> None:
+    database = Database(mariadb_url)
+    with pytest.raises(DBAPIError, match="too long"):
+        started(Store(database), "k" * 201)
+    database.dispose()
+
+
+def test_a_write_is_repeated_on_a_connection_of_its_own_when_the_server_cut_the_first(
+    server_url: str,
+) -> None:
+    database = Database(server_url)
+    kill = {
+        "postgresql": "SELECT pg_terminate_backend(pg_backend_pid())",
+        "mysql": "KILL CONNECTION_ID()",
+    }[database.engine.dialect.name.replace("mariadb", "mysql")]
+    tries = []
+
+    def work(connection: Connection) -> str:
+        tries.append(connection)
+        if len(tries) == 1:
+            connection.execute(text(kill))
+        connection.execute(text("SELECT 1"))
+        return "done"
+
+    assert database.write(work) == "done"
+    assert len(tries) == 2
+    database.dispose()
+
+
+def test_of_two_that_lock_each_other_out_one_is_repeated(server_url: str) -> None:
+    database = Database(server_url)
+    ids = [started(Store(database), key) for key in ("T-1", "T-2")]
+    each_has_one, tries = threading.Barrier(2), []
+
+    def lock_both(order: list[UUID]) -> None:
+        def work(connection: Connection) -> None:
+            first, second = (
+                select(t.saga.c.id).where(t.saga.c.id == saga_id).with_for_update()
+                for saga_id in order
+            )
+            tries.append(order)
+            connection.execute(first)
+            if len(tries) <= 2:
+                each_has_one.wait(timeout=10)
+            connection.execute(second)
+
+        database.write(work)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lock_both, [ids, ids[::-1]]))
+    assert len(tries) == 3
+    database.dispose()
+
+
+_FAR_AWAY = {
+    "postgresql": "SET LOCAL timezone = 'Asia/Karachi'",
+    "mysql": "SET time_zone = '+05:00'",
+    "mariadb": "SET time_zone = '+05:00'",
+}
+
+
+def test_the_clock_moves_within_a_transaction_and_is_utc_wherever_the_session_is(
+    database: Database,
+) -> None:
+    def times(connection: Connection) -> list[datetime]:
+        if statement := _FAR_AWAY.get(connection.dialect.name):
+            connection.execute(text(statement))
+        clocks = select(now(), statement_now(), after_now(1.5), before_now(0.25))
+        first = connection.scalar(select(now()))
+        assert first is not None
+        wait_until(lambda: datetime.now(UTC) > first + timedelta(milliseconds=5))
+        return [first, *connection.execute(clocks).one()]
+
+    first, moved, began, after, before = database.read(times)
+    assert abs(datetime.now(UTC) - first) < timedelta(seconds=5)
+    assert began <= moved
+    assert timedelta(milliseconds=3) < moved - first < timedelta(seconds=5)
+    assert abs(after - moved - timedelta(seconds=1.5)) < timedelta(milliseconds=5)
+    assert abs(moved - before - timedelta(seconds=0.25)) < timedelta(milliseconds=5)
+
+
+def test_the_clock_of_a_writer_that_waited_for_its_lock_is_that_after_the_wait(
+    server_url: str,
+) -> None:
+    database = Database(server_url)
+    store = Store(database)
+    saga_id = started(store)
+    seen = []
+
+    def decide(saga: SagaState) -> Decision:
+        seen.append(saga.now)
+        return Decision(values={"looks": saga.looks + 1})
+
+    with ThreadPoolExecutor(1) as pool, database.engine.connect() as first:
+        first.execute(update(t.saga).where(t.saga.c.id == saga_id).values(looks=7))
+        waiting = pool.submit(store.transition, saga_id, decide, actor="worker 1")
+        wait_until(lambda: waits_for_lock(server_url), what="the second writer waits")
+        until = first.scalar(select(now()))
+        first.commit()
+        waiting.result(timeout=10)
+    assert until is not None
+    assert seen[0] >= until
     database.dispose()
 
 

@@ -69,12 +69,14 @@ def test_every_index_that_the_code_declares_is_made(blank: Database) -> None:
         for table in t.metadata.tables.values()
         for index in table.indexes
     }
+    # MariaDB makes one for every constraint, and names it so.
+    implied = {key.name for table in t.metadata.tables.values() for key in table.constraints}
     made = blank.read(
         lambda c: {
             (index["name"], tuple(index["column_names"]))
             for table in t.metadata.tables
             for index in inspect(c).get_indexes(table)
-            if not index.get("duplicates_constraint")
+            if index["name"] not in implied
         }
     )
     assert made == declared

@@ -27,7 +27,7 @@ from sagas.states import SagaStatus
 from tests.integration.conftest import Outbox
 from tests.integration.records import count, events, saga_row
 from tests.integration.shop import Order, metadata, order_saga, orders, quiet_saga, shared_saga
-from tests.support.waiting import wait_until
+from tests.support.waiting import wait_until, waits_for_lock
 
 FIRST = "shop.reserve"
 
@@ -417,27 +417,46 @@ def test_a_session_on_another_database_is_refused_and_stays_usable(
 
 
 def test_a_start_that_waits_for_another_one_of_the_same_key_gets_that_saga(
-    postgres_url: str, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+    server_url: str, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    runtime.app.conf.update(saga_database_url=postgres_url)
+    runtime.app.conf.update(saga_database_url=server_url)
     monkeypatch.setattr(runtime_app, "_bound", [runtime])
-    first_engine = create_engine(postgres_url)
+    first_engine = create_engine(server_url)
     with first_engine.connect() as first, ThreadPoolExecutor(1) as pool:
         handle = order_saga.start(Order(), key="ORD-1", session=first)
         waiting = pool.submit(order_saga.start, Order(), key="ORD-1")
-        wait_until(lambda: waits_for_lock(postgres_url), what="the second start waits")
+        wait_until(lambda: waits_for_lock(server_url), what="the second start waits")
         assert not waiting.done()
         first.commit()
         assert waiting.result(timeout=10).id == handle.id
     first_engine.dispose()
 
 
-def waits_for_lock(url: str) -> bool:
-    database = Database(url)
-    query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-    found = database.read(lambda c: c.exec_driver_sql(query).scalar())
-    database.dispose()
-    return bool(found)
+def test_a_start_in_a_transaction_that_began_to_read_before_gets_that_saga(
+    server_url: str, app: Celery
+) -> None:
+    # As MariaDB does it by default: the transaction keeps its first view of the data.
+    app.conf.update(saga_database_url=server_url)
+    level = "READ COMMITTED" if server_url.startswith("postgresql") else "REPEATABLE READ"
+    own = create_engine(server_url, isolation_level=level)
+    with own.begin() as late:
+        assert late.scalar(select(func.count()).select_from(t.saga)) == 0
+        first = order_saga.start(Order(), key="ORD-1")
+        assert order_saga.start(Order(), key="ORD-1", session=late).id == first.id
+    own.dispose()
+
+
+def test_keys_that_differ_in_case_or_in_a_space_only_are_others(database: Database) -> None:
+    keys = ("ord-1", "ORD-1", "Ord-1", "ord-1 ", "örd-1", "\N{SMILING FACE WITH SMILING EYES}")
+    ids = {key: order_saga.start(Order(), key=key).id for key in keys}
+    assert len(set(ids.values())) == count(database, t.saga) == len(keys)
+    assert {key: order_saga.get(key=key).id for key in keys} == ids
+
+
+def test_an_input_may_be_long(database: Database) -> None:
+    order = Order(id="\N{SMILING FACE WITH SMILING EYES}" * 50_000)
+    handle = order_saga.start(order, key="ORD-1")
+    assert Order.model_validate_json(saga_row(database, handle.id).input) == order
 
 
 # When something is missing or down.

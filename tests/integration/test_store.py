@@ -263,8 +263,8 @@ def test_a_saga_can_be_looked_at_while_it_is_locked(store: Store, other_store: S
     assert seen[0].status is SagaStatus.STARTED
 
 
-def test_other_sagas_can_be_moved_while_one_is_locked(postgres_url: str) -> None:
-    one, other = Store(Database(postgres_url)), Store(Database(postgres_url))
+def test_other_sagas_can_be_moved_while_one_is_locked(server_url: str) -> None:
+    one, other = Store(Database(server_url)), Store(Database(server_url))
     locked, free = started(one, "T-1"), started(one, "T-2")
 
     def decide(_: SagaState) -> Decision:

@@ -33,13 +33,13 @@ def shop(filled_shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.fixture
 def any_shop(
-    blank_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    blank_shop_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[None]:
     """Point the services to a shop of this test's own, on each kind of database."""
     monkeypatch.setenv("TASKS_DATA_DIR", str(tmp_path))
     monkeypatch.delenv("TASKS_DATABASE_URL", raising=False)
-    if not blank_database_url.startswith("sqlite"):
-        monkeypatch.setenv("TASKS_DATABASE_URL", blank_database_url)
+    if not blank_shop_url.startswith("sqlite"):
+        monkeypatch.setenv("TASKS_DATABASE_URL", blank_shop_url)
     _fill()
     yield
     _close()

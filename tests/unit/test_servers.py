@@ -5,10 +5,17 @@ from contextlib import contextmanager
 
 import pytest
 import redis
-from sqlalchemy import Connection, NullPool, create_engine, inspect, text
+from sqlalchemy import Connection, NullPool, create_engine, func, inspect, select, text
 
+from sagas.record import tables
+from sagas.record.migrate import VERSION_TABLE
+from tests.support.mariadb import real_mariadb_url
 from tests.support.servers import DatabaseServer, PostgresServer, real_redis_url
 from tests.support.waiting import wait_until
+
+SERVERS = ["sqlite", "postgresql", *(["mariadb"] if real_mariadb_url() else [])]
+
+TABLES = {*tables.metadata.tables, VERSION_TABLE}
 
 
 @contextmanager
@@ -32,7 +39,7 @@ def test_postgres_url_is_a_database_of_postgresql(postgres_url: str) -> None:
         assert connection.dialect.name == "postgresql"
 
 
-@pytest.mark.parametrize("server", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("server", SERVERS)
 def test_databases_do_not_see_each_other(
     server: str, blank_server: Callable[[str], DatabaseServer]
 ) -> None:
@@ -43,7 +50,7 @@ def test_databases_do_not_see_each_other(
             assert inspect(connection).get_table_names() == []
 
 
-@pytest.mark.parametrize("server", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("server", SERVERS)
 def test_a_database_begins_as_a_copy_of_the_template(
     server: str, blank_server: Callable[[str], DatabaseServer]
 ) -> None:
@@ -57,6 +64,26 @@ def test_a_database_begins_as_a_copy_of_the_template(
         connected(url) as connection,
     ):
         assert inspect(connection).get_table_names() == ["filled"]
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_a_database_is_as_the_template_whatever_was_done_to_the_one_before(
+    server: str, record_server: Callable[[str], DatabaseServer]
+) -> None:
+    changes = [
+        "DELETE FROM saga_record",
+        "INSERT INTO saga_plan VALUES ('h', 'n', 'b', '2026-01-01')",
+        "CREATE TABLE more (id integer)",
+        "ALTER TABLE saga_worker ADD COLUMN more integer",
+    ]
+    for change in changes:
+        with record_server(server).database() as url, connected(url) as connection:
+            connection.execute(text(change))
+        with record_server(server).database() as url, connected(url) as connection:
+            assert set(inspect(connection).get_table_names()) == TABLES
+            assert "more" not in {c["name"] for c in inspect(connection).get_columns("saga_worker")}
+            for table, rows in ((tables.record, 1), (tables.plan, 0)):
+                assert connection.scalar(select(func.count()).select_from(table)) == rows
 
 
 def test_a_postgresql_database_is_dropped_under_those_who_still_use_it(

@@ -5,7 +5,7 @@ import uuid
 import sqlalchemy as sa
 from alembic import op
 
-from sagas.sql import Instant, JsonText
+from sagas.sql import EXACT, Document, Id, Instant, JsonText
 
 revision = "0001"
 down_revision = None
@@ -21,7 +21,7 @@ def upgrade() -> None:
             autoincrement=True,
             nullable=False,
         ),
-        sa.Column("saga_id", sa.Uuid(), nullable=False),
+        sa.Column("saga_id", Id, nullable=False),
         sa.Column("at", Instant(), nullable=False),
         sa.Column("epoch", sa.Integer(), nullable=False),
         sa.Column("event", sa.String(length=40), nullable=False),
@@ -31,6 +31,7 @@ def upgrade() -> None:
         sa.Column("actor", sa.String(length=255), nullable=False),
         sa.Column("detail", JsonText(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_saga_history")),
+        **EXACT,
     )
     op.create_index("ix_saga_history_saga_id", "saga_history", ["saga_id", "id"], unique=False)
     op.create_table(
@@ -41,7 +42,7 @@ def upgrade() -> None:
             autoincrement=True,
             nullable=False,
         ),
-        sa.Column("saga_id", sa.Uuid(), nullable=False),
+        sa.Column("saga_id", Id, nullable=False),
         sa.Column("epoch", sa.Integer(), nullable=False),
         sa.Column("body", JsonText(), nullable=False),
         sa.Column("delivered_to", JsonText(), nullable=False),
@@ -49,40 +50,44 @@ def upgrade() -> None:
         sa.Column("due_at", Instant(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_saga_alert")),
         sa.UniqueConstraint("saga_id", "epoch", name=op.f("uq_saga_alert_saga_id_epoch")),
+        **EXACT,
     )
     op.create_index("ix_saga_alert_due", "saga_alert", ["due_at"], unique=False)
     op.create_table(
         "saga_plan",
         sa.Column("hash", sa.String(length=64), nullable=False),
         sa.Column("name", sa.String(length=200), nullable=False),
-        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("body", Document, nullable=False),
         sa.Column("created_at", Instant(), nullable=False),
         sa.PrimaryKeyConstraint("hash", name=op.f("pk_saga_plan")),
+        **EXACT,
     )
     op.create_table(
         "saga_record",
-        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("id", Id, nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_saga_record")),
+        **EXACT,
     )
     op.create_table(
         "saga_worker",
-        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("id", Id, nullable=False),
         sa.Column("hostname", sa.String(length=255), nullable=False),
         sa.Column("pid", sa.Integer(), nullable=False),
         sa.Column("started_at", Instant(), nullable=False),
         sa.Column("heartbeat_at", Instant(), nullable=False),
         sa.Column("seen", JsonText(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_saga_worker")),
+        **EXACT,
     )
     op.create_table(
         "saga",
-        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("id", Id, nullable=False),
         sa.Column("name", sa.String(length=200), nullable=False),
         sa.Column("key", sa.String(length=200), nullable=False),
         sa.Column("plan", sa.String(length=64), nullable=False),
         sa.Column("status", sa.String(length=16), nullable=False),
         sa.Column("epoch", sa.Integer(), nullable=False),
-        sa.Column("input", sa.Text(), nullable=False),
+        sa.Column("input", Document, nullable=False),
         sa.Column("failure", JsonText(), nullable=True),
         sa.Column("parked", JsonText(), nullable=True),
         sa.Column("resolved", JsonText(), nullable=True),
@@ -95,6 +100,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["plan"], ["saga_plan.hash"], name=op.f("fk_saga_plan")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_saga")),
         sa.UniqueConstraint("name", "key", name=op.f("uq_saga_name_key")),
+        **EXACT,
     )
     op.create_index(
         "ix_saga_due",
@@ -106,18 +112,18 @@ def upgrade() -> None:
     op.create_index("ix_saga_status", "saga", ["status", "id"], unique=False)
     op.create_table(
         "saga_step",
-        sa.Column("saga_id", sa.Uuid(), nullable=False),
+        sa.Column("saga_id", Id, nullable=False),
         sa.Column("name", sa.String(length=200), nullable=False),
         sa.Column("status", sa.String(length=24), nullable=False),
         sa.Column("attempt", sa.Integer(), nullable=False),
         sa.Column("compensation_attempt", sa.Integer(), nullable=False),
         sa.Column("probe_attempt", sa.Integer(), nullable=False),
         sa.Column("doubtful", sa.Boolean(), nullable=False),
-        sa.Column("output", sa.Text(), nullable=True),
+        sa.Column("output", Document, nullable=True),
         sa.Column("error", JsonText(), nullable=True),
         sa.Column("compensation_error", JsonText(), nullable=True),
         sa.Column("claim", sa.String(length=32), nullable=True),
-        sa.Column("worker", sa.Uuid(), nullable=True),
+        sa.Column("worker", Id, nullable=True),
         sa.Column("hostname", sa.String(length=255), nullable=True),
         sa.Column("task_id", sa.String(length=64), nullable=True),
         sa.Column("retry_at", Instant(), nullable=True),
@@ -128,6 +134,7 @@ def upgrade() -> None:
         sa.Column("compensation_ended_at", Instant(), nullable=True),
         sa.ForeignKeyConstraint(["saga_id"], ["saga.id"], name=op.f("fk_saga_step_saga_id")),
         sa.PrimaryKeyConstraint("saga_id", "name", name=op.f("pk_saga_step")),
+        **EXACT,
     )
     op.create_index(
         "ix_saga_step_held",
@@ -138,7 +145,7 @@ def upgrade() -> None:
         sqlite_where=sa.text("status IN ('RUNNING', 'COMPENSATING')"),
     )
     # Which record this is: start(session=…) compares it with what the caller's session sees.
-    op.bulk_insert(sa.table("saga_record", sa.column("id", sa.Uuid())), [{"id": uuid.uuid4()}])
+    op.bulk_insert(sa.table("saga_record", sa.column("id", Id)), [{"id": uuid.uuid4()}])
 
 
 def downgrade() -> None:
