@@ -1,7 +1,7 @@
 """The commands; each reads or writes the record, and prints a table or JSON."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import IO, Any, NamedTuple, ParamSpec, TypeVar
@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from sagas.cli import render
+from sagas.cli.age import Age
 from sagas.errors import SagaError, SagaNotFound
 from sagas.payload import describe_error
 from sagas.record import migrate, queries
@@ -22,7 +23,7 @@ from sagas.runtime.handle import SagaHandle
 from sagas.runtime.saga import saga_named
 from sagas.states import SagaStatus
 
-__all__ = ["saga"]
+__all__ = ["as_json", "in_words", "matching", "runtime", "saga"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -47,7 +48,8 @@ def in_words(command: Callable[P, R]) -> Callable[P, R]:
     return run
 
 
-def _runtime(context: click.Context) -> Runtime:
+def runtime(context: click.Context) -> Runtime:
+    """Return the runtime of the app that was named, with all its tasks imported."""
     app = context.obj.app
     app.finalize()
     app.loader.import_default_modules()
@@ -63,26 +65,34 @@ def saga() -> None:
 @click.option("--status", type=click.Choice(list(SagaStatus), case_sensitive=False))
 @click.option("--name", help="Only sagas of this name.")
 @click.option("--key", help="Only sagas with this business key.")
+@click.option(
+    "--older-than", type=Age(), help="Only sagas that began so long ago: 90s, 30m, 2h, 7d."
+)
+@click.option("--younger-than", type=Age(), help="Only sagas that began within that time.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(min=1))
 @as_json
 @click.pass_context
 @in_words
 def list_(
     context: click.Context,
-    status: SagaStatus | None,
-    name: str | None,
-    key: str | None,
-    limit: int,
+    /,
     as_json: bool,  # noqa: FBT001 - click passes it by name
+    limit: int,
+    **filters: Any,
 ) -> None:
     """List sagas, the newest first."""
-    found = _runtime(context).database.read(
-        lambda c: queries.find_sagas(c, key=key, status=status, name=name, limit=limit)
+    found = runtime(context).database.read(
+        lambda c: queries.find_sagas(c, **_by_age(filters), limit=limit)
     )
     if as_json:
         render.print_json(found)
     else:
         render.print_list(found, limit=limit)
+
+
+def _by_age(filters: Mapping[str, Any]) -> dict[str, Any]:
+    ages = ("older_than", "younger_than")
+    return {f"{name}_s" if name in ages else name: value for name, value in filters.items()}
 
 
 @saga.command()
@@ -92,8 +102,8 @@ def list_(
 @in_words
 def show(context: click.Context, id_or_key: str, as_json: bool) -> None:  # noqa: FBT001
     """Show one saga: its steps, its errors, its history."""
-    database = _runtime(context).database
-    found = database.read(lambda c: [_detail(c, view) for view in _find(c, id_or_key)])
+    own = runtime(context)
+    found = own.database.read(lambda c: [_detail(c, own, view) for view in matching(c, id_or_key)])
     if as_json:
         render.print_json([detail._asdict() for detail in found])
     else:
@@ -107,12 +117,13 @@ class _Detail(NamedTuple):
     history: Sequence[HistoryEntry]
 
 
-def _detail(connection: Connection, view: SagaView) -> _Detail:
-    steps = queries.steps_of(connection, view.id)
+def _detail(connection: Connection, own: Runtime, view: SagaView) -> _Detail:
+    steps = own.shown(queries.steps_of(connection, view.id))
     return _Detail(view, steps, queries.history_of(connection, view.id))
 
 
-def _find(connection: Connection, id_or_key: str) -> Sequence[SagaView]:
+def matching(connection: Connection, id_or_key: str) -> Sequence[SagaView]:
+    """Return the saga with that id, or the sagas with that key; raises SagaNotFound."""
     try:
         by_id = queries.saga_by_id(connection, UUID(id_or_key))
     except ValueError:
@@ -140,7 +151,7 @@ def start(
     as_json: bool,  # noqa: FBT001
 ) -> None:
     """Start the saga NAME with the input in FILE: a JSON object or an array of them; - is stdin."""
-    runtime = _runtime(context)
+    own = runtime(context)
     definition = saga_named(name)
     inputs = _inputs(file)
     if key is not None and len(inputs) != 1:
@@ -154,7 +165,7 @@ def start(
             for text, own in zip(inputs, keys, strict=True)
         ]
 
-    handles = runtime.database.write(start_all)
+    handles = own.database.write(start_all)
     views = [handle.view() for handle in handles]
     if as_json:
         render.print_json(views)
@@ -198,7 +209,7 @@ def db() -> None:
 @in_words
 def upgrade(context: click.Context) -> None:
     """Bring the record to this version; does nothing where it is."""
-    database = _runtime(context).database
+    database = runtime(context).database
     migrate.upgrade(database)
     revision = database.read(migrate.current_revision)
     url = database.engine.url.render_as_string(hide_password=True)

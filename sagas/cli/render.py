@@ -12,8 +12,10 @@ from rich.table import Table
 from rich.text import Text
 
 from sagas.record.queries import HistoryEntry, SagaView, StepView
+from sagas.record.stats import Stats
+from sagas.states import SagaStatus
 
-__all__ = ["print_json", "print_list", "print_saga"]
+__all__ = ["print_json", "print_list", "print_saga", "print_stats"]
 
 #: Each status has a sign beside its colour, for those who do not see the one or the other.
 _LOOK = {
@@ -86,8 +88,29 @@ def print_saga(saga: SagaView, steps: Sequence[StepView], history: Sequence[Hist
         console.print(_text(f"turned back by: {_failure(saga)}"))
     if saga.parked:
         console.print(_text(f"parked: {saga.parked['reason']}"), style="red")
+    if saga.resolved:
+        console.print(_text(f"resolved by {saga.resolved['by']}: {saga.resolved['note']}"))
     console.print(_steps(steps))
     console.print(_history(history))
+
+
+def print_stats(stats: Stats) -> None:
+    """Print the figures of a record."""
+    console = _console()
+    table = _table("saga", *SagaStatus)
+    for name, counts in stats.counts.items():
+        table.add_row(_text(name), *(str(counts.get(status, "")) for status in SagaStatus))
+    console.print(table)
+    console.print(f"{stats.workers} workers, {stats.overdue} sagas overdue")
+    if stats.parked:
+        console.print(
+            f"{stats.parked} parked, waiting for a person: sagas list --status failed", style="red"
+        )
+    if stats.p50_s is not None and stats.p95_s is not None:
+        console.print(
+            f"{stats.ended_last_hour} ended within the last hour: "
+            f"half within {stats.p50_s:.2f} s, 95 % within {stats.p95_s:.2f} s"
+        )
 
 
 def _steps(steps: Sequence[StepView]) -> Table:
@@ -107,7 +130,7 @@ def _steps(steps: Sequence[StepView]) -> Table:
 
 
 def _history(history: Sequence[HistoryEntry]) -> Table:
-    table = _table("at (UTC)", "epoch", "what", "step", "attempt", "by")
+    table = _table("at (UTC)", "epoch", "what", "step", "attempt", "by", "why")
     for entry in history:
         operation = "" if entry.operation in (None, "action") else f" ({entry.operation})"
         table.add_row(
@@ -117,6 +140,7 @@ def _history(history: Sequence[HistoryEntry]) -> Table:
             _text(f"{entry.step or ''}{operation}"),
             str(entry.attempt or ""),
             _text(entry.actor),
+            _text((entry.detail or {}).get("why") or ""),
         )
     return table
 
@@ -155,7 +179,8 @@ def _status(status: str) -> Text:
 def _failure(saga: SagaView) -> str:
     if not saga.failure:
         return ""
-    return f"{saga.failure.get('step')}: {_error(saga.failure)}"
+    step = saga.failure.get("step")  # None where a person or the deadline turned it back
+    return f"{step}: {_error(saga.failure)}" if step else _error(saga.failure)
 
 
 def _error(error: Any) -> str:

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, func, select
 
 from sagas.plan import Plan
 from sagas.record import tables as t
+from sagas.sql import before_now
 from sagas.states import ENDED, SagaStatus, StepStatus
 
 __all__ = [
@@ -105,11 +106,20 @@ def find_sagas(
     key: str | None = None,
     status: SagaStatus | None = None,
     name: str | None = None,
+    older_than_s: float | None = None,
+    younger_than_s: float | None = None,
     limit: int = 50,
 ) -> Sequence[SagaView]:
-    """Return the sagas that match everything given, the newest first, at most *limit*."""
+    """Return the sagas that match everything given, the newest first, at most *limit*.
+
+    Their age, in seconds, counts from their start.
+    """
     wanted = {"key": key, "status": status, "name": name}
     query = _SAGA.where(*(t.saga.c[n] == value for n, value in wanted.items() if value is not None))
+    if older_than_s is not None:
+        query = query.where(t.saga.c.started_at < before_now(older_than_s))
+    if younger_than_s is not None:
+        query = query.where(t.saga.c.started_at > before_now(younger_than_s))
     rows = connection.execute(query.order_by(t.saga.c.id.desc()).limit(limit))
     return [view for row in rows if (view := _saga(row))]
 

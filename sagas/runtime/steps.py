@@ -15,7 +15,7 @@ from sagas.retry import Retry
 from sagas.runtime.attempt import run_attempt
 from sagas.states import Operation
 
-__all__ = ["step"]
+__all__ = ["has_probe", "step"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -85,6 +85,11 @@ def step(
         return StepDefinition(function, action, _register, read_only=read_only)
 
     return declare if function is None else declare(function)
+
+
+def has_probe(task: str) -> bool:
+    """Tell whether this process declares a probe for the step whose action is that task."""
+    return task in _registered and _registered[task][0].asks is not None
 
 
 def _register(definition: StepDefinition[Any, Any], operation: Operation, call: Call) -> None:

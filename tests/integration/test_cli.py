@@ -170,11 +170,12 @@ def test_a_parked_saga_shows_what_is_left(run_saga: Run, store: Store) -> None:
     assert f"parked: {reason}" in shown
     assert reason in output_of(run_saga("list"))
     (as_json,) = json_of(run_saga("show", str(saga_id), "--json"))
-    assert as_json["saga"]["parked"] == {"reason": reason, "steps": ["flight"]}
+    left = as_json["saga"]["parked"]
+    assert left == {"reason": reason, "steps": ["flight"], "operation": "compensation"}
 
 
-def parked(store: Store) -> Any:
-    saga_id = started(store, steps=PLAN.steps[:1])
+def parked(store: Store, key: str = "T-1") -> Any:
+    saga_id = started(store, key, steps=PLAN.steps[:1])
     for _ in range(2):
         claims(store, saga_id, "flight")
         concludes(store, saga_id, "flight", BROKE)

@@ -1,0 +1,27 @@
+"""How people write a length of time: 90s, 30m, 2h, 7d."""
+
+import re
+from typing import Any
+
+import click
+
+__all__ = ["Age"]
+
+_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+
+
+class Age(click.ParamType[float]):
+    """A number with a unit; becomes seconds."""
+
+    name = "age"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Read it, or say how it is written."""
+        if isinstance(value, float):
+            return value
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", str(value))
+        if match is None:
+            self.fail(f"{value!r} is no length of time: write 90s, 30m, 2h or 7d.", param, ctx)
+        return float(match[1]) * _UNITS[match[2]]

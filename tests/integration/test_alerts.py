@@ -1,0 +1,153 @@
+"""A parked saga gives one alert, to everybody who is to know."""
+
+import http.server
+import json
+import logging
+import threading
+from collections.abc import Iterator
+from datetime import UTC
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import select, update
+
+from sagas import Alert, on_alert
+from sagas.record import alerts as outbox
+from sagas.record import tables as t
+from sagas.record.database import Database
+from sagas.record.store import Store
+from sagas.runtime import alerting
+from sagas.runtime.app import Runtime
+from sagas.sql import before_now
+from tests.integration.records import started, turned_back
+from tests.integration.test_cli import parked
+
+
+class Receiver(http.server.ThreadingHTTPServer):
+    """A webhook's other end; answers what it is told to."""
+
+    def __init__(self) -> None:
+        self.answer = 200
+        self.received: list[tuple[dict[str, str], Any]] = []
+        super().__init__(("127.0.0.1", 0), _Handler)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/alerts?token=s3cret"
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    server: Receiver
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.received.append((dict(self.headers), json.loads(body)))
+        self.send_response(self.server.answer)
+        self.end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with Receiver() as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+@pytest.fixture
+def duty(runtime: Runtime, database: Database, receiver: Receiver) -> alerting.Alerting:
+    runtime.app.conf.update(saga_database_url=database.url, saga_alert_urls=[receiver.url])
+    return alerting.Alerting(runtime)
+
+
+def let_it_be_due(database: Database) -> None:
+    again = update(t.alert).where(t.alert.c.due_at.is_not(None)).values(due_at=before_now(1))
+    database.write(lambda c: c.execute(again))
+
+
+def row_of(database: Database, saga_id: UUID) -> Any:
+    query = select(t.alert).where(t.alert.c.saga_id == saga_id)
+    return database.read(lambda c: c.execute(query).one())
+
+
+def test_a_parked_saga_gives_one_alert_to_the_log_and_to_webhooks(
+    duty: alerting.Alerting,
+    store: Store,
+    receiver: Receiver,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    saga_id = parked(store)
+    started(store, "runs")
+    turned_back(store, "compensated")
+    assert [duty.deliver_once(), duty.deliver_once()] == [1, 0]
+    (record,) = [entry for entry in caplog.records if entry.levelno == logging.ERROR]
+    assert record.name == "sagas.alerts"
+    assert f"Saga trip T-1 ({saga_id}) is parked: What these steps did" in record.message
+    ((headers, body),) = receiver.received
+    assert body["event"] == "saga.parked"
+    assert (body["saga_id"], body["key"], body["steps"]) == (str(saga_id), "T-1", ["flight"])
+    assert body["failure"]["type"] == "OSError"
+    assert headers["Idempotency-Key"] == f"{saga_id}:{body['epoch']}"
+
+
+def test_a_hook_gets_the_alert(
+    duty: alerting.Alerting, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(alerting, "_hooks", {})
+    seen: list[Alert] = []
+
+    @on_alert
+    def note(alert: Alert) -> None:
+        seen.append(alert)
+
+    saga_id = parked(store)
+    duty.deliver_once()
+    (alert,) = seen
+    assert (alert.saga_id, alert.name, alert.key) == (saga_id, "trip", "T-1")
+    assert (alert.steps, alert.parked_at.tzinfo) == (("flight",), UTC)
+
+
+def test_a_receiver_that_fails_gets_it_later_and_the_others_get_it_once(
+    duty: alerting.Alerting,
+    store: Store,
+    receiver: Receiver,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    saga_id = parked(store)
+    receiver.answer = 503
+    duty.deliver_once()
+    assert "it answered 503" in caplog.text
+    assert "s3cret" not in caplog.text
+    row = row_of(store.database, saga_id)
+    assert row.attempts == 1
+    assert list(row.delivered_to) == ["log"]
+    assert "s3cret" not in json.dumps(row.delivered_to)
+    receiver.answer = 204
+    assert duty.deliver_once() == 0  # not at once
+    let_it_be_due(store.database)
+    assert duty.deliver_once() == 1
+    assert len(receiver.received) == 2
+    assert len([entry for entry in caplog.records if entry.levelno == logging.ERROR]) == 1
+    assert row_of(store.database, saga_id).due_at is None
+
+
+def test_a_receiver_that_is_away_is_asked_once_a_round(
+    duty: alerting.Alerting, store: Store, receiver: Receiver
+) -> None:
+    receiver.answer = 500
+    for number in range(3):
+        parked(store, f"T-{number}")
+    assert duty.deliver_once() == 3
+    assert len(receiver.received) == 1
+
+
+def test_an_alert_in_one_workers_hands_is_in_no_others(store: Store) -> None:
+    parked(store)
+    taken = [
+        store.database.write(lambda c: outbox.take_alerts(c, limit=9, hold_s=60)) for _ in range(2)
+    ]
+    assert [len(found) for found in taken] == [1, 0]

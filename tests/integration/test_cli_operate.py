@@ -1,0 +1,148 @@
+"""What an operator does to sagas, on the command line."""
+
+import getpass
+
+from sagas.record.store import Store
+from sagas.states import Operation
+from tests.integration.records import (
+    BROKE,
+    PLAN,
+    claims,
+    concludes,
+    events,
+    saga_row,
+    started,
+    step_row,
+    turned_back,
+)
+from tests.integration.test_cli import Run, cli, error_of, json_of, output_of, parked, run_saga
+from tests.unit.decision.states import planned
+
+__all__ = ["cli", "run_saga"]
+
+
+def test_a_cancelled_saga_says_who_and_why(run_saga: Run, store: Store) -> None:
+    saga_id = started(store)
+    shown = output_of(run_saga("cancel", "T-1", "--reason", "the customer left", "--by", "alice"))
+    assert shown == f"trip T-1 ({saga_id}): COMPENSATED\n"
+    assert events(store.database, saga_id) == [
+        "STARTED",
+        "cancelled",
+        "COMPENSATING",
+        "COMPENSATED",
+    ]
+    history = output_of(run_saga("show", "T-1"))
+    assert "operator alice" in history
+    assert "the customer left" in history
+    assert "turned back by: Cancelled: the customer left" in history
+
+
+def test_whoever_runs_the_command_is_named_by_default(run_saga: Run, store: Store) -> None:
+    started(store)
+    output_of(run_saga("cancel", "T-1", "--reason", "…"))
+    assert f"operator {getpass.getuser()}" in output_of(run_saga("show", "T-1"))
+
+
+def test_what_cannot_be_cancelled_is_named_and_the_others_are_cancelled(
+    run_saga: Run, store: Store
+) -> None:
+    plan = (planned("flight"), planned("hotel", pivot=True, undo=False))
+    past = started(store, "past", steps=plan)
+    claims(store, past, "flight")
+    concludes(store, past, "flight", BROKE)
+    claims(store, past, "flight", token="second")  # noqa: S106 - it names an execution
+    other = started(store, "other")
+    parked(store, "parked")
+    result = run_saga("cancel", "parked", "nobody", "other", "--reason", "…")
+    assert result.exit_code == 1
+    assert "Saga trip parked" in result.stderr
+    assert "cannot be cancelled: it is parked: retry, skip or resolve it" in result.stderr
+    assert "no saga with the id or the key 'nobody'" in result.stderr
+    assert f"({other}): COMPENSATED" in result.stdout
+
+
+def test_a_parked_saga_is_retried(run_saga: Run, store: Store) -> None:
+    saga_id = parked(store)
+    assert output_of(run_saga("retry", "T-1", "--note", "the desk is open")).endswith(
+        ": COMPENSATING\n"
+    )
+    claims(store, saga_id, "flight", Operation.COMPENSATION, token="new")  # noqa: S106
+    row = step_row(store.database, saga_id, "flight")
+    assert row is not None
+    assert row.compensation_attempt == 1
+    assert "the desk is open" in output_of(run_saga("show", "T-1"))
+
+
+def test_a_parked_saga_is_skipped_at_the_step_where_it_is_stuck(
+    run_saga: Run, store: Store
+) -> None:
+    parked(store)
+    assert "not at hotel" in error_of(run_saga("skip", "T-1", "hotel", "--note", "…"))
+    assert output_of(run_saga("skip", "T-1", "flight", "--note", "by phone")).endswith(
+        ": COMPENSATED\n"
+    )
+    (shown,) = json_of(run_saga("show", "T-1", "--json"))
+    assert shown["steps"][0]["status"] == "SKIPPED"
+
+
+def test_a_parked_saga_is_resolved_with_a_note(run_saga: Run, store: Store) -> None:
+    saga_id = parked(store)
+    shown = output_of(run_saga("resolve", "T-1", "--note", "refunded by hand", "--by", "bob"))
+    assert shown == f"trip T-1 ({saga_id}): COMPENSATED\n"
+    assert "resolved by bob: refunded by hand" in output_of(run_saga("show", "T-1"))
+    resolved = saga_row(store.database, saga_id).resolved
+    assert (resolved["by"], resolved["note"]) == ("bob", "refunded by hand")
+
+
+def test_a_saga_is_resolved_as_the_operator_says(run_saga: Run, store: Store) -> None:
+    parked(store)
+    result = run_saga("resolve", "T-1", "--note", "…", "--as", "completed")
+    assert output_of(result).endswith(": COMPLETED\n")
+
+
+def test_only_a_parked_saga_is_resolved(run_saga: Run, store: Store) -> None:
+    turned_back(store)
+    result = run_saga("resolve", "T-1", "--note", "…")
+    assert result.exit_code == 1
+    assert "cannot be resolved: it is COMPENSATED, not parked (FAILED)." in result.stderr
+
+
+def test_sagas_are_listed_by_age(run_saga: Run, store: Store) -> None:
+    started(store)
+    assert "T-1" in output_of(run_saga("list", "--younger-than", "1h"))
+    assert "No sagas match" in output_of(run_saga("list", "--older-than", "1h"))
+    result = run_saga("list", "--older-than", "soon")
+    assert result.exit_code == 2
+    assert "write 90s, 30m, 2h or 7d" in result.stderr
+
+
+def test_the_figures_count_sagas_by_name_and_status(run_saga: Run, store: Store) -> None:
+    started(store, "one")
+    turned_back(store, "two")
+    parked(store, "three")
+    figures = json_of(run_saga("stats", "--json"))
+    assert figures["counts"] == {"trip": {"STARTED": 1, "COMPENSATED": 1, "FAILED": 1}}
+    assert (figures["parked"], figures["workers"], figures["ended_last_hour"]) == (1, 0, 2)
+    assert figures["p50_s"] >= 0
+    shown = output_of(run_saga("stats"))
+    assert "1 parked, waiting for a person" in shown
+
+
+def test_a_plan_is_drawn_as_mermaid(run_saga: Run) -> None:
+    drawn = output_of(run_saga("graph", "shop.order"))
+    assert drawn.startswith("flowchart LR\n")
+    assert '    s0 -.-> c0["shop.reserve.compensation"]' in drawn
+    assert '    s2["shop.notify<br>best effort"]' in drawn
+    assert "No saga is named 'nothing'" in error_of(run_saga("graph", "nothing"))
+
+
+def test_live_sagas_that_the_code_cannot_finish_are_listed(run_saga: Run, store: Store) -> None:
+    output_of(run_saga("start", "shop.order", "-", "--key", "ORD-1", input="{}"))
+    assert "Every live saga can be finished" in output_of(run_saga("check"))
+    strange = started(store, steps=PLAN.steps)  # its tasks are of no module here
+    turned_back(store, "ended")
+    result = run_saga("check")
+    assert result.exit_code == 1
+    assert "1 live sagas 'trip' need what this code does not have:" in result.stdout
+    assert "task flight, task flight.undo, task hotel, task hotel.undo" in result.stdout
+    assert str(strange) in result.stdout
