@@ -55,23 +55,31 @@ class World:
     def _faults(self) -> Path:
         return Path(self.env["SAGAS_FAULTS"])
 
-    def start(self, **inputs: Mapping[str, object]) -> None:
-        """Start trips, by key, from an application process of their own."""
-        self.start_and_see(inputs).check_returncode()
+    def start(self, saga: str = "trip", /, **inputs: Mapping[str, object]) -> None:
+        """Start sagas, by key, from an application process of their own."""
+        self.start_and_see(inputs, saga).check_returncode()
 
     def start_and_see(
-        self, inputs: Mapping[str, Mapping[str, object]]
+        self, inputs: Mapping[str, Mapping[str, object]], saga: str = "trip"
     ) -> subprocess.CompletedProcess[bytes]:
-        """Start trips from a process that may die of it; return how it ended."""
+        """Start sagas from a process that may die of it; return how it ended."""
         words = [word for key, value in inputs.items() for word in (key, json.dumps(value))]
-        command = [sys.executable, "-m", "tests.system.start_trips", *words]
+        command = [sys.executable, "-m", "tests.system.start_trips", saga, *words]
         return subprocess.run(command, env={**os.environ, **self.env}, check=False)
 
+    def operate(self, *words: str) -> str:
+        """Run a command of the command line, which must succeed; return what it says."""
+        command = [sys.executable, "-m", "celery", "-A", "tests.system.trip", "saga", *words]
+        environment = {**os.environ, **self.env}
+        done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
     def saga(self, key: str) -> SagaView:
-        """Return a trip as it is now."""
-        found = self.record.read(lambda c: queries.saga_by_key(c, "trip", key))
-        assert found is not None, f"no trip {key}"
-        return found
+        """Return the saga with a key, of whatever name, as it is now."""
+        found = self.record.read(lambda c: queries.find_sagas(c, key=key))
+        assert len(found) == 1, f"{len(found)} sagas {key}"
+        return found[0]
 
     def steps(self, key: str) -> dict[str, StepView]:
         """Return the steps of a trip as they are now."""

@@ -6,6 +6,7 @@ ledger, guarded by the barrier; the input says what goes wrong.
 
 import os
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -14,7 +15,7 @@ from pydantic import BaseModel
 from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, insert, select
 
 import sagas
-from sagas import Context, Retry, Saga, StepFailed, barrier, step
+from sagas import Context, Retry, Saga, Step, StepFailed, barrier, step
 from sagas.record.database import Database
 from tests.support.invariants import Effect
 from tests.support.waiting import wait_until
@@ -56,16 +57,22 @@ def effects(database: Database) -> Sequence[Effect]:
 
 
 class Trip(BaseModel):
-    """What to book, and what goes wrong: ``refuse`` and ``break`` name a step."""
+    """What to book, and what goes wrong: ``refuse`` and ``breaks`` name a step."""
 
     place: str = "Rome"
     refuse: str = ""
     breaks: str = ""
+    breaks_before: str = ""
     cannot_undo: str = ""
     wait_for_file: str = ""
+    breaks_until_file: str = ""
 
 
 def _book(trip: Trip, ctx: Context) -> str:
+    if trip.breaks_until_file and ctx.step == "insurance":
+        _break_until(Path(trip.breaks_until_file))
+    if trip.breaks_before == ctx.step:
+        raise RuntimeError("nobody answers")
     if trip.refuse == ctx.step:
         raise StepFailed(f"no {ctx.step} to {trip.place}", code="SOLD_OUT")
     participant.write(
@@ -76,6 +83,11 @@ def _book(trip: Trip, ctx: Context) -> str:
     if trip.wait_for_file and ctx.step == "hotel":
         wait_until(Path(trip.wait_for_file).exists, timeout_s=60)
     return f"{ctx.step} to {trip.place}"
+
+
+def _break_until(file: Path) -> None:
+    if not file.exists():
+        raise RuntimeError("the office is closed")
 
 
 def _cancel(trip: Trip, ctx: Context) -> None:
@@ -132,4 +144,42 @@ def cancel_car(trip: Trip, ctx: Context) -> None:
     _cancel(trip, ctx)
 
 
+PATIENT = Retry(max_attempts=3, wait_initial=60.0)
+
+
+@step(name="visa", retry=Retry(max_attempts=2, wait_initial=0.1))
+def visa(trip: Trip, ctx: Context) -> str:
+    """Apply for a visa; the office can be asked whether it has the application."""
+    return _book(trip, ctx)
+
+
+@visa.compensation(name="visa.withdraw", retry=UNDO)
+def withdraw_visa(trip: Trip, ctx: Context) -> None:
+    """Withdraw the application."""
+    _cancel(trip, ctx)
+
+
+@visa.probe
+def find_visa(trip: Trip, ctx: Context) -> str | None:
+    """Ask the office."""
+    row = (ledger.c.saga_id == str(ctx.saga_id)) & (ledger.c.step == ctx.step)
+    found = participant.read(lambda c: c.execute(select(ledger).where(row)).first())
+    return None if found is None else f"{ctx.step} to {trip.place}, as the office says"
+
+
+@step(name="ticket", retry=ACTION)
+def ticket(trip: Trip, ctx: Context) -> str:
+    """Print the ticket, which cannot be taken back."""
+    return _book(trip, ctx)
+
+
+@step(name="insurance", retry=Retry(max_attempts=2, wait_initial=0.1))
+def insurance(trip: Trip, ctx: Context) -> str:
+    """Insure the luggage."""
+    return _book(trip, ctx)
+
+
 book_trip = Saga("trip", input=Trip, steps=[flight, hotel, car])
+patient_trip = Saga("patient", input=Trip, steps=[flight, Step(hotel, retry=PATIENT), car])
+short_trip = Saga("short", input=Trip, steps=[flight, hotel, car], deadline=timedelta(seconds=2))
+tour = Saga("tour", input=Trip, steps=[flight, visa, Step(ticket, pivot=True), insurance])
