@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -67,6 +67,12 @@ class World:
         command = [sys.executable, "-m", "tests.system.start_trips", saga, *words]
         return subprocess.run(command, env={**os.environ, **self.env}, check=False)
 
+    def start_batch(self, saga: str, number: int, **given: object) -> None:
+        """Start so many sagas in one transaction, from an application process."""
+        words = [saga, str(number), json.dumps(given)]
+        command = [sys.executable, "-m", "tests.system.start_batch", *words]
+        subprocess.run(command, env={**os.environ, **self.env}, check=True)
+
     def operate(self, *words: str) -> str:
         """Run a command of the command line, which must succeed; return what it says."""
         command = [sys.executable, "-m", "celery", "-A", "tests.system.trip", "saga", *words]
@@ -116,6 +122,13 @@ class World:
 @pytest.fixture
 def world(redis_url: str, database_url: str, tmp_path: Path) -> Iterator[World]:
     """Return a world with a broker and a record that are empty, and with no worker yet."""
+    with world_on(redis_url, database_url, tmp_path) as made:
+        yield made
+
+
+@contextmanager
+def world_on(redis_url: str, database_url: str, tmp_path: Path) -> Iterator[World]:
+    """Make a world on a broker and a record; its workers end with the block."""
     participant_url = f"sqlite:///{tmp_path / 'participant.db'}"
     env = {
         "TRIP_BROKER_URL": redis_url,

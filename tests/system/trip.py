@@ -5,6 +5,7 @@ ledger, guarded by the barrier; the input says what goes wrong.
 """
 
 import os
+import time
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -57,7 +58,7 @@ def effects(database: Database) -> Sequence[Effect]:
 
 
 class Trip(BaseModel):
-    """What to book, and what goes wrong: ``refuse`` and ``breaks`` name a step."""
+    """What to book, how long each booking takes, and what goes wrong, at the step that is named."""
 
     place: str = "Rome"
     refuse: str = ""
@@ -66,9 +67,11 @@ class Trip(BaseModel):
     cannot_undo: str = ""
     wait_for_file: str = ""
     breaks_until_file: str = ""
+    takes_s: float = 0.0
 
 
 def _book(trip: Trip, ctx: Context) -> str:
+    time.sleep(trip.takes_s)
     if trip.breaks_until_file and ctx.step == "insurance":
         _break_until(Path(trip.breaks_until_file))
     if trip.breaks_before == ctx.step:
@@ -179,7 +182,21 @@ def insurance(trip: Trip, ctx: Context) -> str:
     return _book(trip, ctx)
 
 
+@step(name="errand", retry=ACTION)
+def errand(trip: Trip, ctx: Context) -> str:
+    """Run an errand."""
+    return _book(trip, ctx)
+
+
+@step(name="thanks", retry=ACTION)
+def thanks(trip: Trip, ctx: Context) -> str:
+    """Say thank you."""
+    return _book(trip, ctx)
+
+
 book_trip = Saga("trip", input=Trip, steps=[flight, hotel, car])
 patient_trip = Saga("patient", input=Trip, steps=[flight, Step(hotel, retry=PATIENT), car])
 short_trip = Saga("short", input=Trip, steps=[flight, hotel, car], deadline=timedelta(seconds=2))
+one_errand = Saga("errand", input=Trip, steps=[errand])
+errands = Saga("errands", input=Trip, steps=[Step(errand, pivot=True), thanks])
 tour = Saga("tour", input=Trip, steps=[flight, visa, Step(ticket, pivot=True), insurance])
