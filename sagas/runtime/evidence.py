@@ -29,10 +29,10 @@ class Evidence:
         if call is None or saga.sent_at is None:
             return False
         queue = self._messages.queue_of(call)
-        if queue.routing_key not in self._lengths:
+        if queue.name not in self._lengths:
             self._lengths |= self._messages.backlog([queue])
-        length = self._lengths[queue.routing_key]
+        length = self._lengths[queue.name]
         if length is None:
             return False
-        moved_to = self._seen.get(queue.routing_key, 0.0)
+        moved_to = self._seen.get(queue.name, 0.0)
         return length == 0 or moved_to > (saga.sent_at + self._margin).timestamp()
