@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from celery import Celery
-from kombu import Exchange, Queue
+from kombu.entity import Exchange, Queue
 
 from sagas.runtime.app import runtime_of
 from sagas.runtime.evidence import Evidence

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import redis
-from kombu import Connection
+from kombu.connection import Connection
 
 __all__ = ["Broker", "RabbitBroker", "RedisBroker", "empty_rabbit", "real_rabbitmq_url"]
 

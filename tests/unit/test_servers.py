@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import kombu
 import pytest
 import redis
+from kombu.connection import Connection as BrokerConnection
 from sqlalchemy import Connection, NullPool, create_engine, func, inspect, select, text
 
 from sagas.record import tables
@@ -118,7 +118,7 @@ def test_a_test_of_both_runs_on_every_server_but_not_on_their_product(
 
 
 def test_a_broker_is_empty_and_can_lose_what_it_got(broker: Broker) -> None:
-    with kombu.Connection(broker.url) as connection, connection.SimpleQueue(broker.queue) as queue:
+    with BrokerConnection(broker.url) as connection, connection.SimpleQueue(broker.queue) as queue:
         with pytest.raises(queue.Empty):
             queue.get_nowait()
         queue.put("a message")
