@@ -15,6 +15,7 @@ from sagas.record import queries
 from sagas.record.database import Database
 from sagas.record.queries import HistoryEntry, SagaView, StepView
 from sagas.states import ENDED
+from tests.support.brokers import Broker
 from tests.support.invariants import Effect, violations
 from tests.support.waiting import wait_until
 from tests.support.workers import Worker, running_worker
@@ -26,6 +27,7 @@ class World:
     """Everything that one test runs on."""
 
     env: dict[str, str]
+    broker: Broker
     record: Database
     participant: Database
     directory: Path
@@ -120,24 +122,30 @@ class World:
 
 
 @pytest.fixture
-def world(redis_url: str, database_url: str, tmp_path: Path) -> Iterator[World]:
+def world(broker: Broker, database_url: str, tmp_path: Path) -> Iterator[World]:
     """Return a world with a broker and a record that are empty, and with no worker yet."""
-    with world_on(redis_url, database_url, tmp_path) as made:
+    with world_on(broker, database_url, tmp_path) as made:
         yield made
 
 
 @contextmanager
-def world_on(redis_url: str, database_url: str, tmp_path: Path) -> Iterator[World]:
-    """Make a world on a broker and a record; its workers end with the block."""
-    participant_url = f"sqlite:///{tmp_path / 'participant.db'}"
+def world_on(broker: Broker, database_url: str, tmp_path: Path) -> Iterator[World]:
+    """Make a world on a broker and a record; its workers end with the block.
+
+    The participant is on the same kind of database, so that each kind shows its barrier.
+    """
+    participant_url = database_url
+    if database_url.startswith("sqlite"):  # where one file for both would be one lock for both
+        participant_url = f"sqlite:///{tmp_path / 'participant.db'}"
     env = {
-        "TRIP_BROKER_URL": redis_url,
+        "TRIP_BROKER_URL": broker.url,
+        "TRIP_QUEUE": broker.queue,
         "TRIP_DATABASE_URL": database_url,
         "TRIP_PARTICIPANT_URL": participant_url,
         "SAGAS_FAULTS": str(tmp_path / "faults"),
     }
     (tmp_path / "faults").mkdir()
-    made = World(env, Database(database_url), Database(participant_url), tmp_path)
+    made = World(env, broker, Database(database_url), Database(participant_url), tmp_path)
     create_tables(made.participant)
     with made.stack:
         yield made

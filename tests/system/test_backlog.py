@@ -7,6 +7,7 @@ import redis
 
 from sagas.dev import EmbeddedBroker
 from sagas.states import ENDED
+from tests.support.brokers import RedisBroker
 from tests.support.waiting import wait_until
 from tests.system.conftest import World, world_on
 
@@ -16,7 +17,7 @@ LEASE_S = 1.5
 def test_thousands_that_wait_behind_one_slow_worker_are_not_sent_twice(
     redis_url: str, postgres_url: str, tmp_path: Path
 ) -> None:
-    with world_on(redis_url, postgres_url, tmp_path) as world:
+    with world_on(RedisBroker(redis_url), postgres_url, tmp_path) as world:
         world.start_batch("errand", 5_000, takes_s=0.1)
         world.worker("one")
         wait_until(lambda: _ended(world) > 10, timeout_s=60, what="the worker works")
@@ -34,7 +35,7 @@ def test_thousands_that_wait_behind_one_slow_worker_are_not_sent_twice(
 def test_after_a_broker_has_lost_everything_all_sagas_end_soon(
     redis_url: str, postgres_url: str, tmp_path: Path
 ) -> None:
-    with world_on(redis_url, postgres_url, tmp_path) as world:
+    with world_on(RedisBroker(redis_url), postgres_url, tmp_path) as world:
         world.worker("one")
         world.worker("two")
         world.start_batch("errands", 500)
@@ -48,7 +49,7 @@ def test_starts_cost_nothing_while_the_broker_is_down_and_run_once_it_is_back(
     postgres_url: str, tmp_path: Path
 ) -> None:
     broker = EmbeddedBroker()
-    with world_on(broker.url, postgres_url, tmp_path) as world:
+    with world_on(RedisBroker(broker.url), postgres_url, tmp_path) as world:
         with broker.running():
             worker = world.worker("one")
             wait_until(lambda: worker.ready, timeout_s=60, what="the worker is ready")

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from sagas.states import ENDED, SagaStatus
+from tests.support.brokers import RedisBroker
 from tests.support.waiting import wait_until
 from tests.support.workers import Worker
 from tests.system.conftest import World, world_on
@@ -14,7 +15,7 @@ SAGAS = 200
 def test_eight_workers_that_are_restarted_one_after_the_other_lose_and_double_nothing(
     redis_url: str, postgres_url: str, tmp_path: Path
 ) -> None:
-    with world_on(redis_url, postgres_url, tmp_path) as world:
+    with world_on(RedisBroker(redis_url), postgres_url, tmp_path) as world:
         workers = [world.worker(f"w{number}", "-c", "1") for number in range(WORKERS)]
         wait_until(lambda: all(w.ready for w in workers), timeout_s=120, what="all are ready")
         world.start_batch("trip", SAGAS, takes_s=0.4)

@@ -29,6 +29,7 @@ app.conf.update(
     saga_lease_s=float(os.environ.get("TRIP_LEASE_S", "1.5")),
     saga_sweep_interval_s=float(os.environ.get("TRIP_SWEEP_S", "0.3")),
     broker_connection_retry_on_startup=True,
+    task_default_queue=os.environ.get("TRIP_QUEUE", "celery"),
     worker_prefetch_multiplier=4,
 )
 sagas.setup(app)
