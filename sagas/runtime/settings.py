@@ -1,5 +1,6 @@
 """The settings, read from Celery's own configuration under the prefix ``saga_``."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -7,7 +8,10 @@ from typing import Any
 from sagas.decision import Timing
 from sagas.errors import ConfigurationError
 
-__all__ = ["Settings"]
+__all__ = ["DATABASE_VARIABLE", "Settings"]
+
+#: Names the record's database where the application's configuration does not.
+DATABASE_VARIABLE = "SAGAS_DATABASE_URL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +19,8 @@ class Settings:
     """What an application may set; durations are in seconds.
 
     Attributes:
-        saga_database_url: the record's database, as SQLAlchemy writes it. Required.
+        saga_database_url: the record's database, as SQLAlchemy writes it. Required, unless
+            ``SAGAS_DATABASE_URL`` is in the environment.
         saga_sweep_interval_s: how often each worker looks for sagas that are due.
         saga_lease_s: after so long without a heartbeat a worker is taken for dead, and after so
             long without progress a message is looked for.
@@ -41,6 +46,8 @@ class Settings:
                 f"Unknown setting {', '.join(unknown)}. Known are: {', '.join(sorted(known))}."
             )
         if not given.get("saga_database_url"):
+            given["saga_database_url"] = os.environ.get(DATABASE_VARIABLE)
+        if not given["saga_database_url"]:
             raise ConfigurationError(
                 "saga_database_url is not set. Set it in the Celery configuration, for instance "
                 'saga_database_url = "postgresql+psycopg://user@host/database".'
