@@ -31,11 +31,22 @@ def test_settings_are_read_from_the_celery_configuration() -> None:
 
 
 @pytest.mark.parametrize("url", [None, "", "absent"])
-def test_a_missing_database_is_an_error_that_shows_how_to_set_it(url: str | None) -> None:
+def test_a_missing_database_is_an_error_that_shows_how_to_set_it(
+    url: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SAGAS_DATABASE_URL", raising=False)
     given = {} if url == "absent" else {"saga_database_url": url}
     with pytest.raises(ConfigurationError, match="saga_database_url is not set") as raised:
         Settings.read(given)
     assert 'saga_database_url = "postgresql+psycopg://' in str(raised.value)
+
+
+def test_the_environment_names_the_database_where_the_configuration_does_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SAGAS_DATABASE_URL", "sqlite:///here.db")
+    assert Settings.read({"saga_database_url": None}).saga_database_url == "sqlite:///here.db"
+    assert read().saga_database_url == URL
 
 
 def test_settings_that_are_not_known_are_named_beside_those_that_are() -> None:
