@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 
 from sagas.cli.children import Child
-from sagas.cli.commands import _runtime, in_words
+from sagas.cli.commands import in_words, runtime
 from sagas.dev import embedded_broker, find_server
 from sagas.errors import SagaError
 from sagas.record import migrate
@@ -84,7 +84,7 @@ def _folder() -> Path:
 
 def _migrated(context: click.Context) -> str:
     """Migrate the record, and return its URL as it may be shown."""
-    database = _runtime(context).database
+    database = runtime(context).database
     migrate.upgrade(database)
     shown = database.engine.url.render_as_string(hide_password=True)
     database.dispose()
