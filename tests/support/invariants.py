@@ -1,6 +1,6 @@
 """What must hold of every saga, whatever was killed on the way.
 
-The numbers S2 … S12 and L1 are those of the list of invariants in ``docs/guarantees.md``.
+The numbers S2 … S12 and L1 are those of the list of invariants in ``docs/explanation``.
 """
 
 from collections import Counter
