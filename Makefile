@@ -22,7 +22,7 @@ verify  = $(1)/bin/python -m pip check --quiet --disable-pip-version-check
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint format types layers wheel deploy check lock clean
+.PHONY: help venv demo test lint format types layers docs wheel deploy check lock clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -70,10 +70,13 @@ wheel: venv ## Build the wheel and try it in an empty environment
 	@$(call verify,$(EMPTY))
 	$(EMPTY)/bin/python -I tests/smoke_wheel.py
 
+docs: venv ## Build the documentation into build/site; a broken link is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
 deploy: venv ## Check the files of the deployment
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 
-check: lint types layers deploy test wheel ## Run everything
+check: lint types layers docs deploy test wheel ## Run everything
 
 lock: ## Lock the requirements anew, with uv; ARGS=--upgrade takes newer versions
 	@for name in base dev image build; do \

@@ -21,6 +21,9 @@ from tests.support.workers import running_worker
 #: The address that pages use; a test gives them a private broker in its place.
 _BROKER = "redis://127.0.0.1:6379/0"
 
+#: What follows a prompt, without a comment.
+_COMMAND = r"^\$ (.+?)(?: +#.*)?$"
+
 #: Programs whose command lines are theirs.
 _FOREIGN = {
     "pip",
@@ -81,7 +84,7 @@ def _run(folder: Path, module: str) -> None:
 def test_the_commands_of_a_page_are_ones_that_there_are(page: Path) -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for block in blocks(page, "console"):
-        for line in re.findall(r"^\$ (.+?)(?: +#.*)?$", block.text, re.MULTILINE):
+        for line in re.findall(_COMMAND, block.text.replace("\\\n", " "), re.MULTILINE):
             for command in re.split(r" \| | && ", line.removesuffix(" &")):
                 words = [word for word in shlex.split(command) if "=" not in word or "-" in word]
                 _check(block, words, targets)
