@@ -48,7 +48,7 @@ class Payload:
         return text
 
     def same(self, one: str, other: str) -> bool:
-        """Tell whether two texts that :meth:`dump` wrote mean the same value."""
+        """Tell whether two texts that ``dump`` wrote mean the same value."""
         if one == other or json.loads(one) == json.loads(other):
             return True
         try:
@@ -57,7 +57,7 @@ class Payload:
             return False
 
     def load(self, text: str) -> Any:
-        """Read and validate what :meth:`dump` wrote; raises pydantic.ValidationError."""
+        """Read and validate what ``dump`` wrote; raises pydantic.ValidationError."""
         if self._has_secrets:
             text = json.dumps(unmarked(json.loads(text)))
         return self._adapter.validate_json(text)

@@ -212,7 +212,7 @@ def insert_missing(
 ) -> None:
     """Insert rows unless the table has one with a key of theirs; *common* are columns of all.
 
-    Which were inserted is to be read afterwards. Otherwise as :func:`insert_unless_there`.
+    Which were inserted is to be read afterwards. Otherwise as ``insert_unless_there``.
     """
     match connection.dialect.name:
         case "postgresql":

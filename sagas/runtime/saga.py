@@ -114,14 +114,14 @@ class Saga(Generic[I]):
     ) -> list[SagaHandle]:
         """Start sagas, each an input with its key, in one transaction and with one publish.
 
-        Either all are started or, where one raises, none. Otherwise as :meth:`start`.
+        Either all are started or, where one raises, none. Otherwise as ``start``.
         """
         return self._start(list(sagas), session, delay)
 
     def start_json(
         self, text: str, *, key: str | None = None, session: "Session | Connection | None" = None
     ) -> SagaHandle:
-        """Start a saga whose input is JSON; otherwise as :meth:`start`."""
+        """Start a saga whose input is JSON; otherwise as ``start``."""
         return self.start(self._input.load(text), key=key, session=session)
 
     def _start(
