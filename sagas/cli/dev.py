@@ -175,6 +175,12 @@ def _reload(worker: Child) -> None:
             worker.stop()
             worker.start()
             told = False
+        elif (worker.exit_code or 0) < 0:  # whoever kills it wants to see it come back
+            click.echo(
+                f"The worker was killed (signal {-(worker.exit_code or 0)}): it starts anew."
+            )
+            worker.stop()
+            worker.start()
         elif worker.exit_code is not None and not told:
             click.echo(f"The worker ended ({worker.exit_code}). It waits for a change of the code.")
             told = True
