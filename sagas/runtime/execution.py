@@ -82,10 +82,9 @@ class Execution:
             return Succeeded(probed.output, probed)
         if granted.run:
             return None
-        message = (
-            f"The attempts of {self._step} ran out, and its probe found that it did not happen"
-        )
-        return Refused({"type": "AttemptsExhausted", "message": f"{message}."}, probed)
+        message = f"The attempts of {self._step} ran out, and its probe found no effect."
+        self.error = StepFailed(message)  # raised, so that Celery sends the errback
+        return Refused({"type": "AttemptsExhausted", "message": message}, probed)
 
     def _informed(self, context: Context, probed: Probed) -> Context:
         if self._operation is Operation.ACTION or probed.output is None:
