@@ -163,7 +163,7 @@ class Step:
             )
         if self.pivot and self.when is not None:
             raise DefinitionError(
-                f"Step {self.key!r} is pivot, and has a condition (when=…): where it does not hold, "
+                f"Step {self.key!r} is pivot, and has a condition, when=…: where it does not hold, "
                 "nothing would say from where on there is no way back. Make another step the "
                 "pivot, or decide within this one."
             )
