@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, insert, select
+from sqlalchemy import Connection, NestedTransaction, Row, insert, select
 from sqlalchemy.exc import DBAPIError
 
 from sagas.errors import KeyConflict, WrongDatabase
@@ -54,7 +54,7 @@ def insert_sagas(
     Raises:
         KeyConflict: a name and key are taken by a saga with another input; no row was written.
     """
-    with connection.begin_nested() if len(sagas) > 1 else nullcontext():
+    with _savepoint(connection) if len(sagas) > 1 else nullcontext():
         existing = _existing(connection, sagas)
         _refuse_conflicts(sagas, existing)
         if missing := [new for new in sagas if new.key not in existing]:
@@ -64,6 +64,15 @@ def insert_sagas(
             _refuse_conflicts(missing, existing)
             _first_entries(connection, [new for new in missing if existing[new.key].id == new.id])
     return [existing[new.key].id for new in sagas]
+
+
+def _savepoint(connection: Connection) -> NestedTransaction:
+    own = connection.connection.dbapi_connection
+    if connection.dialect.name == "sqlite" and not getattr(own, "in_transaction", True):
+        # Python's driver begins a transaction with the first INSERT only. A savepoint before that
+        # would be a transaction of its own: its release would commit what the caller rolls back.
+        connection.exec_driver_sql("BEGIN")
+    return connection.begin_nested()
 
 
 def _insert(

@@ -40,7 +40,8 @@ def begin(
         )
 
     def publish() -> None:  # what is not published here, for whatever reason, the sweep sends
-        if chains := [chain for new in sagas if new.id in ids and (chain := _chain(new))]:
+        begun = set(ids)
+        if chains := [chain for new in sagas if new.id in begun and (chain := _chain(new))]:
             runtime.messages.publish(*chains)
 
     if session is None:
