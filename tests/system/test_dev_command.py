@@ -76,12 +76,13 @@ class Run:
         assert done.returncode == 0, done.stderr.decode()
         return done.stdout.decode()
 
-    def left(self) -> list[str]:
-        found = []
+    def left(self) -> dict[int, str]:
+        """Return the processes that there are, by id."""
+        found = {}
         for process in psutil.process_iter():
             with suppress(psutil.Error):
                 if process.environ().get(MARK) == self.mark:
-                    found.append(" ".join(process.cmdline()))
+                    found[process.pid] = " ".join(process.cmdline())
         return found
 
 
@@ -157,6 +158,16 @@ def test_a_mistake_in_the_code_waits_for_its_correction(tmp_path: Path) -> None:
         (tmp_path / "little.py").write_text("this is not Python")
         run.shows("It waits for a change of the code.")
         (tmp_path / "little.py").write_text(APP)
+        run.shows(" ready.", times=2)
+
+
+def test_a_worker_that_is_killed_comes_back(tmp_path: Path) -> None:
+    with running(tmp_path) as run:
+        run.shows(" ready.")
+        command = f"{sys.executable} -m celery -A little worker"
+        (worker,) = (pid for pid, words in run.left().items() if words.startswith(command))
+        os.kill(worker, signal.SIGKILL)
+        run.shows("The worker was killed (signal 9): it starts anew.")
         run.shows(" ready.", times=2)
 
 
