@@ -34,6 +34,9 @@ QUEUE = "saga_queue"
 #: Each message of a chain carries the rest of it, so long plans are sent in pieces.
 SEGMENT = 16
 
+#: The largest number that the column of epochs takes.
+LARGEST_EPOCH = 2**31 - 1
+
 #: After its soft limit a step has this many seconds to clean up before its process is killed.
 HARD_LIMIT_GRACE_S = 5.0
 
@@ -67,12 +70,16 @@ class Link:
     def read(cls, args: Any) -> "Link | None":
         """Read a message's arguments; None where they are not ones that the engine sends."""
         match args:
-            case [str(saga_id), str(step), int(epoch)] if step and len(step) <= NAME_LIMIT:
+            case [str(saga_id), str(step), int(epoch)]:
+                # What goes into SQL must fit its column, or the sweep would stumble over it.
+                if not 1 <= len(step) <= NAME_LIMIT or not 1 <= epoch <= LARGEST_EPOCH:
+                    return None
                 try:
                     return cls(UUID(saga_id), step, epoch)
                 except ValueError:
                     return None
-        return None
+            case _:
+                return None
 
     @property
     def args(self) -> tuple[str, str, int]:
