@@ -1,6 +1,5 @@
 """Running the function of a step, and what its end tells."""
 
-import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -8,16 +7,14 @@ from typing import Any
 from sagas.context import Context, Failure
 from sagas.decision import Broke, Granted, Probed, Refused, Result, SagaState, Succeeded
 from sagas.definition import Call, StepDefinition
-from sagas.errors import PayloadTooLarge, SecretWithheld, StepFailed
-from sagas.payload import describe_error
+from sagas.errors import PayloadTooLarge, StepFailed
 from sagas.record.store import Transition
 from sagas.runtime.app import Runtime
-from sagas.secret import scrubbed, secrets_in
+from sagas.runtime.described import described, fit_to_show
+from sagas.secret import secrets_in
 from sagas.states import Operation, Outcome
 
 __all__ = ["Execution"]
-
-_TRACEBACK_LIMIT = 10_000
 
 
 class Execution:
@@ -40,6 +37,7 @@ class Execution:
         self._call = _call_of(definition, operation)
         self._step = step
         self._confirm = confirm
+        self._secrets: frozenset[str] = frozenset()  # of every payload that was read or kept
         self.error: Exception | None = None
 
     def run(self, claimed: Transition, granted: Granted) -> Result:
@@ -56,11 +54,11 @@ class Execution:
             text = self._call.output.dump(self._call(given, context))
             return Succeeded(self._keep(text), probed)
         except StepFailed as error:
-            return Refused(self._describe(error, claimed), probed)
+            return Refused(self._describe(error), probed)
         except PayloadTooLarge as error:
-            return Broke(self._describe(error, claimed), final=True, probed=probed)
+            return Broke(self._describe(error), final=True, probed=probed)
         except Exception as error:  # noqa: BLE001 - whatever the participant raises is its outcome
-            return Broke(self._describe(error, claimed), probed=probed)
+            return Broke(self._describe(error), probed=probed)
 
     def _ask(self, given: Any, context: Context) -> Probed:
         """Ask the participant whether the action happened, as the action would have asked it."""
@@ -120,28 +118,17 @@ class Execution:
         }
 
     def _keep(self, text: str) -> str:
+        self._secrets |= secrets_in(text)
         return self._runtime.vault.keep(text, f"What {self._step} returned")
 
     def _read(self, kept: str) -> str:
-        return self._runtime.vault.read(kept)
+        text = self._runtime.vault.read(kept)
+        self._secrets |= secrets_in(text)
+        return text
 
-    def _describe(self, error: Exception, claimed: Transition) -> dict[str, Any]:
-        """Describe an error, for the record and for Celery, without the secrets of the saga."""
-        payloads = (claimed.input, *claimed.outputs.values())
-        secrets = secrets_in(*(kept and self._read(kept) for kept in payloads))
-        message = scrubbed(describe_error(error), secrets)
-        # What is raised goes into Celery's log and events, with its traceback and its causes.
-        shown = "".join(traceback.format_exception(error))
-        quotes_a_secret = scrubbed(shown, secrets) != shown
-        self.error = (
-            SecretWithheld(f"{type(error).__name__}: {message}") if quotes_a_secret else error
-        )
-        return {
-            "type": type(error).__name__,
-            "message": message,
-            "code": error.code if isinstance(error, StepFailed) else None,
-            "traceback": "".join(traceback.format_tb(error.__traceback__))[-_TRACEBACK_LIMIT:],
-        }
+    def _describe(self, error: Exception) -> dict[str, Any]:
+        self.error = fit_to_show(error, self._secrets)
+        return described(error, self._secrets)
 
 
 def _call_of(definition: StepDefinition[Any, Any], operation: Operation) -> Call:

@@ -8,11 +8,12 @@ from typing import Any
 from kombu.connection import Connection
 
 from sagas.states import SagaStatus
-from tests.support.brokers import Broker
+from tests.support.brokers import Broker, RedisBroker
 from tests.support.waiting import wait_until
 from tests.system.conftest import World
 
-FORGED_TIMES = [1e300, -5.0, "soon", None, float("nan"), float("inf")]
+FORGED_TIMES = [1e300, -5.0, "soon", None]
+NO_NUMBERS = [float("nan"), float("inf")]  # which RabbitMQ itself does not take
 
 
 def test_hostile_messages_change_nothing_and_stop_nobody(world: World, broker: Broker) -> None:
@@ -40,7 +41,8 @@ def test_hostile_messages_change_nothing_and_stop_nobody(world: World, broker: B
         for args in _hostile(done, waits):
             for task in ("flight", "car", "flight.cancel", "sagas.turn_back"):
                 send(task, args)
-        for moment in FORGED_TIMES:
+        on_redis = isinstance(broker, RedisBroker)
+        for moment in [*FORGED_TIMES, *(NO_NUMBERS if on_redis else [])]:
             send("car", [waits, "car", 1], saga_sent_at=moment, saga_queue=broker.queue)
         # It would stay in the worker's hands for an hour.
         send("car", [waits, "car", 10**30], eta="2099-01-01T00:00:00", saga_sent_at=1.0)
