@@ -12,7 +12,7 @@ from pathlib import Path
 from uuid import UUID
 
 from celery import Celery
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, insert, select
 
 import sagas
@@ -195,6 +195,35 @@ def thanks(trip: Trip, ctx: Context) -> str:
     return _book(trip, ctx)
 
 
+class Guest(BaseModel):
+    """Somebody whose card is nobody else's business."""
+
+    card: SecretStr
+
+
+@step(name="room", retry=ACTION)
+def room(guest: Guest, ctx: Context) -> SecretStr:
+    """Give out a room, whose code is a secret too; at first with an error that quotes the card."""
+    card = guest.card.get_secret_value()
+    if ctx.attempt == 1:
+        raise RuntimeError(f"the terminal cannot read {card!r}")
+    return SecretStr(f"{card}-room-12")
+
+
+@room.compensation()
+def lock_room(guest: Guest, ctx: Context) -> None:
+    """Lock it again, by its code."""
+    assert ctx.output.get_secret_value() == f"{guest.card.get_secret_value()}-room-12"
+
+
+@step(name="breakfast")
+def breakfast(guest: Guest, ctx: Context) -> None:
+    """Refuse, in words that quote both secrets."""
+    code = ctx.output_of(room).get_secret_value()
+    raise StepFailed(f"no breakfast for {guest.card.get_secret_value()} in {code}")
+
+
+stay = Saga("stay", input=Guest, steps=[room, breakfast])
 book_trip = Saga("trip", input=Trip, steps=[flight, hotel, car])
 patient_trip = Saga("patient", input=Trip, steps=[flight, Step(hotel, retry=PATIENT), car])
 short_trip = Saga("short", input=Trip, steps=[flight, hotel, car], deadline=timedelta(seconds=2))
