@@ -95,6 +95,10 @@ def _calm(world: World) -> None:
 def _check(world: World) -> None:
     saga, applied = world.saga, world.applied
     assert len(applied) == len(set(applied)), "applied twice"
+    undone_in_order = [step for step, operation in applied if operation is COMPENSATION]
+    if not world.people:  # who have things done when they like
+        backwards = [step.name for step in reversed(saga.plan.steps)]
+        assert undone_in_order == sorted(undone_in_order, key=backwards.index), "not in reverse"
     for planned in saga.plan:
         done, undone = (planned.name, ACTION) in applied, (planned.name, COMPENSATION) in applied
         assert done or not undone, f"{planned.name} was undone without its action"
