@@ -35,7 +35,7 @@ def test_every_saga_ends_right_whichever_process_dies_at_whichever_point(
     world.worker("one")
     world.worker("two")
     world.start(**{key: trip for key, (_, _, trip, _) in trips.items()})
-    world.wait_until_ended(timeout_s=60)
+    world.wait_until_ended(timeout_s=120)
     assert not world.armed, "these faults did not fire"
     ends = {key: world.saga(key).status for key in trips}
     assert ends == {key: end for key, (_, _, _, end) in trips.items()}
