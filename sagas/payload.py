@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from sagas.secret import may_hold_secrets, revealed, unmarked
+from sagas.secret import STARS, marked, may_hold_secrets, scrubbed, unmarked
 
 __all__ = ["Payload", "describe_error"]
 
@@ -33,13 +33,15 @@ class Payload:
 
         Raises:
             pydantic.ValidationError: it is not of the declared type.
-            ValueError: it holds a number that JSON does not have: NaN or an infinity.
+            ValueError: it holds a number that JSON does not have, NaN or an infinity, or a secret
+                where it would be lost.
         """
         valid = self._adapter.validate_python(value)
         text = self._adapter.dump_json(valid, warnings="none").decode()
-        if self._has_secrets:
+        if self._has_secrets or STARS in text:
             plain = self._adapter.dump_python(valid, warnings="none")
-            text = json.dumps(revealed(json.loads(text), plain), separators=(",", ":"))
+            found = marked(json.loads(text), plain, valid, declared=self._has_secrets)
+            text = json.dumps(found, separators=(",", ":"))
         # An instance that was changed after its making passes the first check, but not this one.
         self.load(text)
         if any(sign in text for sign in ("null", "NaN", "Infinity")):  # as pydantic writes them
@@ -60,16 +62,20 @@ class Payload:
         """Read and validate what :meth:`dump` wrote; raises pydantic.ValidationError."""
         if self._has_secrets:
             text = json.dumps(unmarked(json.loads(text)))
-        return self._adapter.validate_json(text)
+        # By alias as people write it, by name as pydantic does unless the model says otherwise.
+        return self._adapter.validate_json(text, by_alias=True, by_name=True)
 
 
-def describe_error(error: BaseException) -> str:
-    """Return the error's message for the record: bounded, and without the values of a payload."""
+def describe_error(error: BaseException, secrets: frozenset[str] = frozenset()) -> str:
+    """Return the error's message for the record: bounded, without payloads' values or *secrets*."""
     if isinstance(error, ValidationError):
         problems = error.errors(include_input=False, include_url=False, include_context=False)
         parts = (f"{'.'.join(map(str, p['loc'])) or 'value'}: {_message(p)}" for p in problems)
-        return f"{error.title} is not valid: {'; '.join(parts)}"[:_MESSAGE_LIMIT]
-    return (str(error) or type(error).__name__)[:_MESSAGE_LIMIT]
+        text = f"{error.title} is not valid: {'; '.join(parts)}"
+    else:
+        text = str(error) or type(error).__name__
+    # Before it is cut: half a secret would not be found.
+    return scrubbed(text, secrets)[:_MESSAGE_LIMIT]
 
 
 def _message(problem: Mapping[str, Any]) -> str:

@@ -166,6 +166,7 @@ def _server_engine(url: URL) -> Engine:
         pool_size=5,
         max_overflow=10,
         connect_args=_connect_args(url),
+        hide_parameters=True,  # payloads do not belong into errors and logs
     )
     if url.get_backend_name() == "postgresql":
         event.listen(engine, "connect", _postgresql_connect)
@@ -223,7 +224,7 @@ def _sqlite_engine(url: URL) -> Engine:
     if url.database in (None, "", ":memory:"):
         raise ValueError("an in-memory SQLite database is not shared between processes")
     Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)  # SQLite makes a file only
-    engine = create_engine(url, connect_args={"timeout": 10})
+    engine = create_engine(url, connect_args={"timeout": 10}, hide_parameters=True)
     event.listen(engine, "connect", _sqlite_connect)
     event.listen(engine, "begin", _sqlite_begin)
     return engine

@@ -2,7 +2,6 @@
 
 import logging
 import random
-import traceback
 import uuid
 from collections.abc import Sequence
 from dataclasses import replace
@@ -32,18 +31,16 @@ from sagas.decision import (
 )
 from sagas.definition import Call, StepDefinition
 from sagas.errors import AttemptSuperseded, PayloadTooLarge, SagaNotFound, StepFailed
-from sagas.payload import describe_error
 from sagas.record.store import Transition
 from sagas.runtime.app import Runtime, runtime_of
+from sagas.runtime.described import described, fit_to_show
 from sagas.runtime.messages import Chain, Link
-from sagas.secret import scrubbed, secrets_in
+from sagas.secret import secrets_in
 from sagas.states import Operation, Outcome, StepStatus
 
 __all__ = ["run_attempt"]
 
 logger = logging.getLogger(__name__)
-
-_TRACEBACK_LIMIT = 10_000
 
 
 def run_attempt(
@@ -84,6 +81,7 @@ class _Attempt:
         self.token = uuid.uuid4().hex
         self.actor = f"worker {runtime.hostname}"
         self.error: Exception | None = None
+        self.secrets: frozenset[str] = frozenset()
 
     def run(self) -> str:
         claimed = self._claim()
@@ -160,14 +158,11 @@ class _Attempt:
             text = self.call.output.dump(self.call(given, context))
             return Succeeded(self._keep(text), probed)
         except StepFailed as error:
-            self.error = error
-            return Refused(self._describe(error, claimed), probed)
+            return Refused(self._describe(error), probed)
         except PayloadTooLarge as error:
-            self.error = error
-            return Broke(self._describe(error, claimed), final=True, probed=probed)
+            return Broke(self._describe(error), final=True, probed=probed)
         except Exception as error:  # noqa: BLE001 - whatever the participant raises is its outcome
-            self.error = error
-            return Broke(self._describe(error, claimed), probed=probed)
+            return Broke(self._describe(error), probed=probed)
 
     def _ask(self, given: Any, context: Context) -> Probed:
         """Ask the participant whether the action happened, as the action would have asked it."""
@@ -226,21 +221,18 @@ class _Attempt:
         }
 
     def _keep(self, text: str) -> str:
+        self.secrets |= secrets_in(text)
         return self.runtime.vault.keep(text, f"What {self.step} returned")
 
     def _read(self, kept: str) -> str:
-        return self.runtime.vault.read(kept)
+        text = self.runtime.vault.read(kept)
+        self.secrets |= secrets_in(text)
+        return text
 
-    def _describe(self, error: Exception, claimed: Transition) -> dict[str, Any]:
+    def _describe(self, error: Exception) -> dict[str, Any]:
         """Describe an error for the record, without the secrets of the saga's payloads."""
-        payloads = (claimed.input, *claimed.outputs.values())
-        secrets = secrets_in(*(kept and self._read(kept) for kept in payloads))
-        return {
-            "type": type(error).__name__,
-            "message": scrubbed(describe_error(error), secrets),
-            "code": error.code if isinstance(error, StepFailed) else None,
-            "traceback": "".join(traceback.format_tb(error.__traceback__))[-_TRACEBACK_LIMIT:],
-        }
+        self.error = fit_to_show(error, self.secrets)
+        return described(error, self.secrets)
 
     def _conclude(self, result: Result) -> Transition:
         chance = random.random()

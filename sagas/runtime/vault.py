@@ -1,5 +1,6 @@
 """Payloads on their way into the record and out of it: measured, and encrypted at rest."""
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from celery.utils.imports import symbol_by_name
@@ -43,6 +44,7 @@ class Vault:
 
         Raises:
             PayloadTooLarge: it is over ``saga_payload_limit_bytes``.
+            ConfigurationError: ``saga_codec`` failed.
         """
         size = len(text.encode())
         if size > self._limit:
@@ -51,11 +53,26 @@ class Vault:
                 "(saga_payload_limit_bytes). Keep large data in a store of its own, and its "
                 "address in the payload."
             )
-        return self._codec.encode(text)
+        return _checked(self._codec.encode, text, f"encode {what[0].lower()}{what[1:]}")
 
     def read(self, kept: str) -> str:
-        """Return the payload for what the record keeps."""
-        return self._codec.decode(kept)
+        """Return the payload for what the record keeps; raises ConfigurationError."""
+        return _checked(self._codec.decode, kept, "decode a payload of the record")
+
+
+def _checked(code: Callable[[str], str], text: str, what: str) -> str:
+    try:
+        coded = code(text)
+    except Exception as error:
+        raise ConfigurationError(
+            f"saga_codec could not {what} ({type(error).__name__}). It must read whatever it ever "
+            "wrote: does it still know the keys of that time?"
+        ) from error
+    if not isinstance(coded, str):
+        raise ConfigurationError(
+            f"saga_codec could not {what}: it gave {type(coded).__name__}, and must give str."
+        )
+    return coded
 
 
 def _codec(given: Any) -> Codec:
