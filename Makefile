@@ -22,7 +22,7 @@ verify  = $(1)/bin/python -m pip check --quiet --disable-pip-version-check
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint format types layers wheel check lock clean
+.PHONY: help venv demo test lint format types layers docs wheel deploy check lock clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -70,12 +70,23 @@ wheel: venv ## Build the wheel and try it in an empty environment
 	@$(call verify,$(EMPTY))
 	$(EMPTY)/bin/python -I tests/smoke_wheel.py
 
-check: lint types layers test wheel ## Run everything
+docs: venv ## Build the documentation into build/site; a broken link is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
+deploy: venv ## Check the files of the deployment
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+
+check: lint types layers docs deploy test wheel ## Run everything
 
 lock: ## Lock the requirements anew, with uv; ARGS=--upgrade takes newer versions
-	@for name in base dev; do \
-	  case $$name in base) of= ;; dev) of="--all-extras --group dev --constraints requirements/base.txt" ;; esac; \
-	  uv pip compile pyproject.toml $$of --quiet --universal --python-version 3.11 --generate-hashes \
+	@for name in base dev image build; do \
+	  case $$name in \
+	    base) of="pyproject.toml" ;; \
+	    dev) of="pyproject.toml --all-extras --group dev --constraints requirements/base.txt" ;; \
+	    image) of="pyproject.toml --extra flower --extra mariadb --extra postgres --constraints requirements/dev.txt" ;; \
+	    build) of="--group build --constraints requirements/dev.txt" ;; \
+	  esac; \
+	  uv pip compile $$of --quiet --universal --python-version 3.11 --generate-hashes \
 	    --custom-compile-command "make lock" --output-file requirements/$$name.txt $(ARGS) || exit; \
 	done
 

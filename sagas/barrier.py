@@ -11,7 +11,7 @@ the compensation before any action        does nothing, and leaves a tombstone (
 the action after its compensation         refused by the tombstone (hanging)
 ========================================  ======================================================
 
-Create its table with :func:`create_tables`, or by a migration of your own::
+Create its table with ``create_tables``, or by a migration of your own::
 
     CREATE TABLE saga_barrier (
         saga_id CHAR(36) NOT NULL, step VARCHAR(200) NOT NULL, operation VARCHAR(16) NOT NULL,

@@ -73,7 +73,7 @@ class _ServerExited(BrokerUnavailable):
 def start_guarded(
     command: Sequence[str | Path],
     *,
-    log: Path,
+    log: Path | int,
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
     user: str | None = None,
@@ -81,11 +81,13 @@ def start_guarded(
 ) -> subprocess.Popen[bytes]:
     """Start a process that ends when this one does, however this one does: even by SIGKILL.
 
+    Its words go to the end of *log*, a file or a descriptor that is open for writing.
+
     A line written to its stdin ends it before. Its end is *at_end*, a shell command: by default the
     death of the process and of all its children. They are a session of their own, so that Ctrl-C in
     a terminal reaches this process only, which may then stop them in good order.
     """
-    with log.open("ab") as output:
+    with open(log, "ab", closefd=isinstance(log, Path)) as output:
         process = subprocess.Popen(
             ["/bin/sh", "-c", _GUARDED.format(at_end=at_end), "sh", *command],
             bufsize=0,

@@ -12,6 +12,7 @@ SagaError
 ├── ActionDeclined         a cancel, retry, skip or resolve that the saga's state does not allow
 ├── WaitTimeout            ``handle.wait()`` gave up; the saga goes on
 ├── StepFailed             raised by a participant: a refusal that certainly had no effect
+├── SecretWithheld         stands in Celery's log for an error that quoted a secret
 ├── AttemptSuperseded      this attempt lost its saga to a newer one
 ├── OutputUnavailable      ``ctx.output_of()`` of a step that has no output
 └── BarrierError           ``ctx.once()`` was used in a way that cannot be kept
@@ -36,6 +37,7 @@ __all__ = [
     "RecordNotReady",
     "SagaError",
     "SagaNotFound",
+    "SecretWithheld",
     "StepFailed",
     "WaitTimeout",
     "WrongDatabase",
@@ -84,6 +86,10 @@ class SagaNotFound(SagaError):
 
 class WaitTimeout(SagaError, TimeoutError):
     """The saga did not end within the time given to ``wait()``. The saga itself is not touched."""
+
+
+class SecretWithheld(SagaError):
+    """A step's error quoted a secret of its saga: this stands for it where errors are shown."""
 
 
 class AttemptSuperseded(SagaError):

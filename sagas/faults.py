@@ -1,6 +1,6 @@
 """Named fault points: the places between two commits where a process may die.
 
-The engine calls :func:`reach` at each of them, and nothing happens. Where the environment variable
+The engine calls ``reach`` at each of them, and nothing happens. Where the environment variable
 ``SAGAS_FAULTS`` names a directory, which only tests do, a fault is armed by a file in it called
 ``point@key`` or ``point@key@step``, with the saga's business key: the first process that gets
 there removes the file and dies by SIGKILL, as if the operating system had killed it. A file that

@@ -5,8 +5,8 @@ moment, a lock of Python, of the resolver or of SQLite, stays held in the child 
 child hangs at its first use. And SQLite's own notes about file locks are copied with an open
 connection, so that a child takes locks for granted which it does not have.
 
-So a thread works only :func:`guarded`, a fork waits for the guarded work under way, and before it
-goes on, idle connections are closed by what was registered with :func:`before_fork`.
+So a thread works only ``guarded``, a fork waits for the guarded work under way, and before it
+goes on, idle connections are closed by what was registered with ``before_fork``.
 """
 
 import os

@@ -79,7 +79,7 @@ class Plan:
 
     @classmethod
     def from_json(cls, text: str) -> "Plan":
-        """Read what :meth:`to_json` wrote."""
+        """Read what ``to_json`` wrote."""
         body = json.loads(text)
         return cls(body["name"], tuple(map(_step, body["steps"])), body["deadline_s"])
 

@@ -193,17 +193,10 @@ def insert_unless_there(connection: Connection, table: Table, row: Mapping[str, 
     Raises:
         NotImplementedError: the database is none that the record supports.
     """
-    match connection.dialect.name:
-        case "postgresql":
-            statement: Any = postgresql.insert(table).on_conflict_do_nothing()
-        case "sqlite":
-            statement = sqlite.insert(table).on_conflict_do_nothing()
-        case "mariadb" | "mysql":
-            return _insert_or_fail(connection, table, row)
-        case other:
-            raise NotImplementedError(f"No INSERT that gives way is known for {other}.")
+    if is_mariadb(connection.dialect):
+        return _insert_or_fail(connection, table, row)
     # Without this SQLAlchemy does not ask for the count that tells whether the row gave way.
-    counted = statement.values(row).execution_options(preserve_rowcount=True)
+    counted = _giving_way(connection, table).values(row).execution_options(preserve_rowcount=True)
     return bool(connection.execute(counted).rowcount == 1)
 
 
@@ -212,19 +205,24 @@ def insert_missing(
 ) -> None:
     """Insert rows unless the table has one with a key of theirs; *common* are columns of all.
 
-    Which were inserted is to be read afterwards. Otherwise as :func:`insert_unless_there`.
+    Which were inserted is to be read afterwards. Otherwise as ``insert_unless_there``.
     """
+    if is_mariadb(connection.dialect):
+        statement: Any = mysql.insert(table)
+        statement = statement.on_duplicate_key_update(id=table.c.id)  # which changes nothing
+    else:
+        statement = _giving_way(connection, table)
+    connection.execute(statement.values(common), rows)
+
+
+def _giving_way(connection: Connection, table: Table) -> Any:
     match connection.dialect.name:
         case "postgresql":
-            statement: Any = postgresql.insert(table).on_conflict_do_nothing()
+            return postgresql.insert(table).on_conflict_do_nothing()
         case "sqlite":
-            statement = sqlite.insert(table).on_conflict_do_nothing()
-        case "mariadb" | "mysql":
-            statement = mysql.insert(table)
-            statement = statement.on_duplicate_key_update(id=table.c.id)  # which changes nothing
+            return sqlite.insert(table).on_conflict_do_nothing()
         case other:
             raise NotImplementedError(f"No INSERT that gives way is known for {other}.")
-    connection.execute(statement.values(common), rows)
 
 
 def _insert_or_fail(connection: Connection, table: Table, row: Mapping[str, Any]) -> bool:

@@ -1,5 +1,7 @@
 """The plan of an order: what is done, in which order, and which of it an order may do without."""
 
+from datetime import timedelta
+
 from sagas import Saga, Step
 from tasks.inventory import reserve_inventory
 from tasks.models import Order
@@ -23,4 +25,5 @@ order_saga = Saga(
         award_points,
         Step(send_notification, best_effort=True),
     ],
+    deadline=timedelta(minutes=30),
 )

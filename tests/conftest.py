@@ -1,8 +1,8 @@
 """The servers of a test run, and a database of its own for every test.
 
 Tests run on the private servers always, and on the real ones too where ``SAGAS_TEST_REDIS_URL``,
-``SAGAS_TEST_POSTGRES_URL`` or ``SAGAS_TEST_MARIADB_URL`` names them: each fixture here stands for
-one run on each of its servers.
+``SAGAS_TEST_RABBITMQ_URL``, ``SAGAS_TEST_POSTGRES_URL`` or ``SAGAS_TEST_MARIADB_URL`` names them:
+each fixture here stands for one run on each of its servers.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,6 +14,7 @@ import pytest
 from sagas.dev import embedded_broker
 from sagas.record.database import Database
 from sagas.record.migrate import upgrade
+from tests.support.brokers import Broker, RedisBroker, empty_rabbit, real_rabbitmq_url
 from tests.support.mariadb import MariadbServer, real_mariadb_url
 from tests.support.servers import (
     DatabaseServer,
@@ -25,12 +26,16 @@ from tests.support.servers import (
     real_redis_url,
 )
 
-_BROKERS = ["embedded", *(["server"] if real_redis_url() else [])]
+_REDIS = ["embedded", *(["server"] if real_redis_url() else [])]
+_RABBIT = ["rabbitmq"] if real_rabbitmq_url() else []
+_BROKERS = [*_REDIS, *_RABBIT]
 _POSTGRES = ["postgresql", *(["postgresql-server"] if real_postgres_url() else [])]
 _SHOPS = ["sqlite", *_POSTGRES]
 _DATABASES = [*_SHOPS, *(["mariadb"] if real_mariadb_url() else [])]
 _RUNS_ON = {
-    "redis_url": _BROKERS,
+    "broker": _BROKERS,
+    "rabbitmq_url": _RABBIT,
+    "redis_url": _REDIS,
     "postgres_url": _POSTGRES,
     "database_url": _DATABASES,
     "server_url": [name for name in _DATABASES if name != "sqlite"],
@@ -38,31 +43,36 @@ _RUNS_ON = {
     "blank_database_url": _DATABASES,
     "blank_shop_url": _SHOPS,
 }
-# Every broker and every database once, not their product: such tests start worker processes.
-_PAIRS = list(
-    zip(["embedded"] * (len(_DATABASES) - len(_BROKERS)) + _BROKERS, _DATABASES, strict=True)
-)
+
+
+def _pairs(brokers: list[str], databases: list[str]) -> list[tuple[str, str]]:
+    """Return every broker and every database once, not their product, the private ones first."""
+    count = max(len(brokers), len(databases))
+    brokers = brokers[:1] * (count - len(brokers)) + brokers
+    databases = databases[:1] * (count - len(databases)) + databases
+    return list(zip(brokers, databases, strict=True))
+
+
+# Such tests start worker processes, so one PostgreSQL is enough.
+_PAIRS = _pairs(_BROKERS, [name for name in _DATABASES if name not in _POSTGRES[:-1]])
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test once on each server that its fixtures stand for."""
     wanted = set(_RUNS_ON) & set(metafunc.fixturenames)
-    if {"redis_url", "database_url"} <= wanted:
-        metafunc.parametrize(("redis_url", "database_url"), _PAIRS, indirect=True)
-        wanted -= {"redis_url", "database_url"}
-    if {
-        "redis_url",
-        "postgres_url",
-    } <= wanted:  # long tests: once, on real servers if there are any
-        names = ("redis_url", "postgres_url")
-        metafunc.parametrize(names, [(_BROKERS[-1], _POSTGRES[-1])], indirect=True)
+    if {"broker", "database_url"} <= wanted:
+        metafunc.parametrize(("broker", "database_url"), _PAIRS, indirect=True)
+        wanted -= {"broker", "database_url"}
+    names = ("redis_url", "postgres_url")
+    if set(names) <= wanted:  # long tests: once, on real servers if there are any
+        metafunc.parametrize(names, [(_REDIS[-1], _POSTGRES[-1])], indirect=True)
         wanted -= set(names)
     for name in sorted(wanted):
         metafunc.parametrize(name, _RUNS_ON[name], indirect=True)
 
 
 @pytest.fixture(scope="session")
-def broker_url() -> Iterator[str]:
+def embedded_url() -> Iterator[str]:
     """Return the private broker of the whole run; a test wants ``redis_url``, which is empty."""
     with embedded_broker() as url:
         yield url
@@ -72,8 +82,27 @@ def broker_url() -> Iterator[str]:
 def redis_url(request: pytest.FixtureRequest) -> Iterator[str]:
     """Return a Redis database that is empty, and this test's alone."""
     real = real_redis_url() if request.param == "server" else None
-    with empty_redis(real or request.getfixturevalue("broker_url")) as url:
+    with empty_redis(real or request.getfixturevalue("embedded_url")) as url:
         yield url
+
+
+@pytest.fixture
+def rabbitmq_url(request: pytest.FixtureRequest) -> str:
+    """Return the RabbitMQ that runs already; whoever makes a queue there deletes it."""
+    assert request.param
+    return real_rabbitmq_url() or ""
+
+
+@pytest.fixture
+def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
+    """Return a broker with a queue that is empty, and this test's alone."""
+    if request.param == "rabbitmq":
+        with empty_rabbit(real_rabbitmq_url() or "") as made:
+            yield made
+        return
+    real = real_redis_url() if request.param == "server" else None
+    with empty_redis(real or request.getfixturevalue("embedded_url")) as url:
+        yield RedisBroker(url)
 
 
 @pytest.fixture(scope="session")

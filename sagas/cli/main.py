@@ -24,7 +24,7 @@ def main(context: click.Context, app_name: str | None) -> None:
         raise click.UsageError("Name the Celery app: sagas -A yourapp …")
     sys.path.insert(0, os.getcwd())  # noqa: PTH109 - as Celery does: the text, not a path object
     try:
-        context.obj = SimpleNamespace(app=find_app(name))
+        context.obj = SimpleNamespace(app=find_app(name), app_name=name)
     except (ImportError, AttributeError) as error:
         raise click.UsageError(
             f"The Celery app {name!r} cannot be imported ({error}). "

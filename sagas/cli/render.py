@@ -85,7 +85,7 @@ def print_saga(saga: SagaView, steps: Sequence[StepView], history: Sequence[Hist
         f"{saga.id}  epoch {saga.epoch}  started {saga.started_at:%Y-%m-%d %H:%M:%S} UTC  {took}"
     )
     if saga.failure:
-        console.print(_text(f"turned back by: {_failure(saga)}"))
+        console.print(_text(f"because of: {_failure(saga)}"))
     if saga.parked:
         console.print(_text(f"parked: {saga.parked['reason']}"), style="red")
     if saga.resolved:

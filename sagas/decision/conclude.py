@@ -8,6 +8,7 @@ from sagas.decision.answers import (
     Broke,
     Decision,
     Fenced,
+    Probed,
     Recorded,
     Refused,
     Result,
@@ -63,7 +64,7 @@ def concluded(
     chance: float,
 ) -> Decision:
     """Decide what a result means for a step that is held, whoever found out."""
-    if result.probed is not None:  # the participant has answered: earlier attempts are no riddle
+    if _has_last_word(step, result.probed):
         step = replace(step, doubtful=False)
     match result:
         case Succeeded():
@@ -74,6 +75,15 @@ def concluded(
             if not final and _tried_again(saga, step, operation):
                 return _retried(saga, step, operation, error, timing, chance)
             return _failed_for_good(saga, step, operation, error, timing, refused=False)
+
+
+def _has_last_word(step: StepState, probed: Probed | None) -> bool:
+    """Tell whether the probe's answer settles what earlier attempts did.
+
+    "It happened" does. "It did not" does where nothing was run after it: before another attempt it
+    is no word on a lost one that may still come, and may be accepted where the later one is not.
+    """
+    return probed is not None and (probed.happened or step.probe_attempt > 0)
 
 
 def _tried_again(saga: SagaState, step: StepState, operation: Operation) -> bool:

@@ -116,9 +116,9 @@ def _left_behind(saga: SagaState, planned: PlannedStep) -> bool:
     step = saga.step(planned.name)
     if step.status is StepStatus.COMPENSATION_FAILED:
         return True
-    # It may have happened, nothing can undo it, and nobody said that it does not matter.
+    # It happened or may have, nothing can undo it, and nobody said that it does not matter.
     harmless = planned.compensation is not None or planned.best_effort or planned.read_only
-    return step.status is StepStatus.UNKNOWN and not harmless
+    return step.status in (StepStatus.SUCCESS, StepStatus.UNKNOWN) and not harmless
 
 
 def remaining(saga: SagaState, operation: Operation, countdown_s: float = 0.0) -> Dispatch | None:

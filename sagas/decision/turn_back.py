@@ -2,7 +2,7 @@
 
 from sagas.decision.answers import Decision
 from sagas.decision.order import after, current, end, remaining
-from sagas.decision.state import SagaState, Timing
+from sagas.decision.state import SagaState, StepState, Timing
 from sagas.states import Operation, SagaStatus, StepStatus
 
 __all__ = ["may_have_passed_pivot", "turn_back"]
@@ -33,17 +33,24 @@ def turn_back(saga: SagaState, timing: Timing) -> Decision:
 
 def may_have_passed_pivot(saga: SagaState) -> bool:
     """Tell whether the pivot is running, has happened, or may have."""
-    before = (StepStatus.PENDING, StepStatus.SKIPPED, StepStatus.FAILED)
-    return any(saga.step(planned.name).status not in before for planned in saga.plan.pivots)
+    begun = (StepStatus.RUNNING, StepStatus.UNKNOWN)
+    pivots = [saga.step(planned.name) for planned in saga.plan.pivots]
+    return any(_is_passed(pivot) or pivot.status in begun for pivot in pivots)
+
+
+def _is_passed(pivot: StepState) -> bool:
+    # Its condition skipped one that was never attempted; a person takes on one that was.
+    skipped_by_hand = pivot.status is StepStatus.SKIPPED and pivot.attempt > 0
+    return pivot.status is StepStatus.SUCCESS or skipped_by_hand
 
 
 def _no_way_back(saga: SagaState) -> str | None:
     """Return the step at which a saga must stop because its pivot has happened, or may have."""
     for planned in saga.plan.pivots:
-        status = saga.step(planned.name).status
+        pivot = saga.step(planned.name)
         # A pivot that can be undone, and may have happened, is undone with the rest.
-        in_doubt = status is StepStatus.UNKNOWN and planned.compensation is None
-        if status is StepStatus.SUCCESS or in_doubt:
+        in_doubt = pivot.status is StepStatus.UNKNOWN and planned.compensation is None
+        if _is_passed(pivot) or in_doubt:
             return current(saga, Operation.ACTION)
     return None
 

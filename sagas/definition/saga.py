@@ -1,6 +1,7 @@
 """A saga's declaration, checked as a whole, and the plan that comes of it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -9,7 +10,7 @@ from pydantic import BaseModel
 from sagas.definition.call import NAME_LIMIT, payload_of
 from sagas.definition.step import Step, StepDefinition
 from sagas.errors import DefinitionError
-from sagas.plan import Plan
+from sagas.plan import Plan, PlannedStep
 
 __all__ = ["build_plan"]
 
@@ -41,7 +42,8 @@ def build_plan(
         seen.add(step.key)
         _check_input(name, input_type, step)
         step.definition.planned_by = name
-    plan = Plan(name, tuple(step.planned for step in placed), _deadline_s(name, deadline))
+    steps_planned = _with_pivot(tuple(step.planned for step in placed))
+    plan = Plan(name, steps_planned, _deadline_s(name, deadline))
     _check_way_back(plan)
     return plan, placed
 
@@ -54,6 +56,14 @@ def _deadline_s(saga: str, deadline: timedelta | None) -> float | None:
             f"Saga {saga!r} has deadline={deadline!r}: give a timedelta above 0, or None."
         )
     return deadline.total_seconds()
+
+
+def _with_pivot(steps: tuple[PlannedStep, ...]) -> tuple[PlannedStep, ...]:
+    """Make a last step that nothing can undo the pivot, where no other is."""
+    last = next((step for step in reversed(steps) if not step.best_effort), None)
+    if last is None or last.compensation or last.read_only or any(step.pivot for step in steps):
+        return steps
+    return tuple(replace(step, pivot=True) if step is last else step for step in steps)
 
 
 def _check_way_back(plan: Plan) -> None:

@@ -137,7 +137,7 @@ class Step:
         when: called with the saga's input at the start; the step is skipped where it returns False.
         best_effort: its failure is recorded, and never turns the saga back.
         pivot: once it may have happened there is no way back: what follows is retried, and then
-            parked. One step of a saga at most.
+            parked. One step of a saga at most; a last step that nothing can undo is it anyway.
         retry: in place of the step's own policy.
         timeout: in place of the step's own, in seconds or as a timedelta.
         name: in place of the step's own, where a saga has the same step twice.
@@ -160,6 +160,12 @@ class Step:
             raise DefinitionError(
                 f"Step {self.key!r} is pivot and best_effort: what may fail decides nothing. "
                 "Remove one of the two."
+            )
+        if self.pivot and self.when is not None:
+            raise DefinitionError(
+                f"Step {self.key!r} is pivot, and has a condition, when=…: where it does not hold, "
+                "nothing would say from where on there is no way back. Make another step the "
+                "pivot, or decide within this one."
             )
         if self.when is not None and not callable(self.when):
             raise DefinitionError(

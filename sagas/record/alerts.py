@@ -62,7 +62,7 @@ class Alert:
 
     @classmethod
     def from_json(cls, body: Mapping[str, Any]) -> "Alert":
-        """Read what :meth:`to_json` wrote."""
+        """Read what ``to_json`` wrote."""
         values = {name: body[name] for name in cls.__dataclass_fields__}
         return cls(
             **{

@@ -75,7 +75,7 @@ class Database:
         return self._persist(lambda: self._once("IMMEDIATE", work))
 
     def read(self, work: Callable[[Connection], T]) -> T:
-        """Run *work* in one transaction that writes nothing; errors as in :meth:`write`."""
+        """Run *work* in one transaction that writes nothing; errors as in ``write``."""
         return self._persist(lambda: self._once("DEFERRED", work))
 
     def _once(self, begin: str, work: Callable[[Connection], T]) -> T:

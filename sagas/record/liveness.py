@@ -10,7 +10,7 @@ from sagas.record import tables as t
 from sagas.sql import before_now, now
 from sagas.states import StepStatus
 
-__all__ = ["Heartbeat", "beat", "bury", "fresh_workers", "held_by", "stale_workers"]
+__all__ = ["Heartbeat", "beat", "bury", "fresh_workers", "held_by", "silences", "stale_workers"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,16 @@ def fresh_workers(connection: Connection, lease_s: float) -> dict[UUID, Mapping[
     query = select(t.worker.c.id, t.worker.c.seen)
     fresh = t.worker.c.heartbeat_at >= before_now(lease_s)
     return {row.id: row.seen for row in connection.execute(query.where(fresh))}
+
+
+def silences(connection: Connection) -> dict[str, float]:
+    """Return for how many seconds each node name has given no sign of life.
+
+    The buried are left out. Two incarnations may have one name: the livelier counts.
+    """
+    query = select(t.worker.c.hostname, t.worker.c.heartbeat_at, now().label("now"))
+    rows = connection.execute(query.order_by(t.worker.c.heartbeat_at))
+    return {row.hostname: (row.now - row.heartbeat_at).total_seconds() for row in rows}
 
 
 def stale_workers(connection: Connection, lease_s: float) -> Sequence[UUID]:

@@ -39,7 +39,7 @@ _hooks: dict[str, Callable[[Alert], object]] = {}
 
 
 def on_alert(hook: Hook) -> Hook:
-    """Call a function with each :class:`~sagas.Alert`; use it as a decorator.
+    """Call a function with each ``Alert``; use it as a decorator.
 
     It runs in the main process of one worker, soon after a saga was parked: at least once, and
     again after a pause if it raises. It should be quick, as it holds up the worker's other duties.

@@ -4,23 +4,18 @@ import logging
 import random
 import uuid
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from celery import Task
 from celery.exceptions import Retry as CeleryRetry
 
 from sagas import faults
-from sagas.context import Context, Failure
 from sagas.decision import (
-    Broke,
     Done,
     Dropped,
     Fenced,
     Granted,
-    Probed,
     Recorded,
-    Refused,
     Result,
     RetryLater,
     SagaState,
@@ -29,14 +24,13 @@ from sagas.decision import (
     conclude,
     remaining,
 )
-from sagas.definition import Call, StepDefinition
-from sagas.errors import AttemptSuperseded, PayloadTooLarge, SagaNotFound, StepFailed
+from sagas.definition import StepDefinition
+from sagas.errors import AttemptSuperseded, SagaNotFound
 from sagas.record.store import Transition
 from sagas.runtime.app import Runtime, runtime_of
-from sagas.runtime.described import described, fit_to_show
+from sagas.runtime.execution import Execution
 from sagas.runtime.messages import Chain, Link
-from sagas.secret import secrets_in
-from sagas.states import Operation, Outcome, StepStatus
+from sagas.states import Operation, StepStatus
 
 __all__ = ["run_attempt"]
 
@@ -72,16 +66,13 @@ class _Attempt:
     ) -> None:
         self.runtime = runtime
         self.task = task
-        self.definition = definition
-        self.call = _call_of(definition, operation)
         self.operation = operation
         self.saga_id = link.saga_id
         self.step = link.step
         self.epoch = link.epoch
         self.token = uuid.uuid4().hex
         self.actor = f"worker {runtime.hostname}"
-        self.error: Exception | None = None
-        self.secrets: frozenset[str] = frozenset()
+        self.execution = Execution(runtime, definition, operation, link.step, self._confirm)
 
     def run(self) -> str:
         claimed = self._claim()
@@ -128,7 +119,7 @@ class _Attempt:
         self.runtime.messages.note_clock(claimed.before.now)
         key = claimed.before.key
         faults.reach(f"{self.operation}.claimed", key, self.step)
-        result = self._run_function(claimed, granted)
+        result = self.execution.run(claimed, granted)
         faults.reach(f"{self.operation}.returned", key, self.step)
         concluded = self._conclude(result)
         point = "recorded" if isinstance(result, Succeeded) else "refused"
@@ -139,100 +130,13 @@ class _Attempt:
             case Recorded(ended):
                 return self._recorded(concluded, ended=ended)
             case RetryLater(wait_s):
-                raise CeleryRetry(f"attempt failed, next in {wait_s:.1f} s", self.error, wait_s)
+                raise CeleryRetry(
+                    f"attempt failed, next in {wait_s:.1f} s", self.execution.error, wait_s
+                )
             case Fenced():
                 return self._drop("the saga went on without it")
             case other:
                 raise AssertionError(f"The end of an attempt was answered with {other!r}.")
-
-    def _run_function(self, claimed: Transition, granted: Granted) -> Result:
-        probed = None
-        try:
-            given = self.call.input.load(self._read(claimed.input))
-            context = self._context(claimed, granted.attempt)
-            if granted.ask:
-                probed = self._ask(given, context)
-                if (result := self._settled_by(probed, granted)) is not None:
-                    return result
-                context = self._informed(context, probed)
-            text = self.call.output.dump(self.call(given, context))
-            return Succeeded(self._keep(text), probed)
-        except StepFailed as error:
-            return Refused(self._describe(error), probed)
-        except PayloadTooLarge as error:
-            return Broke(self._describe(error), final=True, probed=probed)
-        except Exception as error:  # noqa: BLE001 - whatever the participant raises is its outcome
-            return Broke(self._describe(error), probed=probed)
-
-    def _ask(self, given: Any, context: Context) -> Probed:
-        """Ask the participant whether the action happened, as the action would have asked it."""
-        probe = self.definition.asks
-        if probe is None:  # the plan that the saga is pinned to has a probe, this code has none
-            raise LookupError(f"{self.step} has no probe in the code of this worker")
-        answer = probe(given, replace(context, operation=Operation.ACTION))
-        if answer is None or answer is False:
-            return Probed(happened=False)
-        action = self.definition.action.output
-        output = None if answer is True and action.annotation is not bool else answer
-        return Probed(happened=True, output=self._keep(action.dump(output)))
-
-    def _settled_by(self, probed: Probed, granted: Granted) -> Result | None:
-        """Return what the probe's answer alone decides, or None where the function must run."""
-        if self.operation is Operation.COMPENSATION:
-            return None if probed.happened else Succeeded(probed=probed)
-        if probed.happened:
-            return Succeeded(probed.output, probed)
-        if granted.run:
-            return None
-        message = f"The attempts of {self.step} ran out, and its probe found that it did not happen"
-        return Refused({"type": "AttemptsExhausted", "message": f"{message}."}, probed)
-
-    def _informed(self, context: Context, probed: Probed) -> Context:
-        if self.operation is Operation.ACTION or probed.output is None:
-            return context
-        output = self.definition.action.output.load(self._read(probed.output))
-        return replace(context, output=output, outcome=Outcome.SUCCESS)
-
-    def _context(self, claimed: Transition, attempt: int) -> Context:
-        saga = claimed.before
-        outputs = {name: kept and self._read(kept) for name, kept in claimed.outputs.items()}
-        undoing: dict[str, Any] = {}
-        if self.operation is Operation.COMPENSATION:
-            undoing = self._what_to_undo(outputs.get(self.step), saga)
-        return Context(
-            saga_id=saga.id,
-            key=saga.key,
-            step=self.step,
-            operation=self.operation,
-            attempt=attempt,
-            result_type=self.call.output,
-            outputs=outputs,
-            confirm=self._confirm,
-            **undoing,
-        )
-
-    def _what_to_undo(self, text: str | None, saga: SagaState) -> dict[str, Any]:
-        failure = saga.failure
-        return {
-            "output": None if text is None else self.definition.action.output.load(text),
-            "outcome": Outcome.UNKNOWN if text is None else Outcome.SUCCESS,
-            "failure": failure
-            and Failure(failure["step"], failure["type"], failure["message"], failure.get("code")),
-        }
-
-    def _keep(self, text: str) -> str:
-        self.secrets |= secrets_in(text)
-        return self.runtime.vault.keep(text, f"What {self.step} returned")
-
-    def _read(self, kept: str) -> str:
-        text = self.runtime.vault.read(kept)
-        self.secrets |= secrets_in(text)
-        return text
-
-    def _describe(self, error: Exception) -> dict[str, Any]:
-        """Describe an error for the record, without the secrets of the saga's payloads."""
-        self.error = fit_to_show(error, self.secrets)
-        return described(error, self.secrets)
 
     def _conclude(self, result: Result) -> Transition:
         chance = random.random()
@@ -255,8 +159,8 @@ class _Attempt:
         return concluded
 
     def _recorded(self, concluded: Transition, *, ended: bool) -> str:
-        if self.error is not None:
-            raise self.error
+        if self.execution.error is not None:
+            raise self.execution.error
         if concluded.decision.dispatch:  # the saga turned back: the rest of this chain is void
             self.task.request.chain = None
         elif not ended and not self.task.request.chain:
@@ -276,10 +180,3 @@ class _Attempt:
                 f"Saga {self.saga_id} went on without this attempt of {self.step}. "
                 "Stop here, and leave no further effect."
             )
-
-
-def _call_of(definition: StepDefinition[Any, Any], operation: Operation) -> Call:
-    call = definition.action if operation is Operation.ACTION else definition.undo
-    if call is None:
-        raise AssertionError(f"{definition.name} has no compensation")
-    return call

@@ -5,8 +5,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from sagas.errors import SagaError, StepFailed
+from sagas.errors import SecretWithheld, StepFailed
 from sagas.payload import describe_error
+from sagas.secret import scrubbed
 
 __all__ = ["described", "fit_to_show"]
 
@@ -24,15 +25,16 @@ def described(error: Exception, secrets: frozenset[str]) -> dict[str, Any]:
 
 
 def fit_to_show(error: Exception, secrets: frozenset[str]) -> Exception:
-    """Return the error that Celery may log, and send as an event.
+    """Return the error that Celery may log, and send as an event to whoever listens.
 
-    Where it might quote a payload's values, or its causes might, another one stands for it.
+    Where it, or one of its causes, quotes a secret, or a payload that is not valid, another one
+    stands for it.
     """
-    if not secrets and not isinstance(error, ValidationError):
+    shown = "".join(traceback.format_exception(error))
+    if not isinstance(error, ValidationError) and scrubbed(shown, secrets) == shown:
         return error
     message = describe_error(error, secrets)
     if isinstance(error, StepFailed):
-        shown: Exception = StepFailed(message, code=error.code)
-    else:
-        shown = SagaError(f"{type(error).__name__}: {message}")
-    return shown.with_traceback(error.__traceback__)
+        return StepFailed(message, code=error.code).with_traceback(error.__traceback__)
+    stand_in = SecretWithheld(f"{type(error).__name__}: {message}")
+    return stand_in.with_traceback(error.__traceback__)

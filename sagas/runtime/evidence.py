@@ -29,12 +29,12 @@ class Evidence:
         if call is None or saga.sent_at is None:
             return False
         queue = self._messages.queue_of(call)
-        if queue.routing_key not in self._lengths:
+        if queue.name not in self._lengths:
             self._lengths |= self._messages.backlog([queue])
-        length = self._lengths[queue.routing_key]
+        length = self._lengths[queue.name]
         if length is None:
             return False
-        moved_to = self._seen.get(queue.routing_key, 0.0)
+        moved_to = self._seen.get(queue.name, 0.0)
         if moved_to > (saga.now + self._margin).timestamp():
             moved_to = 0.0  # no message comes from the future: it was not one of ours
         return length == 0 or moved_to > (saga.sent_at + self._margin).timestamp()

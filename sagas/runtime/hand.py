@@ -8,7 +8,7 @@ from weakref import WeakSet
 
 from celery.worker import state as worker_state
 
-from sagas.runtime.messages import SENT_AT, Link
+from sagas.runtime.messages import QUEUE, SENT_AT, Link
 
 __all__ = ["Hand"]
 
@@ -18,14 +18,14 @@ class Hand:
 
     def __init__(self) -> None:
         self._received: WeakSet[Any] = WeakSet()
-        #: How far each queue has visibly moved: by routing key, when its newest message was sent.
+        #: How far each queue has visibly moved: by its name, when its newest message was sent.
         self.seen: dict[str, float] = {}
 
     def note_received(self, request: Any) -> None:
         """Remember a message that was just received, if it is a step of a saga."""
         sent_at = request.request_dict.get(SENT_AT)
         if isinstance(sent_at, int | float) and Link.read(request.args) is not None:
-            queue = str(request.delivery_info.get("routing_key"))
+            queue = str(request.request_dict.get(QUEUE))
             self.seen[queue] = max(self.seen.get(queue, 0.0), float(sent_at))
             self._received.add(request)
 

@@ -18,7 +18,7 @@ from sagas.plan import PlannedCall
 from sagas.runtime.settings import Settings
 from sagas.states import Operation
 
-__all__ = ["SENT_AT", "TURN_BACK", "Chain", "Link", "Messages"]
+__all__ = ["QUEUE", "SENT_AT", "TURN_BACK", "Chain", "Link", "Messages"]
 
 logger = logging.getLogger(__name__)
 
@@ -28,14 +28,25 @@ TURN_BACK = "sagas.turn_back"
 #: The header that tells when a message was published, by the database's clock.
 SENT_AT = "saga_sent_at"
 
+#: The header that names the message's queue. Its routing key need not: queues may share one.
+QUEUE = "saga_queue"
+
 #: Each message of a chain carries the rest of it, so long plans are sent in pieces.
 SEGMENT = 16
+
+#: The largest number that the column of epochs takes.
+LARGEST_EPOCH = 2**31 - 1
 
 #: After its soft limit a step has this many seconds to clean up before its process is killed.
 HARD_LIMIT_GRACE_S = 5.0
 
 #: After a failed publish none is tried for this long: the sweep will send what was not sent.
 BROKER_REST_S = 1.0
+
+#: A broker that confirms what it takes (``confirm_publish``) has so long to do it.
+CONFIRM_S = 3.0
+
+_ONCE_MORE = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +70,16 @@ class Link:
     def read(cls, args: Any) -> "Link | None":
         """Read a message's arguments; None where they are not ones that the engine sends."""
         match args:
-            case [str(saga_id), str(step), int(epoch)] if step and len(step) <= NAME_LIMIT:
+            case [str(saga_id), str(step), int(epoch)]:
+                # What goes into SQL must fit its column, or the sweep would stumble over it.
+                if not 1 <= len(step) <= NAME_LIMIT or not 1 <= epoch <= LARGEST_EPOCH:
+                    return None
                 try:
                     return cls(UUID(saga_id), step, epoch)
                 except ValueError:
                     return None
-        return None
+            case _:
+                return None
 
     @property
     def args(self) -> tuple[str, str, int]:
@@ -121,9 +136,14 @@ class Messages:
                 (), {}, [first, *others], app=self._app, clone=False
             )
             first = rest.pop()
-        # No retries: the sweep is the retry. Connecting is bounded by the transport's options.
+        # Once more where it fails: AMQP tells only then that an idle connection was closed. After
+        # that the sweep is the retry. Connecting is bounded by the transport's options.
         first.apply_async(
-            chain=rest, producer=producer, retry=True, retry_policy={"max_retries": 0}
+            chain=rest,
+            producer=producer,
+            retry=True,
+            retry_policy=_ONCE_MORE,
+            confirm_timeout=CONFIRM_S,
         )
 
     def links(self, chain_: Chain) -> list[Signature]:
@@ -149,7 +169,7 @@ class Messages:
             # What Flower shows and searches.
             argsrepr=f"({saga.key!r}, {str(saga.id)!r})",
             kwargsrepr=repr({"saga": saga.name, "step": step, "epoch": epoch}),
-            headers={SENT_AT: 0.0},
+            headers={SENT_AT: 0.0, QUEUE: self.queue_of(call).name},
             link_error=[self._errback(saga, epoch)],
             **_limits(call),
         )
@@ -177,14 +197,14 @@ class Messages:
         return queue
 
     def backlog(self, queues: Sequence[Queue]) -> dict[str, int | None]:
-        """Ask the broker how long each queue is, by routing key; None where it is away."""
+        """Ask the broker how long each queue is, by its name; None where it is away."""
         try:
             with self._app.connection_for_write() as connection:
                 connection.ensure_connection(max_retries=1, interval_start=0, timeout=2)
-                return {queue.routing_key: _length(connection, queue) for queue in queues}
+                return {queue.name: _length(connection, queue) for queue in queues}
         except Exception as error:  # noqa: BLE001 - transports have no common error
             logger.warning("The broker cannot be asked for its queues (%s).", error)
-            return {queue.routing_key: None for queue in queues}
+            return {queue.name: None for queue in queues}
 
     def note_clock(self, moment: datetime) -> None:
         """Remember how far this machine's clock is from the database's."""

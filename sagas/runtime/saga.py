@@ -1,6 +1,6 @@
 """``Saga``: the plan on one screen, and the door through which applications start it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
     from sqlalchemy.orm import Session
 
-__all__ = ["Saga", "defined_sagas", "saga_named"]
+__all__ = ["Saga", "saga_named"]
 
 I = TypeVar("I")  # noqa: E741 - the input
 
@@ -26,11 +26,6 @@ I = TypeVar("I")  # noqa: E741 - the input
 KEY_LIMIT = 200
 
 _defined: dict[str, "Saga[Any]"] = {}
-
-
-def defined_sagas() -> Mapping[str, "Saga[Any]"]:
-    """Return the sagas that this process defines, by name."""
-    return dict(_defined)
 
 
 def saga_named(name: str) -> "Saga[Any]":
@@ -114,14 +109,14 @@ class Saga(Generic[I]):
     ) -> list[SagaHandle]:
         """Start sagas, each an input with its key, in one transaction and with one publish.
 
-        Either all are started or, where one raises, none. Otherwise as :meth:`start`.
+        Either all are started or, where one raises, none. Otherwise as ``start``.
         """
         return self._start(list(sagas), session, delay)
 
     def start_json(
         self, text: str, *, key: str | None = None, session: "Session | Connection | None" = None
     ) -> SagaHandle:
-        """Start a saga whose input is JSON; otherwise as :meth:`start`."""
+        """Start a saga whose input is JSON; otherwise as ``start``."""
         return self.start(self._input.load(text), key=key, session=session)
 
     def _start(

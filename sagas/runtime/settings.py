@@ -1,5 +1,6 @@
 """The settings, read from Celery's own configuration under the prefix ``saga_``."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -8,7 +9,10 @@ from urllib.parse import urlsplit
 from sagas.decision import Timing
 from sagas.errors import ConfigurationError
 
-__all__ = ["Settings"]
+__all__ = ["DATABASE_VARIABLE", "Settings"]
+
+#: Names the record's database where the application's configuration does not.
+DATABASE_VARIABLE = "SAGAS_DATABASE_URL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +20,8 @@ class Settings:
     """What an application may set; durations are in seconds.
 
     Attributes:
-        saga_database_url: the record's database, as SQLAlchemy writes it. Required.
+        saga_database_url: the record's database, as SQLAlchemy writes it. Required, unless
+            ``SAGAS_DATABASE_URL`` is in the environment.
         saga_sweep_interval_s: how often each worker looks for sagas that are due.
         saga_lease_s: after so long without a heartbeat a worker is taken for dead, and after so
             long without progress a message is looked for.
@@ -49,12 +54,15 @@ class Settings:
                 f"Unknown setting {', '.join(unknown)}. Known are: {', '.join(sorted(known))}."
             )
         if not given.get("saga_database_url"):
+            given["saga_database_url"] = os.environ.get(DATABASE_VARIABLE)
+        if not given["saga_database_url"]:
             raise ConfigurationError(
                 "saga_database_url is not set. Set it in the Celery configuration, for instance "
                 'saga_database_url = "postgresql+psycopg://user@host/database".'
             )
         settings = cls(**given)
         settings._check()
+        _refuse_code(conf)
         return settings
 
     def _check(self) -> None:
@@ -87,3 +95,17 @@ def _is_web_url(url: Any) -> bool:
         return False
     parts = urlsplit(url)
     return parts.scheme in ("http", "https") and bool(parts.hostname)
+
+
+#: Serializers that run what a message says, for whoever can write to the broker.
+_RUN_CODE = {"pickle", "application/x-python-serialize", "yaml", "application/x-yaml"}
+
+
+def _refuse_code(conf: Mapping[str, Any]) -> None:
+    used = {*(conf.get("accept_content") or ()), conf.get("task_serializer")}
+    if dangerous := sorted(used & _RUN_CODE):
+        raise ConfigurationError(
+            f"accept_content or task_serializer has {', '.join(dangerous)}: whoever can write to "
+            'the broker could run code in the workers. Set accept_content = ["json"] and '
+            'task_serializer = "json".'
+        )

@@ -54,7 +54,7 @@ def step(
     """Declare a function as a step: one local transaction of one service.
 
     The function is called with the saga's input and, if it has a second parameter, the
-    :class:`~sagas.Context`. What it returns is its output: a pydantic model, a dataclass or a JSON
+    ``Context``. What it returns is its output: a pydantic model, a dataclass or a JSON
     value, as annotated.
 
     * Returning: the outcome is SUCCESS.

@@ -150,7 +150,7 @@ def test_a_saga_is_shown_by_its_id_and_by_its_key(run_saga: Run, store: Store) -
     saga_id = turned_back(store)
     by_key, by_id = (output_of(run_saga("show", word)) for word in ("T-1", str(saga_id)))
     assert by_key == by_id
-    for word in ("turned back by: hotel: SOLD_OUT: sold out", "flight", "hotel", "sweep 1"):
+    for word in ("because of: hotel: SOLD_OUT: sold out", "flight", "hotel", "sweep 1"):
         assert word in by_key
 
 

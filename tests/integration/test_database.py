@@ -5,6 +5,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
@@ -16,7 +17,7 @@ from sagas import ConfigurationError, RecordNotReady
 from sagas.decision import Decision, SagaState
 from sagas.record import queries
 from sagas.record import tables as t
-from sagas.record.database import Database
+from sagas.record.database import Database, _mariadb_connect
 from sagas.record.store import Store
 from sagas.sql import after_now, before_now, now, statement_now
 from tests.integration.records import started
@@ -159,6 +160,12 @@ def test_mariadb_refuses_text_that_is_too_long(mariadb_url: str) -> None:
     with pytest.raises(DBAPIError, match="too long"):
         started(Store(database), "k" * 201)
     database.dispose()
+
+
+def test_mysql_is_refused_with_the_databases_that_will_do() -> None:
+    connection = SimpleNamespace(get_server_info=lambda: "8.4.3")
+    with pytest.raises(ConfigurationError, match=r"leads to MySQL 8\.4\.3.*needs MariaDB"):
+        _mariadb_connect(connection, None)
 
 
 def test_a_write_is_repeated_on_a_connection_of_its_own_when_the_server_cut_the_first(

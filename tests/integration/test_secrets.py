@@ -125,7 +125,7 @@ def test_without_the_guard_celery_logs_what_the_exception_quotes(
     driver: Driver, log: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The measure of the test before: it sees what an engine without care would show."""
-    monkeypatch.setattr("sagas.runtime.attempt.fit_to_show", lambda error, _: error)
+    monkeypatch.setattr("sagas.runtime.execution.fit_to_show", lambda error, _: error)
     login_saga.start(Login(goes_wrong="breaks"))
     driver.run_all()
     shown = "".join(map(logging.Formatter().format, log.records))

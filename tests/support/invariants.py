@@ -1,6 +1,6 @@
 """What must hold of every saga, whatever was killed on the way.
 
-The numbers S2 … S9 and L1 are those of the list of invariants in ``docs/guarantees.md``.
+The numbers S2 … S12 and L1 are those of the list of invariants in ``docs/explanation``.
 """
 
 from collections import Counter
@@ -49,6 +49,7 @@ def _all_violations(connection: Connection, effects: Sequence[Effect]) -> list[s
             {step.name: step.status for step in queries.steps_of(connection, row.id)},
             queries.history_of(connection, row.id),
             [(effect.step, effect.operation) for effect in of_saga],
+            connection.scalars(select(t.alert.c.epoch).where(t.alert.c.saga_id == row.id)).all(),
         )
         found += [f"saga {row.key} ({row.id}, {row.status}): {what}" for what in saga.violations()]
     known = {row.id for row in rows}
@@ -65,9 +66,10 @@ class _Checked:
     steps: dict[str, StepStatus]
     history: Sequence[HistoryEntry]
     effects: list[tuple[str, str]]
+    alerts: Sequence[int]
 
     def violations(self) -> list[str]:
-        found = [*self._status(), *self._order(), *self._ledger()]
+        found = [*self._status(), *self._order(), *self._ledger(), *self._alerts()]
         if self.status is SagaStatus.COMPLETED:
             found += self._completed()
         if self.status is SagaStatus.COMPENSATED:
@@ -95,6 +97,8 @@ class _Checked:
         settled: set[str] = set()
         undone: list[str] = []
         for entry in self.history:
+            if entry.event == "retried":
+                undone = []  # what a person has tried again comes after what was undone before
             if entry.step is None:
                 continue
             if entry.operation == "compensation" and entry.event == StepStatus.COMPENSATED:
@@ -103,11 +107,27 @@ class _Checked:
                 missing = set(names[: names.index(entry.step)]) - settled
                 if missing:
                     found.append(f"S9: {entry.step} ran before {missing} was settled")
-            else:
+            elif entry.event in ("SUCCESS", "SKIPPED") or self.plan[entry.step].best_effort:
                 settled.add(entry.step)
+            if entry.operation == "compensation" and self._passed(settled):
+                found.append(f"S6: {entry.step} was undone past the pivot")
         if undone != sorted(undone, key=names.index, reverse=True):
             found.append(f"S8: undone in the order {undone}")
         return found
+
+    def _passed(self, settled: set[str]) -> bool:
+        return any(
+            pivot.name in settled and self.steps[pivot.name] is not StepStatus.SKIPPED
+            for pivot in self.plan.pivots
+        )
+
+    def _alerts(self) -> list[str]:
+        parked = sorted(entry.epoch for entry in self.history if self._parks(entry))
+        alerts = sorted(self.alerts)
+        return [] if parked == alerts else [f"S12: parked in {parked}, alerts in {alerts}"]
+
+    def _parks(self, entry: HistoryEntry) -> bool:
+        return entry.step is None and entry.event == SagaStatus.FAILED
 
     def _ledger(self) -> list[str]:
         found = [

@@ -1,12 +1,13 @@
 """Databases of a MariaDB that runs already."""
 
 import os
+import re
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Any, Self
+from typing import Self
 
 from sqlalchemy import Connection, Engine, create_engine, make_url, text
 
@@ -64,14 +65,11 @@ class MariadbServer:
         name = f"sagas_{uuid.uuid4().hex}"
         server.execute(text(f"CREATE DATABASE {name}"))
         if self.template:
-            statements = [
-                server.execute(text(f"SHOW CREATE TABLE {self.template}.{table}")).one()[1]
-                for table in _tables(server, self.template)
-            ]
+            tables = _tables(server, self.template)
             server.execute(text(f"USE {name}"))
-            for statement in statements:
+            for statement in tables.values():
                 server.exec_driver_sql(statement)
-            self._restore(server, name, keep=set(_tables(server, name)))
+            self._restore(server, name, keep=set(tables))
         return name
 
     def _restore(self, server: Connection, name: str, *, keep: set[str]) -> None:
@@ -99,10 +97,12 @@ def _engine(url: str) -> Engine:
     return create_engine(url, isolation_level="AUTOCOMMIT", pool_size=1)
 
 
-def _tables(server: Connection, database: str) -> dict[str, Any]:
-    """Return the tables of a database, and when each was made or altered last."""
-    query = "SELECT table_name, create_time FROM information_schema.tables WHERE table_schema = :of"
-    return {row[0]: row[1] for row in server.execute(text(query), {"of": database})}
+def _tables(server: Connection, database: str) -> dict[str, str]:
+    """Return the tables of a database, each with the statement that makes it as it is now."""
+    query = "SELECT table_name FROM information_schema.tables WHERE table_schema = :of"
+    names = server.scalars(text(query), {"of": database}).all()
+    made = {n: server.execute(text(f"SHOW CREATE TABLE {database}.{n}")).one()[1] for n in names}
+    return {name: re.sub(r" AUTO_INCREMENT=\d+", "", made[name]) for name in names}
 
 
 def _disconnect_all(server: Connection, database: str) -> None:

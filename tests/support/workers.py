@@ -22,12 +22,15 @@ _QUICK = ("--without-gossip", "--without-mingle", "--without-heartbeat")
 class Worker:
     """A ``celery worker`` with its pool, supervised: whoever kills it, it is started again."""
 
-    def __init__(self, app: str, *options: str, log: Path, env: Mapping[str, str]) -> None:
+    def __init__(
+        self, app: str, *options: str, log: Path, env: Mapping[str, str], cwd: Path | None = None
+    ) -> None:
         name = ("-n", f"{log.stem}@%h")
         self.log = log
         self._command = [sys.executable, "-m", "celery", "-A", app, "worker", "-l", "INFO"]
         self._command += [*name, *_QUICK, *options]
         self._env = {**os.environ, **env}
+        self._cwd = cwd
         self._stopping = False
         self.starts = 0
         self.process = self._start()
@@ -36,7 +39,7 @@ class Worker:
 
     def _start(self) -> subprocess.Popen[bytes]:
         self.starts += 1
-        return start_guarded(self._command, log=self.log, env=self._env)
+        return start_guarded(self._command, log=self.log, env=self._env, cwd=self._cwd)
 
     def _supervise(self) -> None:
         while True:
@@ -84,9 +87,11 @@ class Worker:
 
 
 @contextmanager
-def running_worker(app: str, *options: str, log: Path, env: Mapping[str, str]) -> Iterator[Worker]:
+def running_worker(
+    app: str, *options: str, log: Path, env: Mapping[str, str], cwd: Path | None = None
+) -> Iterator[Worker]:
     """Run a worker of the app while the block runs; messages wait for it until it is ready."""
-    worker = Worker(app, *options, log=log, env=env)
+    worker = Worker(app, *options, log=log, env=env, cwd=cwd)
     try:
         yield worker
     finally:

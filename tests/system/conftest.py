@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from sagas.record import queries
 from sagas.record.database import Database
 from sagas.record.queries import HistoryEntry, SagaView, StepView
 from sagas.states import ENDED
+from tests.support.brokers import Broker
 from tests.support.invariants import Effect, violations
 from tests.support.waiting import wait_until
 from tests.support.workers import Worker, running_worker
@@ -26,6 +27,7 @@ class World:
     """Everything that one test runs on."""
 
     env: dict[str, str]
+    broker: Broker
     record: Database
     participant: Database
     directory: Path
@@ -55,23 +57,37 @@ class World:
     def _faults(self) -> Path:
         return Path(self.env["SAGAS_FAULTS"])
 
-    def start(self, **inputs: Mapping[str, object]) -> None:
-        """Start trips, by key, from an application process of their own."""
-        self.start_and_see(inputs).check_returncode()
+    def start(self, saga: str = "trip", /, **inputs: Mapping[str, object]) -> None:
+        """Start sagas, by key, from an application process of their own."""
+        self.start_and_see(inputs, saga).check_returncode()
 
     def start_and_see(
-        self, inputs: Mapping[str, Mapping[str, object]]
+        self, inputs: Mapping[str, Mapping[str, object]], saga: str = "trip"
     ) -> subprocess.CompletedProcess[bytes]:
-        """Start trips from a process that may die of it; return how it ended."""
+        """Start sagas from a process that may die of it; return how it ended."""
         words = [word for key, value in inputs.items() for word in (key, json.dumps(value))]
-        command = [sys.executable, "-m", "tests.system.start_trips", *words]
+        command = [sys.executable, "-m", "tests.system.start_trips", saga, *words]
         return subprocess.run(command, env={**os.environ, **self.env}, check=False)
 
+    def start_batch(self, saga: str, number: int, **given: object) -> None:
+        """Start so many sagas in one transaction, from an application process."""
+        words = [saga, str(number), json.dumps(given)]
+        command = [sys.executable, "-m", "tests.system.start_batch", *words]
+        subprocess.run(command, env={**os.environ, **self.env}, check=True)
+
+    def operate(self, *words: str) -> str:
+        """Run a command of the command line, which must succeed; return what it says."""
+        command = [sys.executable, "-m", "celery", "-A", "tests.system.trip", "saga", *words]
+        environment = {**os.environ, **self.env}
+        done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
     def saga(self, key: str) -> SagaView:
-        """Return a trip as it is now."""
-        found = self.record.read(lambda c: queries.saga_by_key(c, "trip", key))
-        assert found is not None, f"no trip {key}"
-        return found
+        """Return the saga with a key, of whatever name, as it is now."""
+        found = self.record.read(lambda c: queries.find_sagas(c, key=key))
+        assert len(found) == 1, f"{len(found)} sagas {key}"
+        return found[0]
 
     def steps(self, key: str) -> dict[str, StepView]:
         """Return the steps of a trip as they are now."""
@@ -106,17 +122,30 @@ class World:
 
 
 @pytest.fixture
-def world(redis_url: str, database_url: str, tmp_path: Path) -> Iterator[World]:
+def world(broker: Broker, database_url: str, tmp_path: Path) -> Iterator[World]:
     """Return a world with a broker and a record that are empty, and with no worker yet."""
-    participant_url = f"sqlite:///{tmp_path / 'participant.db'}"
+    with world_on(broker, database_url, tmp_path) as made:
+        yield made
+
+
+@contextmanager
+def world_on(broker: Broker, database_url: str, tmp_path: Path) -> Iterator[World]:
+    """Make a world on a broker and a record; its workers end with the block.
+
+    The participant is on the same kind of database, so that each kind shows its barrier.
+    """
+    participant_url = database_url
+    if database_url.startswith("sqlite"):  # where one file for both would be one lock for both
+        participant_url = f"sqlite:///{tmp_path / 'participant.db'}"
     env = {
-        "TRIP_BROKER_URL": redis_url,
+        "TRIP_BROKER_URL": broker.url,
+        "TRIP_QUEUE": broker.queue,
         "TRIP_DATABASE_URL": database_url,
         "TRIP_PARTICIPANT_URL": participant_url,
         "SAGAS_FAULTS": str(tmp_path / "faults"),
     }
     (tmp_path / "faults").mkdir()
-    made = World(env, Database(database_url), Database(participant_url), tmp_path)
+    made = World(env, broker, Database(database_url), Database(participant_url), tmp_path)
     create_tables(made.participant)
     with made.stack:
         yield made

@@ -1,10 +1,12 @@
-"""An application process: ``python -m tests.system.start_trips KEY INPUT-AS-JSON …``."""
+"""An application process: ``python -m tests.system.start_trips SAGA KEY INPUT-AS-JSON …``."""
 
 import sys
 
-from tests.system.trip import book_trip
+from sagas.runtime.saga import saga_named
+from tests.system import trip
 
 if __name__ == "__main__":
-    words = sys.argv[1:]
+    assert trip.app
+    name, *words = sys.argv[1:]
     for key, text in zip(words[::2], words[1::2], strict=True):
-        book_trip.start_json(text, key=key)
+        saga_named(name).start_json(text, key=key)

@@ -3,7 +3,6 @@
 import signal
 
 import pytest
-import redis
 
 from sagas.states import SagaStatus
 from tests.support.waiting import wait_until
@@ -50,10 +49,9 @@ def test_a_saga_whose_starter_died_before_the_publish_is_sent_by_the_sweep(world
     assert world.saga("rome").status is SagaStatus.COMPLETED
 
 
-def test_a_broker_that_lost_everything_costs_nothing(world: World, redis_url: str) -> None:
+def test_a_broker_that_lost_everything_costs_nothing(world: World) -> None:
     world.start(**{f"trip-{n}": COMPLETES for n in range(20)})
-    with redis.Redis.from_url(redis_url) as client:
-        client.flushdb()
+    world.broker.lose_everything()
     world.worker("one")
     world.wait_until_ended()
 
@@ -77,18 +75,15 @@ def test_a_worker_that_wakes_after_its_lease_changes_nothing(world: World) -> No
     world.wait_until_ended()
 
 
-def test_a_lost_child_is_missed_though_its_errback_is_lost_too(
-    world: World, redis_url: str
-) -> None:
+def test_a_lost_child_is_missed_though_its_errback_is_lost_too(world: World) -> None:
     worker = world.worker("one")
     gate = world.directory / "gate"
     world.start(rome={"wait_for_file": str(gate)})
     wait_until(lambda: len(world.effects()) > 1, timeout_s=30, what="the hotel is booked")
-    with redis.Redis.from_url(redis_url) as client:
-        for child in worker.children:
-            child.kill()
-        gate.touch()
-        wait_until(lambda: "WorkerLostError" in worker.log.read_text(), what="Celery has seen it")
-        client.flushdb()
+    for child in worker.children:
+        child.kill()
+    gate.touch()
+    wait_until(lambda: "WorkerLostError" in worker.log.read_text(), what="Celery has seen it")
+    world.broker.lose_everything()
     world.wait_until_ended()
     assert world.saga("rome").status is SagaStatus.COMPLETED

@@ -5,16 +5,18 @@ ledger, guarded by the barrier; the input says what goes wrong.
 """
 
 import os
+import time
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
 from celery import Celery
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, insert, select
 
 import sagas
-from sagas import Context, Retry, Saga, StepFailed, barrier, step
+from sagas import Context, Retry, Saga, Step, StepFailed, barrier, step
 from sagas.record.database import Database
 from tests.support.invariants import Effect
 from tests.support.waiting import wait_until
@@ -27,6 +29,7 @@ app.conf.update(
     saga_lease_s=float(os.environ.get("TRIP_LEASE_S", "1.5")),
     saga_sweep_interval_s=float(os.environ.get("TRIP_SWEEP_S", "0.3")),
     broker_connection_retry_on_startup=True,
+    task_default_queue=os.environ.get("TRIP_QUEUE", "celery"),
     worker_prefetch_multiplier=4,
 )
 sagas.setup(app)
@@ -56,16 +59,24 @@ def effects(database: Database) -> Sequence[Effect]:
 
 
 class Trip(BaseModel):
-    """What to book, and what goes wrong: ``refuse`` and ``break`` name a step."""
+    """What to book, how long each booking takes, and what goes wrong, at the step that is named."""
 
     place: str = "Rome"
     refuse: str = ""
     breaks: str = ""
+    breaks_before: str = ""
     cannot_undo: str = ""
     wait_for_file: str = ""
+    breaks_until_file: str = ""
+    takes_s: float = 0.0
 
 
 def _book(trip: Trip, ctx: Context) -> str:
+    time.sleep(trip.takes_s)
+    if trip.breaks_until_file and ctx.step == "insurance":
+        _break_until(Path(trip.breaks_until_file))
+    if trip.breaks_before == ctx.step:
+        raise RuntimeError("nobody answers")
     if trip.refuse == ctx.step:
         raise StepFailed(f"no {ctx.step} to {trip.place}", code="SOLD_OUT")
     participant.write(
@@ -76,6 +87,11 @@ def _book(trip: Trip, ctx: Context) -> str:
     if trip.wait_for_file and ctx.step == "hotel":
         wait_until(Path(trip.wait_for_file).exists, timeout_s=60)
     return f"{ctx.step} to {trip.place}"
+
+
+def _break_until(file: Path) -> None:
+    if not file.exists():
+        raise RuntimeError("the office is closed")
 
 
 def _cancel(trip: Trip, ctx: Context) -> None:
@@ -132,4 +148,85 @@ def cancel_car(trip: Trip, ctx: Context) -> None:
     _cancel(trip, ctx)
 
 
+PATIENT = Retry(max_attempts=3, wait_initial=60.0)
+
+
+@step(name="visa", retry=Retry(max_attempts=2, wait_initial=0.1))
+def visa(trip: Trip, ctx: Context) -> str:
+    """Apply for a visa; the office can be asked whether it has the application."""
+    return _book(trip, ctx)
+
+
+@visa.compensation(name="visa.withdraw", retry=UNDO)
+def withdraw_visa(trip: Trip, ctx: Context) -> None:
+    """Withdraw the application."""
+    _cancel(trip, ctx)
+
+
+@visa.probe
+def find_visa(trip: Trip, ctx: Context) -> str | None:
+    """Ask the office."""
+    row = (ledger.c.saga_id == str(ctx.saga_id)) & (ledger.c.step == ctx.step)
+    found = participant.read(lambda c: c.execute(select(ledger).where(row)).first())
+    return None if found is None else f"{ctx.step} to {trip.place}, as the office says"
+
+
+@step(name="ticket", retry=ACTION)
+def ticket(trip: Trip, ctx: Context) -> str:
+    """Print the ticket, which cannot be taken back."""
+    return _book(trip, ctx)
+
+
+@step(name="insurance", retry=Retry(max_attempts=2, wait_initial=0.1))
+def insurance(trip: Trip, ctx: Context) -> str:
+    """Insure the luggage."""
+    return _book(trip, ctx)
+
+
+@step(name="errand", retry=ACTION)
+def errand(trip: Trip, ctx: Context) -> str:
+    """Run an errand."""
+    return _book(trip, ctx)
+
+
+@step(name="thanks", retry=ACTION)
+def thanks(trip: Trip, ctx: Context) -> str:
+    """Say thank you."""
+    return _book(trip, ctx)
+
+
+class Guest(BaseModel):
+    """Somebody whose card is nobody else's business."""
+
+    card: SecretStr
+
+
+@step(name="room", retry=ACTION)
+def room(guest: Guest, ctx: Context) -> SecretStr:
+    """Give out a room, whose code is a secret too; at first with an error that quotes the card."""
+    card = guest.card.get_secret_value()
+    if ctx.attempt == 1:
+        raise RuntimeError(f"the terminal cannot read {card!r}")
+    return SecretStr(f"{card}-room-12")
+
+
+@room.compensation()
+def lock_room(guest: Guest, ctx: Context) -> None:
+    """Lock it again, by its code."""
+    assert ctx.output.get_secret_value() == f"{guest.card.get_secret_value()}-room-12"
+
+
+@step(name="breakfast")
+def breakfast(guest: Guest, ctx: Context) -> None:
+    """Refuse, in words that quote both secrets."""
+    code = ctx.output_of(room).get_secret_value()
+    raise StepFailed(f"no breakfast for {guest.card.get_secret_value()} in {code}")
+
+
+stay = Saga("stay", input=Guest, steps=[room, breakfast])
 book_trip = Saga("trip", input=Trip, steps=[flight, hotel, car])
+patient_trip = Saga("patient", input=Trip, steps=[flight, Step(hotel, retry=PATIENT), car])
+short_trip = Saga("short", input=Trip, steps=[flight, hotel, car], deadline=timedelta(seconds=2))
+one_errand = Saga("errand", input=Trip, steps=[errand])
+errands = Saga("errands", input=Trip, steps=[Step(errand, pivot=True), thanks])
+tour = Saga("tour", input=Trip, steps=[flight, visa, Step(ticket, pivot=True), insurance])

@@ -5,10 +5,12 @@ from contextlib import contextmanager
 
 import pytest
 import redis
+from kombu.connection import Connection as BrokerConnection
 from sqlalchemy import Connection, NullPool, create_engine, func, inspect, select, text
 
 from sagas.record import tables
 from sagas.record.migrate import VERSION_TABLE
+from tests.support.brokers import Broker, real_rabbitmq_url
 from tests.support.mariadb import real_mariadb_url
 from tests.support.servers import DatabaseServer, PostgresServer, real_redis_url
 from tests.support.waiting import wait_until
@@ -107,11 +109,23 @@ def test_redis_is_empty_whatever_the_test_before_left(redis_url: str, run: str) 
 
 
 def test_a_test_of_both_runs_on_every_server_but_not_on_their_product(
-    redis_url: str, database_url: str, request: pytest.FixtureRequest
+    broker: Broker, database_url: str, request: pytest.FixtureRequest
 ) -> None:
-    assert redis_url
+    assert broker.url
     assert database_url
     assert "embedded-postgresql-server" not in request.node.name or not real_redis_url()
+    assert "embedded-mariadb" not in request.node.name or not real_rabbitmq_url()
+
+
+def test_a_broker_is_empty_and_can_lose_what_it_got(broker: Broker) -> None:
+    with BrokerConnection(broker.url) as connection, connection.SimpleQueue(broker.queue) as queue:
+        with pytest.raises(queue.Empty):
+            queue.get_nowait()
+        queue.put("a message")
+        wait_until(lambda: queue.qsize() == 1, what="the message is there")
+        broker.lose_everything()
+        with pytest.raises(queue.Empty):
+            queue.get_nowait()
 
 
 def test_a_real_redis_without_a_database_number_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

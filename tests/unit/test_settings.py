@@ -31,11 +31,22 @@ def test_settings_are_read_from_the_celery_configuration() -> None:
 
 
 @pytest.mark.parametrize("url", [None, "", "absent"])
-def test_a_missing_database_is_an_error_that_shows_how_to_set_it(url: str | None) -> None:
+def test_a_missing_database_is_an_error_that_shows_how_to_set_it(
+    url: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SAGAS_DATABASE_URL", raising=False)
     given = {} if url == "absent" else {"saga_database_url": url}
     with pytest.raises(ConfigurationError, match="saga_database_url is not set") as raised:
         Settings.read(given)
     assert 'saga_database_url = "postgresql+psycopg://' in str(raised.value)
+
+
+def test_the_environment_names_the_database_where_the_configuration_does_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SAGAS_DATABASE_URL", "sqlite:///here.db")
+    assert Settings.read({"saga_database_url": None}).saga_database_url == "sqlite:///here.db"
+    assert read().saga_database_url == URL
 
 
 def test_settings_that_are_not_known_are_named_beside_those_that_are() -> None:
@@ -65,3 +76,25 @@ def test_a_worker_may_miss_a_heartbeat_within_its_lease() -> None:
 def test_the_decisions_use_the_durations_that_are_set() -> None:
     timing = read(saga_lease_s=6.0, saga_sweep_interval_s=0.5).timing
     assert (timing.lease_s, timing.timer_s) == (6.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    "unsafe",
+    [{"accept_content": ["json", "pickle"]}, {"task_serializer": "yaml"}],
+    ids=["accepted", "sent"],
+)
+def test_serializers_that_run_code_are_refused(unsafe: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match=r'Set accept_content = \["json"\]'):
+        read(**unsafe)
+
+
+@pytest.mark.parametrize("limit", [0, -1, 1.5, "1M", None], ids=str)
+def test_a_limit_of_payloads_is_bytes_above_zero(limit: Any) -> None:
+    with pytest.raises(ConfigurationError, match="give bytes above 0"):
+        read(saga_payload_limit_bytes=limit)
+
+
+@pytest.mark.parametrize("urls", ["https://a/b", ["ftp://a/b"], ["https://"], [7]], ids=str)
+def test_alerts_go_to_web_addresses(urls: Any) -> None:
+    with pytest.raises(ConfigurationError, match="saga_alert_urls is a list of http"):
+        read(saga_alert_urls=urls)

@@ -290,9 +290,10 @@ def test_a_saga_with_anything_left_is_parked_and_says_what(last: int, result: Re
     assert decision.values["due_at"] is None
 
 
-def test_a_step_in_doubt_that_nothing_can_undo_parks_the_saga() -> None:
+@pytest.mark.parametrize("status", ["UNKNOWN", "SUCCESS"])
+def test_a_step_that_happened_or_may_have_and_nothing_can_undo_parks_the_saga(status: str) -> None:
     plan = [planned("a"), planned("b", undo=False)]
-    steps = {"a": held(COMPENSATION), "b": made("UNKNOWN", attempts=2)}
+    steps = {"a": held(COMPENSATION), "b": made(status, attempts=2)}
     decision = concluded(saga_at("COMPENSATING", plan, steps), "a", COMPENSATION, Succeeded())
     assert decision.path == (SagaStatus.FAILED,)
     assert decision.values["parked"]["steps"] == ["b"]
@@ -302,14 +303,14 @@ def test_a_step_in_doubt_that_nothing_can_undo_parks_the_saga() -> None:
     "step",
     [
         planned("b", undo=False, best_effort=True),  # nobody minds
-        planned("b", undo=False),  # see the status
+        planned("b", undo=False, read_only=True),  # nothing is left
     ],
-    ids=["best effort", "certain"],
+    ids=["best effort", "read-only"],
 )
-def test_a_step_without_compensation_parks_the_saga_only_if_it_is_in_doubt_and_matters(
-    step: Any,
+@pytest.mark.parametrize("status", ["UNKNOWN", "SUCCESS"])
+def test_a_step_without_compensation_parks_the_saga_only_if_it_matters(
+    step: Any, status: str
 ) -> None:
-    status = "UNKNOWN" if step.best_effort else "SUCCESS"
     steps = {"a": held(COMPENSATION), "b": made(status, attempts=2)}
     saga = saga_at("COMPENSATING", [planned("a"), step], steps)
     assert concluded(saga, "a", COMPENSATION, Succeeded()).path == (SagaStatus.COMPENSATED,)

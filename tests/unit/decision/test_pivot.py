@@ -53,9 +53,15 @@ def test_a_best_effort_step_after_the_pivot_may_fail() -> None:
     assert moved(steps, plan).dispatch == Dispatch(ACTION, ("d",))
 
 
-def test_a_skipped_pivot_is_no_pivot() -> None:
+def test_a_pivot_that_its_condition_skipped_is_none() -> None:
     steps = {"a": made("SUCCESS"), "b": made("SKIPPED"), "c": made("FAILED")}
     assert moved(steps).dispatch == Dispatch(COMPENSATION, ("a",))
+
+
+def test_a_pivot_that_a_person_skipped_is_taken_as_done() -> None:
+    skipped = {**made("SKIPPED"), "attempt": 2}
+    steps = {"a": made("SUCCESS"), "b": skipped, "c": made("FAILED")}
+    assert moved(steps).path == (SagaStatus.FAILED,)
 
 
 def test_a_read_only_step_in_doubt_leaves_nothing_behind() -> None:

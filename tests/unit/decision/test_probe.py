@@ -106,10 +106,12 @@ def test_a_step_that_certainly_did_not_happen_has_failed_and_is_not_undone() -> 
     assert moved.path == (SagaStatus.COMPENSATING, SagaStatus.COMPENSATED)
 
 
-def test_a_refusal_after_the_probe_found_nothing_is_certain() -> None:
+def test_a_refusal_after_the_probe_found_nothing_leaves_an_earlier_attempt_in_doubt() -> None:
+    # That one may still come, and be accepted where this one was not.
     saga = acting(attempts=2, doubtful=True)
     decision = concluded(saga, Refused({"type": "StepFailed", "message": "no"}, DID_NOT))
-    assert decision.steps[0].status is StepStatus.FAILED
+    assert decision.steps[0].status is StepStatus.UNKNOWN
+    assert decision.steps[0].values["doubtful"] is True
 
 
 def test_a_probe_that_fails_is_asked_as_often_as_the_step_is_attempted() -> None:

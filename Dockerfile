@@ -1,0 +1,26 @@
+# The reference application, as an example for your own: the locked requirements, with their hashes,
+# in an environment that the image takes over as a whole. Nothing is compiled, nothing runs as root.
+
+FROM python:3.13-slim AS build
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ONLY_BINARY=:all: PIP_REQUIRE_HASHES=1
+WORKDIR /src
+RUN python -m venv /opt/venv
+COPY requirements/build.txt requirements/image.txt requirements/
+RUN python -m pip install --requirement requirements/build.txt \
+ && /opt/venv/bin/python -m pip install --requirement requirements/image.txt
+COPY pyproject.toml README.md LICENSE ./
+COPY sagas sagas
+RUN python -m hatchling build --target wheel --directory dist \
+ && PIP_REQUIRE_HASHES=0 /opt/venv/bin/python -m pip install --no-deps dist/*.whl
+
+FROM python:3.13-slim
+ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1
+RUN useradd --system --uid 10001 --no-create-home sagas
+COPY --from=build /opt/venv /opt/venv
+WORKDIR /app
+COPY celeryconfig.py ./
+COPY tasks tasks
+USER sagas
+# Celery ends at SIGTERM when what it runs has ended.
+STOPSIGNAL SIGTERM
+CMD ["celery", "-A", "tasks", "worker", "--loglevel", "INFO"]

@@ -1,0 +1,124 @@
+"""How messages are published and queues are asked for, on each kind of broker."""
+
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from celery import Celery
+from kombu.entity import Exchange, Queue
+
+from sagas.runtime.app import runtime_of
+from sagas.runtime.evidence import Evidence
+from sagas.runtime.hand import Hand
+from sagas.runtime.messages import Messages
+from tests.integration.shop import Order, order_saga
+from tests.support.brokers import Broker
+from tests.support.proxy import Door, door
+from tests.support.waiting import wait_until
+
+
+@pytest.fixture
+def way(broker: Broker) -> Iterator[Door]:
+    """Return the way to the broker."""
+    with door(broker.url) as made:
+        yield made
+
+
+@pytest.fixture
+def messages(way: Door, broker: Broker, app: Celery) -> Iterator[Messages]:
+    """Return what the app publishes with, through the door."""
+    app.conf.update(broker_url=way.url, task_default_queue=broker.queue)
+    app.conf.broker_transport_options = {"confirm_publish": True}
+    yield runtime_of(app).messages
+    app.pool.force_close_all()
+
+
+def start() -> float:
+    """Start a saga; return how long it took."""
+    began = time.monotonic()
+    order_saga.start(Order(), key=uuid.uuid4().hex)
+    return time.monotonic() - began
+
+
+def length(messages: Messages, broker: Broker) -> int | None:
+    return messages.backlog([Queue(broker.queue)])[broker.queue]
+
+
+def test_a_queue_is_as_long_as_its_messages_and_one_that_is_not_there_is_empty(
+    messages: Messages, broker: Broker
+) -> None:
+    nowhere = Queue(f"nowhere-{broker.queue}")
+    assert messages.backlog([nowhere, Queue(broker.queue)]) == {nowhere.name: 0, broker.queue: 0}
+    start()
+    start()
+    wait_until(lambda: length(messages, broker) == 2, what="both are there")
+    assert messages.backlog([nowhere, Queue(broker.queue), nowhere])[broker.queue] == 2
+
+
+def test_a_broker_that_was_restarted_costs_a_start_nothing(
+    messages: Messages, broker: Broker, way: Door
+) -> None:
+    start()
+    way.slam()
+    assert start() < 2
+    wait_until(lambda: length(messages, broker) == 2, what="the second is there as well")
+
+
+def test_a_start_does_not_wait_for_a_broker_that_is_down(
+    messages: Messages, broker: Broker, way: Door, caplog: pytest.LogCaptureFixture
+) -> None:
+    start()
+    way.is_open = False
+    way.slam()
+    assert start() < 2
+    assert "the broker did not take the next message" in caplog.text
+    assert length(messages, broker) is None
+    way.is_open = True
+    wait_until(lambda: start() < 2 and length(messages, broker) == 2, what="it is used again")
+
+
+@dataclass(eq=False)
+class Request:
+    """What Celery makes of a message that a worker receives."""
+
+    request_dict: dict[str, Any]
+    args: list[Any]
+
+
+def received(app: Celery, queue: Queue) -> Request:
+    """Return the next message of a queue as a worker's hand sees it."""
+    with app.connection_for_read() as connection, connection.SimpleQueue(queue) as source:
+        message = source.get(timeout=10)
+        message.ack()
+        return Request(message.headers, message.payload[0])
+
+
+@pytest.mark.parametrize("kind", ["direct", "topic"])
+def test_how_far_a_queue_has_moved_is_seen_whatever_its_routing_key(
+    kind: str, messages: Messages, broker: Broker, app: Celery
+) -> None:
+    # Queues without a key of their own all get the default one.
+    queue = Queue(broker.queue, Exchange(broker.queue, type=kind), routing_key="shared")
+    app.conf.task_queues = [queue]
+    order_saga.start(Order(), key="ORD-1")
+    hand = Hand()
+    hand.note_received(received(app, queue))
+    assert set(hand.seen) == {broker.queue}
+    waits = runtime_of(app).store.peek(order_saga.start(Order(), key="ORD-2").id)
+    assert waits
+    wait_until(lambda: length(messages, broker) == 1, what="the other one waits")
+    assert not Evidence(messages, hand.seen, margin_s=0).lost(waits)
+    later = {name: moment + 60 for name, moment in hand.seen.items()}
+    assert not Evidence(messages, later, margin_s=0).lost(waits), "no message is from the future"
+    a_minute_on = replace(waits, now=waits.now + timedelta(seconds=61))
+    assert Evidence(messages, later, margin_s=0).lost(a_minute_on)
+
+
+def test_queues_that_share_a_routing_key_are_told_apart(messages: Messages, broker: Broker) -> None:
+    start()
+    queues = [Queue(name, routing_key="shared") for name in ("nowhere", broker.queue)]
+    wait_until(lambda: messages.backlog(queues) == {"nowhere": 0, broker.queue: 1})

@@ -1,0 +1,12 @@
+"""An application process: ``python -m tests.system.start_batch SAGA NUMBER INPUT-AS-JSON``."""
+
+import sys
+
+from sagas.runtime.saga import saga_named
+from tests.system import trip
+
+if __name__ == "__main__":
+    assert trip.app
+    name, number, text = sys.argv[1:]
+    given = trip.Trip.model_validate_json(text)
+    saga_named(name).start_many([(given, f"{name}-{n}") for n in range(int(number))])

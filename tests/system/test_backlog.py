@@ -1,0 +1,67 @@
+"""A backlog is not a loss, and a loss is not a backlog."""
+
+import time
+from pathlib import Path
+
+import redis
+
+from sagas.dev import EmbeddedBroker
+from sagas.states import ENDED
+from tests.support.brokers import RedisBroker
+from tests.support.waiting import wait_until
+from tests.system.conftest import World, world_on
+
+LEASE_S = 1.5
+
+
+def test_thousands_that_wait_behind_one_slow_worker_are_not_sent_twice(
+    redis_url: str, postgres_url: str, tmp_path: Path
+) -> None:
+    with world_on(RedisBroker(redis_url), postgres_url, tmp_path) as world:
+        world.start_batch("errand", 5_000, takes_s=0.1)
+        world.worker("one")
+        wait_until(lambda: _ended(world) > 10, timeout_s=60, what="the worker works")
+        # Every saga is looked into, by its age alone, many times while it waits.
+        until = time.monotonic() + 8 * LEASE_S
+        wait_until(lambda: time.monotonic() > until, timeout_s=60, what="many leases pass")
+        assert _ended(world) < 2_500, "they did not wait"
+        with redis.Redis.from_url(redis_url) as client:
+            waiting = client.llen("celery") + client.hlen("unacked")
+        sagas = world.sagas()
+        assert {saga.epoch for saga in sagas} == {1}
+        assert waiting <= len([saga for saga in sagas if saga.status not in ENDED])
+
+
+def test_after_a_broker_has_lost_everything_all_sagas_end_soon(
+    redis_url: str, postgres_url: str, tmp_path: Path
+) -> None:
+    with world_on(RedisBroker(redis_url), postgres_url, tmp_path) as world:
+        world.worker("one")
+        world.worker("two")
+        world.start_batch("errands", 500)
+        wait_until(lambda: _ended(world) > 100, timeout_s=60, what="many have ended")
+        with redis.Redis.from_url(redis_url) as client:
+            client.flushdb()
+        world.wait_until_ended(timeout_s=30)
+
+
+def test_starts_cost_nothing_while_the_broker_is_down_and_run_once_it_is_back(
+    postgres_url: str, tmp_path: Path
+) -> None:
+    broker = EmbeddedBroker()
+    with world_on(RedisBroker(broker.url), postgres_url, tmp_path) as world:
+        with broker.running():
+            worker = world.worker("one")
+            wait_until(lambda: worker.ready, timeout_s=60, what="the worker is ready")
+        began = time.monotonic()
+        world.start(**{f"trip-{n}": {} for n in range(100)})
+        assert time.monotonic() - began < 10
+        assert len(world.sagas()) == 100
+        with broker.running():
+            world.wait_until_ended(timeout_s=60)
+            worker.terminate()  # while it still has a broker
+            worker.stop()
+
+
+def _ended(world: World) -> int:
+    return len([saga for saga in world.sagas() if saga.status in ENDED])

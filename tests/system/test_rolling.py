@@ -1,0 +1,44 @@
+"""Scaling out and rolling over: workers that come and go lose no step and double none."""
+
+from pathlib import Path
+
+from sagas.states import ENDED, SagaStatus
+from tests.support.brokers import RedisBroker
+from tests.support.waiting import wait_until
+from tests.support.workers import Worker
+from tests.system.conftest import World, world_on
+
+WORKERS = 8
+SAGAS = 200
+
+
+def test_eight_workers_that_are_restarted_one_after_the_other_lose_and_double_nothing(
+    redis_url: str, postgres_url: str, tmp_path: Path
+) -> None:
+    with world_on(RedisBroker(redis_url), postgres_url, tmp_path) as world:
+        workers = [world.worker(f"w{number}", "-c", "1") for number in range(WORKERS)]
+        wait_until(lambda: all(w.ready for w in workers), timeout_s=120, what="all are ready")
+        world.start_batch("trip", SAGAS, takes_s=0.4)
+        wait_until(lambda: len(world.effects()) > WORKERS, timeout_s=30, what="all are at work")
+        for worker in workers:
+            _restart(worker)
+        assert not _ended(world), "there was too little to do for the workers to be interrupted"
+        world.wait_until_ended(timeout_s=120)
+        assert {saga.status for saga in world.sagas()} == {SagaStatus.COMPLETED}
+        attempts = {step.attempt for key in _keys(world) for step in world.steps(key).values()}
+        assert attempts == {1}
+
+
+def _restart(worker: Worker) -> None:
+    starts = worker.starts
+    worker.process.terminate()
+    wait_until(lambda: worker.starts > starts, timeout_s=30, what="it has stopped by itself")
+    wait_until(lambda: worker.ready, timeout_s=60, what="it is back")
+
+
+def _ended(world: World) -> bool:
+    return all(saga.status in ENDED for saga in world.sagas())
+
+
+def _keys(world: World) -> list[str]:
+    return [saga.key for saga in world.sagas()]
