@@ -88,7 +88,7 @@ def _texts_of(value: Any) -> Iterator[str]:
         for item in value:
             yield from _texts_of(item)
     elif isinstance(value, BaseModel):
-        yield from _texts_of(dict(value))
+        yield from _texts_of({**vars(value), **(value.__pydantic_extra__ or {})})
     elif is_dataclass(value):
         yield from _texts_of([getattr(value, field.name) for field in fields(value)])
 
@@ -143,7 +143,8 @@ def scrubbed(text: str, secrets: frozenset[str]) -> str:
 
 
 def _forms(secret: str) -> tuple[str, ...]:
-    escaped = (repr(secret), ascii(secret), json.dumps(secret))
+    in_json = (json.dumps(secret), json.dumps(secret, ensure_ascii=False))
+    escaped = (repr(secret), ascii(secret), *in_json)
     return secret, quote(secret, safe=""), quote_plus(secret), *(form[1:-1] for form in escaped)
 
 

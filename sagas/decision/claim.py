@@ -31,16 +31,18 @@ def claim(
     token: str,
     holder: Mapping[str, Any],
     timing: Timing,
+    task: str | None = None,
 ) -> Decision:
     """Decide what a message for one step may do.
 
-    *token* names this execution; *holder* are the columns that say who it is.
+    *token* names this execution; *holder* are the columns that say who it is; *task* is the Celery
+    task that the message came to, None for the step's own.
     """
     step = saga.step(name)
     if step.claim == token and step.held:  # the reply to our own commit was lost
         runs = operation is COMPENSATION or step.probe_attempt == 0
         return Decision(_granted(saga, step, step.attempts(operation), runs=runs))
-    if reason := _void(saga, name, operation, epoch):
+    if reason := _void(saga, name, operation, epoch) or _astray(saga, name, operation, task):
         return Decision(Dropped(reason))
     if settled(saga, name, operation):
         return Decision(Done())
@@ -57,6 +59,15 @@ def _void(saga: SagaState, name: str, operation: Operation, epoch: int) -> str |
     if name not in {planned.name for planned in saga.plan}:
         return f"the saga has no step {name!r}"
     return None
+
+
+def _astray(saga: SagaState, name: str, operation: Operation, task: str | None) -> str | None:
+    """Name the reason why a task must not run this step: it would do another one's work."""
+    planned = saga.plan[name]
+    call = planned.action if operation is ACTION else planned.compensation
+    if task is None or (call is not None and call.task == task):
+        return None
+    return f"{task} is not the task of the {operation} of {name}"
 
 
 def _not_now(saga: SagaState, step: StepState, operation: Operation) -> str | None:

@@ -104,6 +104,7 @@ class _Attempt:
                 token=self.token,
                 holder=holder,
                 timing=self.runtime.settings.timing,
+                task=self.task.name,
             )
 
         return self.runtime.store.transition(self.saga_id, decide, actor=self.actor)

@@ -12,6 +12,10 @@ from sagas.runtime.messages import QUEUE, SENT_AT, Link
 
 __all__ = ["Hand"]
 
+#: No clock is this far ahead; and one that is ahead by less is believed for a while only.
+_DAY_S = 86_400.0
+_FORGERY_S = 60.0
+
 
 class Hand:
     """Seen from the worker's main process, which receives every message before its pool does."""
@@ -24,9 +28,12 @@ class Hand:
     def note_received(self, request: Any) -> None:
         """Remember a message that was just received, if it is a step of a saga."""
         sent_at = request.request_dict.get(SENT_AT)
-        if isinstance(sent_at, int | float) and Link.read(request.args) is not None:
+        if _is_moment(sent_at) and Link.read(request.args) is not None:
             queue = str(request.request_dict.get(QUEUE))
-            self.seen[queue] = max(self.seen.get(queue, 0.0), float(sent_at))
+            newest = self.seen.get(queue, 0.0)
+            if newest > time.time() + _FORGERY_S:  # the next message puts it right
+                newest = 0.0
+            self.seen[queue] = max(newest, float(sent_at))
             self._received.add(request)
 
     def waiting(self) -> set[tuple[UUID, int]]:
@@ -39,6 +46,12 @@ class Hand:
     def task_ids(self) -> set[str]:
         """Return the ids of the Celery tasks that this worker has begun or is about to begin."""
         return {request.id for request in _all(worker_state.reserved_requests)}
+
+
+def _is_moment(value: Any) -> bool:
+    """Tell whether the engine may have written this: anybody who can send may forge it."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and 0 < value < time.time() + _DAY_S
 
 
 def _all(requests: Iterable[Any]) -> tuple[Any, ...]:

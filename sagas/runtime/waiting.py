@@ -24,7 +24,8 @@ class Waiting:
         self._changed = threading.Condition()
         self._wanted: Counter[UUID] = Counter()
         self._ended: dict[UUID, SagaStatus] = {}
-        self._asking = False
+        #: The thread whose turn it is to ask, if any.
+        self._asker: int | None = None
         self._questions = 0
         self._pause_s = FIRST_PAUSE_S
         self._asked_at = 0.0
@@ -38,7 +39,8 @@ class Waiting:
         with self._changed:
             self._wanted[saga_id] += 1
             self._pause_s = FIRST_PAUSE_S
-            first_question = self._questions + self._asking + 1  # the first that asks for this one
+            on_its_way = self._asker is not None
+            first_question = self._questions + on_its_way + 1  # the first that asks for this one
         try:
             while self._my_turn(saga_id, deadline, first_question):
                 self._ask()
@@ -54,8 +56,8 @@ class Waiting:
                 if now >= deadline and self._questions >= first_question:
                     return False
                 next_at = self._asked_at + self._pause_s
-                if not self._asking and now >= next_at:
-                    self._asking = True
+                if self._asker is None and now >= next_at:
+                    self._asker = threading.get_ident()
                     return True
                 until = next_at if self._questions < first_question else min(next_at, deadline)
                 self._changed.wait(max(until - now, 0.001))
@@ -68,7 +70,7 @@ class Waiting:
             ended = self._database.read(lambda c: queries.ended_among(c, wanted))
         finally:
             with self._changed:
-                self._asking = False
+                self._asker = None
                 self._questions += 1
                 self._asked_at = time.monotonic()
                 self._pause_s = min(self._pause_s * 1.5, LONGEST_PAUSE_S)
@@ -77,6 +79,9 @@ class Waiting:
 
     def _leave(self, saga_id: UUID) -> None:
         with self._changed:
+            if self._asker == threading.get_ident():  # interrupted before it could ask
+                self._asker = None
+                self._changed.notify_all()
             self._wanted[saga_id] -= 1
             if not self._wanted[saga_id]:
                 del self._wanted[saga_id]

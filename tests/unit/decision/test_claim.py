@@ -156,3 +156,17 @@ def test_a_best_effort_step_that_will_be_tried_again_is_not_done() -> None:
     saga = saga_at("IN_PROGRESS", plan, {"a": made("UNKNOWN", waits=True)})
     assert claimed(saga, "a", ACTION).answer == Granted(2)
     assert reason(claimed(saga, "b", ACTION)) == "it is not its turn"
+
+
+def test_a_message_that_came_to_another_steps_task_is_void() -> None:
+    saga = saga_at("IN_PROGRESS", (planned("a"), planned("b")), {"a": made("SUCCESS")})
+
+    def answer(task: str) -> object:
+        decision = claim(
+            saga, "b", ACTION, epoch=EPOCH, token=NEW, holder=HOLDER, timing=TIMING, task=task
+        )
+        return decision.answer
+
+    assert answer("a") == Dropped("a is not the task of the action of b")
+    assert answer("b.undo") == Dropped("b.undo is not the task of the action of b")
+    assert isinstance(answer("b"), Granted)

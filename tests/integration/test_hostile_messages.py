@@ -1,0 +1,333 @@
+"""Whoever can write to the broker can start no step out of its turn, nor touch what has ended."""
+
+import json
+import uuid
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from sqlalchemy import select, update
+
+from sagas import SagaHandle
+from sagas.decision import Succeeded
+from sagas.record import due
+from sagas.record import tables as t
+from sagas.record.database import Database
+from sagas.record.store import Store
+from sagas.runtime import execution
+from sagas.runtime.app import Runtime
+from sagas.runtime.evidence import Evidence
+from sagas.runtime.hand import Hand
+from sagas.runtime.messages import QUEUE, SENT_AT, TURN_BACK
+from sagas.runtime.sweep import Sweep
+from sagas.sql import after_now
+from sagas.states import SagaStatus
+from tests.integration.drive import Driver
+from tests.integration.records import claims, concludes, started, turned_back
+from tests.integration.shop import Order, charge, notify, order_saga, reserve
+
+_DONE = Succeeded('"LH 1"')
+
+RESERVE, CHARGE, NOTIFY = reserve.name, charge.name, notify.name
+RELEASE, REFUND = f"{RESERVE}.compensation", f"{CHARGE}.compensation"
+
+
+@pytest.fixture
+def driver(runtime: Runtime) -> Driver:
+    runtime.app.finalize()
+    return Driver(runtime.app)
+
+
+@pytest.fixture
+def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the functions that were run, as their steps name them."""
+    names: list[str] = []
+    real = execution.Execution.run
+
+    def noted(self: Any, claimed: Any, granted: Any) -> Any:
+        names.append(self._call.task)
+        return real(self, claimed, granted)
+
+    monkeypatch.setattr(execution.Execution, "run", noted)
+    return names
+
+
+def everything(database: Database) -> str:
+    """Return every row of the record."""
+
+    def rows(table: Any) -> Any:
+        return database.read(lambda c: c.execute(select(table).order_by(*table.primary_key)).all())
+
+    return repr([(table.name, rows(table)) for table in t.metadata.sorted_tables])
+
+
+def in_the_middle(driver: Driver) -> SagaHandle:
+    """Start a saga whose first step is done, and whose second is to come."""
+    handle = order_saga.start(Order(), key="ORD-1")
+    driver.run_one()
+    return handle
+
+
+def compensated(driver: Driver) -> SagaHandle:
+    handle = in_the_middle(driver)
+    handle.cancel(reason="the customer left")
+    driver.run_all()
+    assert handle.view().status is SagaStatus.COMPENSATED
+    return handle
+
+
+def completed(driver: Driver) -> SagaHandle:
+    handle = order_saga.start(Order(), key="ORD-1")
+    driver.run_all()
+    assert handle.view().status is SagaStatus.COMPLETED
+    return handle
+
+
+# Steps.
+
+EVERY_TASK = [RESERVE, CHARGE, NOTIFY, RELEASE, REFUND, TURN_BACK]
+
+
+def epochs(handle: SagaHandle) -> list[Any]:
+    own = handle.view().epoch
+    return [own, own + 1, own - 1, 0, -own, 10**30, -(10**30), True, False, 1.0, str(own), None]
+
+
+def hostile_arguments(handle: SagaHandle) -> list[list[Any]]:
+    own, epoch = str(handle.id), handle.view().epoch
+    names = ["", "nothing", "a\x00b", "'; DROP TABLE saga; --", "x" * 201, "x" * 1_000_000, RELEASE]
+    return [
+        *([own, step, number] for step in (RESERVE, CHARGE, NOTIFY) for number in epochs(handle)),
+        *([own, name, epoch] for name in names),
+        *(
+            [who, CHARGE, epoch]
+            for who in ("", "\x00", str(uuid.uuid4()), "g" * 32, 7, None, [own])
+        ),
+        [],
+        [own],
+        [own, CHARGE],
+        [own, CHARGE, epoch, "more"],
+        [{"saga": own}],
+        [[own, CHARGE, epoch]],
+        ["any id", own, epoch + 1],
+        ["any id", own, 10**30],
+        ["any id", "no id", 1],
+    ]
+
+
+@pytest.mark.parametrize("end", [completed, compensated])
+@pytest.mark.parametrize("task", EVERY_TASK)
+def test_nothing_that_is_sent_touches_a_saga_that_has_ended(
+    end: Any, task: str, driver: Driver, database: Database, ran: list[str]
+) -> None:
+    handle = end(driver)
+    before = everything(database)
+    ran.clear()
+    for args in hostile_arguments(handle):
+        driver.send(task, *args)
+    assert not ran
+    assert everything(database) == before
+
+
+@pytest.mark.parametrize("task", EVERY_TASK)
+def test_whatever_is_sent_runs_no_step_but_the_one_whose_turn_it_is(
+    task: str, driver: Driver, database: Database, ran: list[str]
+) -> None:
+    handle = in_the_middle(driver)
+    before = everything(database)
+    ran.clear()
+    for args in hostile_arguments(handle):
+        if args[:3] != [str(handle.id), CHARGE, 1] or task not in (CHARGE, TURN_BACK):
+            driver.send(task, *args)
+    assert not ran
+    assert everything(database) == before
+    driver.run_all()
+    assert ran == [CHARGE, NOTIFY]
+    assert handle.status is SagaStatus.COMPLETED
+
+
+def test_a_step_is_not_done_by_the_function_of_another(
+    driver: Driver, database: Database, ran: list[str]
+) -> None:
+    """The message is right but for its task: to believe it would be to skip the charge."""
+    handle = in_the_middle(driver)
+    before = everything(database)
+    ran.clear()
+    for task in (RESERVE, NOTIFY, RELEASE, REFUND):
+        assert "dropped" in driver.send(task, str(handle.id), CHARGE, 1)
+    assert not ran
+    assert everything(database) == before
+
+
+def test_nor_is_it_undone_by_the_compensation_of_another(
+    driver: Driver, database: Database, ran: list[str]
+) -> None:
+    handle = in_the_middle(driver)
+    handle.cancel(reason="the customer left")
+    before, epoch = everything(database), handle.view().epoch
+    ran.clear()
+    for task in (RESERVE, CHARGE, NOTIFY, REFUND):
+        assert "dropped" in driver.send(task, str(handle.id), RESERVE, epoch)
+    assert not ran
+    assert everything(database) == before
+    assert driver.send(RELEASE, str(handle.id), RESERVE, epoch) == "COMPENSATED"
+
+
+def test_a_message_of_the_right_step_and_epoch_runs_it_once_however_often_it_comes(
+    driver: Driver, ran: list[str]
+) -> None:
+    handle = in_the_middle(driver)
+    ran.clear()
+    answers = [driver.send(CHARGE, str(handle.id), CHARGE, 1) for _ in range(3)]
+    assert ran == [CHARGE]
+    assert answers == ["SUCCESS", "done before", "done before"]
+
+
+def test_a_compensation_of_a_saga_that_goes_forward_is_void(
+    driver: Driver, database: Database, ran: list[str]
+) -> None:
+    handle = in_the_middle(driver)
+    before = everything(database)
+    ran.clear()
+    assert "the saga is IN_PROGRESS" in driver.send(RELEASE, str(handle.id), RESERVE, 1)
+    assert not ran
+    assert everything(database) == before
+
+
+def test_an_action_of_a_saga_that_turns_back_is_void(
+    driver: Driver, database: Database, ran: list[str]
+) -> None:
+    handle = in_the_middle(driver)
+    handle.cancel(reason="the customer left")
+    before, epoch = everything(database), handle.view().epoch
+    ran.clear()
+    for step, task in ((CHARGE, CHARGE), (RESERVE, RESERVE), (NOTIFY, NOTIFY)):
+        assert "the saga is COMPENSATING" in driver.send(task, str(handle.id), step, epoch)
+    assert not ran
+    assert everything(database) == before
+
+
+# The turn-back duty.
+
+
+def test_a_forged_turn_back_sends_the_saga_on_and_never_back(
+    driver: Driver, database: Database, ran: list[str]
+) -> None:
+    handle = in_the_middle(driver)
+    for _ in range(3):
+        driver.send(TURN_BACK, "any id", str(handle.id), handle.view().epoch)
+    assert handle.view().status is SagaStatus.IN_PROGRESS
+    driver.run_all()  # what was sent again, and what is void now
+    assert handle.view().status is SagaStatus.COMPLETED
+    assert ran == [RESERVE, CHARGE, NOTIFY]
+    before = everything(database)
+    driver.send(TURN_BACK, "any id", str(handle.id), handle.view().epoch)
+    assert everything(database) == before
+
+
+def test_a_forged_turn_back_takes_no_step_from_its_holder(store: Store, driver: Driver) -> None:
+    saga_id = started(store)
+    claims(store, saga_id, "flight")
+    driver.send(TURN_BACK, "any id", str(saga_id), 1)
+    assert concludes(store, saga_id, "flight", _DONE).decision.steps[0].status == "SUCCESS"
+
+
+# Headers.
+
+MOMENTS = [1e300, float("inf"), float("nan"), 10**400, -1e300, -1, True, "soon", None, [1], {}]
+
+
+@dataclass(eq=False)
+class Request:
+    """A message as a worker receives it; known by its identity, as Celery's are."""
+
+    request_dict: dict[str, Any]
+    args: tuple[Any, ...]
+    acknowledged: bool = False
+
+
+@pytest.mark.parametrize("moment", MOMENTS, ids=repr)
+def test_a_forged_time_is_no_evidence_and_does_not_hide_what_is(
+    moment: Any, store: Store, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saga_id = started(store)
+    saga = store.peek(saga_id)
+    assert saga is not None
+    assert saga.sent_at is not None
+    monkeypatch.setattr(runtime.messages, "backlog", lambda queues: {q.name: 9 for q in queues})
+    monkeypatch.setattr(
+        runtime.messages, "queue_of", lambda _: SimpleNamespace(name="celery", routing_key="celery")
+    )
+
+    def lost(hand: Hand) -> bool:
+        json.dumps(hand.seen)  # it goes into the record
+        return Evidence(runtime.messages, hand.seen, margin_s=1).lost(saga)
+
+    hand = Hand()
+    hand.note_received(Request({SENT_AT: moment, QUEUE: "celery"}, (str(saga_id), "flight", 1)))
+    assert not lost(hand)
+    # The next message that is the engine's own was sent after the saga's, and overtook it.
+    later = saga.sent_at.timestamp() + 1.5
+    hand.note_received(Request({SENT_AT: later, QUEUE: "celery"}, (str(uuid.uuid4()), "flight", 1)))
+    assert hand.seen == {"celery": later}
+
+
+@pytest.mark.parametrize("epoch", [2**31, 10**30, -(10**30), 0, -1])
+def test_a_message_in_a_workers_hands_does_not_stop_its_sweep(
+    epoch: int, store: Store, runtime: Runtime
+) -> None:
+    """One with a far time to run stays there, and its epoch would go into SQL at every sweep."""
+    saga_id = started(store)
+    store.database.write(lambda c: c.execute(update(t.saga).values(due_at=after_now(-1))))
+    hand = Hand()
+    forged = Request({SENT_AT: 1.0}, (str(saga_id), "flight", epoch))
+    hand.note_received(forged)
+    assert Sweep(runtime, hand).sweep_once() == 1
+    assert not store.database.read(due.any_due)
+
+
+# Texts.
+
+
+def test_markup_and_control_characters_in_keys_and_errors_stay_text(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nasty = "<script>alert(1)</script> [red]x[/red] \x00 \x1b[31m '; DROP TABLE saga; --"
+    key = "'; DROP TABLE saga; --<b>"
+    handle = order_saga.start(Order(), key=key)
+
+    def fails(*_: Any) -> Any:
+        raise RuntimeError(nasty)
+
+    monkeypatch.setattr(execution.Execution, "_context", fails)
+    driver.run_all()
+    assert order_saga.get(key=key).id == handle.id
+    failure = handle.view().failure
+    assert failure is not None
+    assert failure["message"] == nasty
+
+
+@pytest.mark.parametrize(
+    "task_id", ["x" * 10_000, "\x00", "'; DROP TABLE saga; --"], ids=["long", "NUL", "SQL"]
+)
+def test_a_forged_task_id_leaves_the_saga_able_to_go_on(
+    task_id: str, driver: Driver, store: Store
+) -> None:
+    handle = in_the_middle(driver)
+    driver.send(CHARGE, str(handle.id), CHARGE, 1, id=task_id)
+    driver.run_all()
+    store.database.write(lambda c: c.execute(update(t.saga).values(due_at=after_now(-1))))
+    Sweep(driver.app.sagas, Hand()).sweep_once()
+    driver.run_all()
+    assert handle.status is SagaStatus.COMPLETED
+
+
+def test_what_has_ended_by_hand_of_the_store_is_as_deaf(driver: Driver, store: Store) -> None:
+    saga_id = turned_back(store)
+    before = everything(store.database)
+    for task in EVERY_TASK:
+        for step in ("flight", "hotel"):
+            for epoch in range(5):
+                driver.send(task, str(saga_id), step, epoch)
+    assert everything(store.database) == before
