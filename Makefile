@@ -5,6 +5,7 @@
 PYTHON ?= python3
 UV     ?= $(shell command -v uv 2>/dev/null)
 ARGS   ?=
+JOBS   ?= 3
 
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -22,7 +23,7 @@ verify  = $(1)/bin/python -m pip check --quiet --disable-pip-version-check
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint format types layers docs wheel deploy check lock clean
+.PHONY: help venv demo test cover simulate soak mutants crashes lint format types layers docs wheel deploy check lock clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,8 +45,29 @@ $(VENV)/.ready: $(VENV)/.locked pyproject.toml
 demo: venv ## Watch real orders on real workers, one of which is killed
 	@$(BIN)/python -m tasks.demo $(ARGS)
 
+# More processes than cores: most tests wait most of the time.
 test: venv ## Run the tests; ARGS="-k barrier -x" goes to pytest
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n $(JOBS) --dist loadgroup $(ARGS)
+
+simulate: venv ## Try ten million schedules; ARGS="--seed 1" replays one
+	$(BIN)/python -m tests.simulation $(ARGS)
+
+soak: venv ## Break everything beneath running sagas for three minutes; ARGS="--minutes 60 --sagas 50000 --faults 1000"
+	$(BIN)/python -m tests.soak $(ARGS)
+
+mutants: venv ## Break the core in a hundred places; the tests must notice each; two minutes
+	$(BIN)/python -m tests.mutants $(ARGS)
+
+crashes: venv ## Let processes die at every fault point, 20 times over; about half an hour
+	SAGAS_CRASH_ROUNDS=20 $(BIN)/pytest tests/system/test_crash_table.py $(ARGS)
+
+# What decides and what writes: every branch is walked by a test that names what it is for, so the
+# walks and the searches, which come by everywhere, are left out; and one database is enough.
+cover: venv ## Check that the tests walk every branch of the decisions and of the store
+	$(BIN)/coverage run -m pytest -q tests/unit/decision tests/unit/test_plan.py tests/unit/test_retry.py \
+	  tests/unit/test_states.py tests/integration/test_store.py --ignore tests/unit/decision/walk \
+	  --ignore tests/unit/decision/test_every_edge.py -k "not postgresql and not mariadb" $(ARGS)
+	$(BIN)/coverage report
 
 lint: venv ## Check the rules and the format
 	$(BIN)/ruff check
@@ -76,7 +98,7 @@ docs: venv ## Build the documentation into build/site; a broken link is an error
 deploy: venv ## Check the files of the deployment
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 
-check: lint types layers docs deploy test wheel ## Run everything
+check: lint types layers docs deploy wheel cover mutants test soak ## Run everything
 
 lock: ## Lock the requirements anew, with uv; ARGS=--upgrade takes newer versions
 	@for name in base dev image build; do \

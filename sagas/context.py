@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from sagas import barrier
+from sagas import barrier, faults
 from sagas.errors import BarrierError, OutputUnavailable
 from sagas.payload import Payload
 from sagas.states import Operation, Outcome
@@ -137,6 +137,7 @@ class Context:
             dump=payload.dump,
             load=payload.load,
         )
+        faults.reach(f"{self.operation}.entered", self.key, self.step)
         return result
 
     def heartbeat(self) -> None:

@@ -4,7 +4,9 @@ SagaError
 ├── DefinitionError        a step or a saga is declared wrongly; raised at import
 ├── ConfigurationError     a setting is missing or wrong, or ``sagas.setup(app)`` was not called
 ├── RecordNotReady         the record's tables are missing or old
+├── PlanUnreadable         a newer version has written a saga's plan, or it is damaged
 ├── WrongDatabase          ``start(session=…)`` got a session on another database
+├── InvalidInput           an input that is of its type, and holds what JSON cannot carry
 ├── InvalidKey             a business key that cannot be stored or searched
 ├── PayloadTooLarge        an input or an output is over ``saga_payload_limit_bytes``
 ├── KeyConflict            the key is taken by a saga with another input
@@ -30,10 +32,12 @@ __all__ = [
     "ConfigurationError",
     "DefinitionError",
     "HangingAction",
+    "InvalidInput",
     "InvalidKey",
     "KeyConflict",
     "OutputUnavailable",
     "PayloadTooLarge",
+    "PlanUnreadable",
     "RecordNotReady",
     "SagaError",
     "SagaNotFound",
@@ -60,8 +64,16 @@ class RecordNotReady(SagaError):
     """The record's tables are missing or older than this package."""
 
 
+class PlanUnreadable(SagaError):
+    """A saga's plan says what this version does not know: the saga waits for one that does."""
+
+
 class WrongDatabase(SagaError):
     """The caller's session is not on the record's database: the two could not commit together."""
+
+
+class InvalidInput(SagaError, ValueError):
+    """The input is of its type, and holds what JSON cannot carry. No row was written."""
 
 
 class InvalidKey(SagaError):

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from sagas.errors import DefinitionError, PlanUnreadable
 from sagas.retry import Retry
 
 __all__ = ["Plan", "PlannedCall", "PlannedStep"]
@@ -79,9 +80,20 @@ class Plan:
 
     @classmethod
     def from_json(cls, text: str) -> "Plan":
-        """Read what ``to_json`` wrote."""
-        body = json.loads(text)
-        return cls(body["name"], tuple(map(_step, body["steps"])), body["deadline_s"])
+        """Read what ``to_json`` wrote.
+
+        Raises:
+            PlanUnreadable: it says what this version does not know, or is damaged.
+        """
+        try:
+            body = json.loads(text)
+            return cls(body["name"], tuple(map(_step, body["steps"])), body["deadline_s"])
+        except (DefinitionError, KeyError, TypeError, ValueError) as error:
+            raise PlanUnreadable(
+                "A plan in the record cannot be read by this version of celery-sagas "
+                f"({type(error).__name__}: {error}). If a newer one has written it, deploy that "
+                "one; otherwise it is damaged."
+            ) from error
 
     @property
     def hash(self) -> str:

@@ -122,6 +122,7 @@ STEP_EDGES: dict[StepStatus, frozenset[StepStatus]] = {
     StepStatus.SUCCESS: frozenset(
         {
             StepStatus.COMPENSATING,  # the compensation was claimed
+            StepStatus.SKIPPED,  # nothing undoes it, and a person took it upon themselves
         }
     ),
     StepStatus.COMPENSATING: frozenset(

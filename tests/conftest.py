@@ -71,6 +71,20 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize(name, _RUNS_ON[name], indirect=True)
 
 
+_SHARED = {"server", "rabbitmq", "postgresql-server", "mariadb"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let one process alone use the servers that run already: its tests flush and count there.
+
+    Every process has private servers of its own.
+    """
+    for item in items:
+        called = getattr(item, "callspec", None)
+        if called and _SHARED & {v for v in called.params.values() if isinstance(v, str)}:
+            item.add_marker(pytest.mark.xdist_group("shared servers"))
+
+
 @pytest.fixture(scope="session")
 def embedded_url() -> Iterator[str]:
     """Return the private broker of the whole run; a test wants ``redis_url``, which is empty."""

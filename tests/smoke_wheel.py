@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import sagas
+import sagas.testing
 
 INSTALLED = Path(sysconfig.get_path("purelib"))
 SCRIPTS = Path(sysconfig.get_path("scripts"))
@@ -35,6 +36,7 @@ def main() -> None:
         all(name == "sagas" or name.startswith("celery_sagas-") for name in packages),
         f"the wheel ships sagas alone, not {sorted(packages)}",
     )
+    check(sagas.testing.violations_of is not None, "the checker needs nothing else")
     check(find_spec("tasks") is None, "the reference application is not installed")
     check("Usage" in output_of("sagas", "--help"), "the command line explains itself")
     check("Usage" in output_of("celery", "saga", "--help"), "so it does as a part of Celery's")

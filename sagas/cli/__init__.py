@@ -3,7 +3,7 @@
 Exit codes: 0 done, 1 what was asked for could not be done (the reason is on stderr), 2 wrong usage.
 """
 
-from sagas.cli import operate, overview  # noqa: F401 - their commands belong to the group
+from sagas.cli import check, operate, overview  # noqa: F401 - their commands belong to the group
 from sagas.cli.commands import saga
 from sagas.cli.dev import dev
 from sagas.cli.main import main

@@ -7,6 +7,9 @@ import click
 
 __all__ = ["Age"]
 
+#: A hundred years: nothing is older, and no database counts back for ever.
+LONGEST_S = 100 * 365 * 86_400.0
+
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
@@ -24,4 +27,4 @@ class Age(click.ParamType[float]):
         match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", str(value))
         if match is None:
             self.fail(f"{value!r} is no length of time: write 90s, 30m, 2h or 7d.", param, ctx)
-        return float(match[1]) * _UNITS[match[2]]
+        return min(float(match[1]) * _UNITS[match[2]], LONGEST_S)

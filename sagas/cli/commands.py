@@ -25,6 +25,9 @@ from sagas.states import SagaStatus
 
 __all__ = ["as_json", "in_words", "matching", "runtime", "saga"]
 
+#: So many sagas at most are listed: more are no list.
+MOST = 1_000_000
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -39,9 +42,9 @@ def in_words(command: Callable[P, R]) -> Callable[P, R]:
         try:
             return command(*args, **kwargs)
         except ValidationError as error:
-            raise click.ClickException(describe_error(error)) from error
+            raise click.ClickException(render.printable(describe_error(error))) from error
         except SagaError as error:
-            raise click.ClickException(str(error)) from error
+            raise click.ClickException(render.printable(str(error))) from error
         except DBAPIError as error:
             raise click.ClickException(f"The record's database refused: {error.orig}") from error
 
@@ -66,10 +69,15 @@ def saga() -> None:
 @click.option("--name", help="Only sagas of this name.")
 @click.option("--key", help="Only sagas with this business key.")
 @click.option(
+    "--waiting",
+    is_flag=True,
+    help="Only sagas that wait for what does not come by itself, such as a worker with their task.",
+)
+@click.option(
     "--older-than", type=Age(), help="Only sagas that began so long ago: 90s, 30m, 2h, 7d."
 )
 @click.option("--younger-than", type=Age(), help="Only sagas that began within that time.")
-@click.option("--limit", default=50, show_default=True, type=click.IntRange(min=1))
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, MOST))
 @as_json
 @click.pass_context
 @in_words
@@ -150,7 +158,10 @@ def start(
     key_field: str | None,
     as_json: bool,  # noqa: FBT001
 ) -> None:
-    """Start the saga NAME with the input in FILE: a JSON object or an array of them; - is stdin."""
+    """Start the saga NAME with the input in FILE.
+
+    FILE holds a JSON object, or an array of them; - is stdin.
+    """
     own = runtime(context)
     definition = saga_named(name)
     inputs = _inputs(file)
@@ -175,11 +186,12 @@ def start(
 
 def _inputs(file: IO[str]) -> list[str]:
     """Return each input as it is written: a number that was read and written again may differ."""
-    text = file.read()
     try:
+        text = file.read()
         content = json.loads(text)
-    except ValueError as error:
-        raise click.ClickException(f"{Path(file.name).name} is not JSON: {error}.") from error
+    except (ValueError, RecursionError) as error:  # text that is no UTF-8 is a ValueError too
+        name = render.printable(Path(file.name).name)
+        raise click.ClickException(f"{name} is not JSON: {error}.") from error
     if not isinstance(content, list):
         return [text]
     decoder, position, inputs = json.JSONDecoder(), text.index("[") + 1, []

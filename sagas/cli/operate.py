@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from sagas.cli import render
 from sagas.cli.commands import in_words, matching, runtime, saga
 from sagas.errors import SagaError
 from sagas.runtime.handle import SagaHandle
@@ -39,7 +40,10 @@ def cancel(context: click.Context, /, ids_or_keys: Sequence[str], **words: Any) 
 @click.pass_context
 @in_words
 def retry(context: click.Context, /, ids_or_keys: Sequence[str], **words: Any) -> None:
-    """Try the failed steps of parked sagas again, with as many attempts as at first."""
+    """Try the failed steps of parked sagas again.
+
+    Each has as many attempts as at first.
+    """
     _act(context, ids_or_keys, partial(SagaHandle.retry, **words))
 
 
@@ -51,7 +55,10 @@ def retry(context: click.Context, /, ids_or_keys: Sequence[str], **words: Any) -
 @click.pass_context
 @in_words
 def skip(context: click.Context, /, id_or_key: str, step: str, **words: Any) -> None:
-    """Go on from the failed STEP of a parked saga: you took care of it by hand."""
+    """Go on past a failed STEP that you took care of by hand.
+
+    The saga must be parked. What the step should have done, or undone, is taken as settled.
+    """
     _act(context, [id_or_key], partial(SagaHandle.skip, step=step, **words))
 
 
@@ -85,7 +92,7 @@ def _act(
             handle = _the_one(context, id_or_key)
             act(handle)
         except SagaError as error:
-            click.echo(f"Error: {error}", err=True)
+            click.echo(f"Error: {render.printable(str(error))}", err=True)
             refused += 1
         else:
             view = handle.view()

@@ -1,17 +1,14 @@
-"""Looking at all sagas at once: figures, a plan as a picture, a check before a deployment."""
+"""Looking at all sagas at once: figures, and a plan as a picture."""
 
 import click
 
 from sagas.cli import render
 from sagas.cli.commands import as_json, in_words, runtime, saga
 from sagas.plan import Plan
-from sagas.record.stats import live_plans
 from sagas.record.stats import stats as figures
-from sagas.runtime.app import Runtime
 from sagas.runtime.saga import saga_named
-from sagas.runtime.steps import has_probe
 
-__all__ = ["check", "graph", "stats"]
+__all__ = ["graph", "stats"]
 
 
 @saga.command()
@@ -19,7 +16,10 @@ __all__ = ["check", "graph", "stats"]
 @click.pass_context
 @in_words
 def stats(context: click.Context, as_json: bool) -> None:  # noqa: FBT001 - click's way
-    """Show how many sagas stand where, how long they take, and what waits for a person."""
+    """Show how many sagas stand where, and what waits for a person.
+
+    And how many workers live, and how long the sagas of the last hour took.
+    """
     own = runtime(context)
     found = own.database.read(lambda c: figures(c, lease_s=own.settings.saga_lease_s))
     if as_json:
@@ -36,45 +36,6 @@ def graph(context: click.Context, name: str) -> None:
     """Print the plan of the saga NAME as a Mermaid flowchart."""
     runtime(context)
     click.echo(mermaid(saga_named(name).plan))
-
-
-@saga.command()
-@as_json
-@click.pass_context
-@in_words
-def check(context: click.Context, as_json: bool) -> None:  # noqa: FBT001 - click's way
-    """List live sagas that this code cannot finish; run it with new code before you deploy it.
-
-    The exit code is 1 if there are any.
-    """
-    own = runtime(context)
-    stranded = [
-        {"saga": plan.name, "missing": missing, "sagas": [str(saga_id) for saga_id in saga_ids]}
-        for plan, saga_ids in own.database.read(live_plans)
-        if (missing := _missing(own, plan))
-    ]
-    if as_json:
-        render.print_json(stranded)
-    for found in [] if as_json else stranded:
-        count = len(found["sagas"])
-        click.echo(f"{count} live sagas {found['saga']!r} need what this code does not have:")
-        click.echo(f"  {', '.join(found['missing'])}")
-        click.echo(f"  for instance {found['sagas'][0]}")
-    if stranded:
-        context.exit(1)
-    if not as_json:
-        click.echo("Every live saga can be finished by this code.")
-
-
-def _missing(own: Runtime, plan: Plan) -> list[str]:
-    """Return the tasks and probes that a plan needs and this code lacks."""
-    missing = []
-    for step in plan:
-        calls = [step.action, *([step.compensation] if step.compensation else [])]
-        missing += [f"task {call.task}" for call in calls if call.task not in own.app.tasks]
-        if step.probe and not has_probe(step.action.task):
-            missing.append(f"the probe of {step.action.task}")
-    return missing
 
 
 def mermaid(plan: Plan) -> str:

@@ -31,7 +31,7 @@ class _Silent(SagaError):
 @click.pass_context
 @in_words
 def ping(context: click.Context, anywhere: bool, worker: str | None) -> None:  # noqa: FBT001
-    """Tell whether a worker of this host is alive, and the database and the broker answer.
+    """Check that a worker of this host lives, and its servers answer.
 
     Exit code 0: so it is. 1: the worker gives no sign of life. 3: the database or the broker does
     not answer, so that a restart of the worker would not help.

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from rich import box
@@ -13,9 +13,9 @@ from rich.text import Text
 
 from sagas.record.queries import HistoryEntry, SagaView, StepView
 from sagas.record.stats import Stats
-from sagas.states import SagaStatus
+from sagas.states import ENDED, SagaStatus, StepStatus
 
-__all__ = ["print_json", "print_list", "print_saga", "print_stats"]
+__all__ = ["counted", "print_json", "print_list", "print_saga", "print_stats", "printable"]
 
 #: Each status has a sign beside its colour, for those who do not see the one or the other.
 _LOOK = {
@@ -59,7 +59,7 @@ def print_list(sagas: Sequence[SagaView], *, limit: int) -> None:
         return
     table = _table("id", "saga", "key", "status", "started (UTC)", "took", "why")
     for saga in sagas:
-        why = (saga.parked or {}).get("reason") or _failure(saga)
+        why = (saga.parked or saga.waiting or {}).get("reason") or _failure(saga)
         table.add_row(
             str(saga.id),
             _text(saga.name),
@@ -88,9 +88,12 @@ def print_saga(saga: SagaView, steps: Sequence[StepView], history: Sequence[Hist
         console.print(_text(f"because of: {_failure(saga)}"))
     if saga.parked:
         console.print(_text(f"parked: {saga.parked['reason']}"), style="red")
+        console.print(_NEXT)
+    if saga.waiting:
+        console.print(_text(f"waiting: {saga.waiting['reason']}{_queue(saga)}"), style="yellow")
     if saga.resolved:
         console.print(_text(f"resolved by {saga.resolved['by']}: {saga.resolved['note']}"))
-    console.print(_steps(steps))
+    console.print(_steps(steps, live=saga.status not in ENDED))
     console.print(_history(history))
 
 
@@ -101,10 +104,16 @@ def print_stats(stats: Stats) -> None:
     for name, counts in stats.counts.items():
         table.add_row(_text(name), *(str(counts.get(status, "")) for status in SagaStatus))
     console.print(table)
-    console.print(f"{stats.workers} workers, {stats.overdue} sagas overdue")
+    console.print(f"{counted(stats.workers, 'worker')}, {counted(stats.overdue, 'saga')} overdue")
     if stats.parked:
         console.print(
-            f"{stats.parked} parked, waiting for a person: sagas list --status failed", style="red"
+            f"{stats.parked} parked, waiting for a person: sagas list --status failed",
+            style="red",
+        )
+    if stats.waiting:
+        console.print(
+            f"{stats.waiting} waiting for what does not come by itself: sagas list --waiting",
+            style="yellow",
         )
     if stats.p50_s is not None and stats.p95_s is not None:
         console.print(
@@ -113,7 +122,7 @@ def print_stats(stats: Stats) -> None:
         )
 
 
-def _steps(steps: Sequence[StepView]) -> Table:
+def _steps(steps: Sequence[StepView], *, live: bool) -> Table:
     table = _table("step", "status", "attempts", "took", "undo", "undo took", "worker", "error")
     for step in steps:
         table.add_row(
@@ -124,29 +133,54 @@ def _steps(steps: Sequence[StepView]) -> Table:
             str(step.compensation_attempt or ""),
             _took(step.compensation_started_at, step.compensation_ended_at),
             _text(step.hostname or ""),
-            _text(_error(step.compensation_error or step.error)),
+            _text(_last_error(step) + (_again(step) if live else "")),
         )
     return table
 
 
+def _last_error(step: StepView) -> str:
+    """Return what a step ended with, and not what an undo met before it succeeded."""
+    undone = step.status == StepStatus.COMPENSATED
+    return _error(step.error if undone else step.compensation_error or step.error)
+
+
+def _again(step: StepView) -> str:
+    return f"; tried again at {step.retry_at:%Y-%m-%d %H:%M:%S} UTC" if step.retry_at else ""
+
+
 def _history(history: Sequence[HistoryEntry]) -> Table:
     table = _table("at (UTC)", "epoch", "what", "step", "attempt", "by", "why")
+    days = {entry.at.date() for entry in history}
+    form = "%H:%M:%S.%f" if len(days) == 1 else "%Y-%m-%d %H:%M:%S.%f"
     for entry in history:
         operation = "" if entry.operation in (None, "action") else f" ({entry.operation})"
         table.add_row(
-            f"{entry.at:%H:%M:%S.%f}"[:-3],
+            f"{entry.at:{form}}"[:-3],
             str(entry.epoch),
             _status(entry.event),
             _text(f"{entry.step or ''}{operation}"),
             str(entry.attempt or ""),
             _text(entry.actor),
-            _text((entry.detail or {}).get("why") or ""),
+            _text(_why(entry)),
         )
     return table
 
 
+def _why(entry: HistoryEntry) -> str:
+    """Return what a person said, else what is left of a parked saga, else the error."""
+    detail = entry.detail or {}
+    failure = detail if "message" in detail else None  # what made the saga turn back
+    return detail.get("why") or detail.get("reason") or _error(detail.get("error") or failure)
+
+
+#: What a person may do about a parked saga.
+_NEXT = (
+    "next: repair what the errors say, then `sagas retry` it; or settle by hand what is left, "
+    "then `sagas skip` the step or `sagas resolve` the saga"
+)
+
 #: What people copy or compare stays on one line; the rest gives way on a narrow terminal.
-_WHOLE = ("id", "key", "status", "what")
+_WHOLE = ("id", "key", "status", "what", "at (UTC)")
 
 #: Wide enough for every column, where no terminal says how wide it is.
 _PIPE_WIDTH = 200
@@ -166,9 +200,12 @@ def _table(*columns: str) -> Table:
 
 def _text(value: str) -> Text:
     """Show what came from outside as it is: no markup in it, and no control of the terminal."""
-    return Text(
-        "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in value)
-    )
+    return Text(printable(value))
+
+
+def printable(text: str) -> str:
+    """Return a text as a terminal may be given it: without what would control it."""
+    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def _status(status: str) -> Text:
@@ -183,6 +220,11 @@ def _failure(saga: SagaView) -> str:
     return f"{step}: {_error(saga.failure)}" if step else _error(saga.failure)
 
 
+def _queue(saga: SagaView) -> str:
+    queue = (saga.waiting or {}).get("queue")
+    return f" Its queue is {queue}." if queue else ""
+
+
 def _error(error: Any) -> str:
     if not error:
         return ""
@@ -192,4 +234,12 @@ def _error(error: Any) -> str:
 def _took(began: datetime | None, ended: datetime | None) -> str:
     if began is None or ended is None:
         return ""
-    return f"{(ended - began).total_seconds():.2f} s"
+    took = ended - began
+    if took < timedelta(minutes=2):
+        return f"{took.total_seconds():.2f} s"
+    return str(timedelta(seconds=round(took.total_seconds())))  # as 0:02:17
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a number of things, as in "1 saga" and "2 sagas"."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -33,8 +33,11 @@ from sagas.decision.move_on import move_on
 from sagas.decision.operate import cancel, resolve, retry, skip
 from sagas.decision.order import awaited, before_deadline, remaining, with_change
 from sagas.decision.state import SagaState, StepState, Timing
+from sagas.decision.waiting import STUMBLES_TO_ALERT, progressed
+from sagas.decision.written import Entry, entries, written
 
 __all__ = [
+    "STUMBLES_TO_ALERT",
     "Accepted",
     "Answer",
     "Broke",
@@ -43,6 +46,7 @@ __all__ = [
     "Dispatch",
     "Done",
     "Dropped",
+    "Entry",
     "Fenced",
     "Granted",
     "Probed",
@@ -60,10 +64,13 @@ __all__ = [
     "cancel",
     "claim",
     "conclude",
+    "entries",
     "move_on",
+    "progressed",
     "remaining",
     "resolve",
     "retry",
     "skip",
     "with_change",
+    "written",
 ]

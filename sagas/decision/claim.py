@@ -6,6 +6,7 @@ from typing import Any
 from sagas.decision.answers import Decision, Done, Dropped, Granted, StepChange
 from sagas.decision.order import (
     after,
+    backs_off,
     call_of,
     column,
     current,
@@ -79,7 +80,15 @@ def _not_now(saga: SagaState, step: StepState, operation: Operation) -> str | No
         return "it has failed, and the saga is about to turn back"
     if current(saga, operation) != step.name:
         return "it is not its turn"
+    if saga.sent_at is None and _is_timed(saga, step, operation):
+        return "it is not its time"
     return None
+
+
+def _is_timed(saga: SagaState, step: StepState, operation: Operation) -> bool:
+    """Tell whether the record keeps the time of a start or a retry: who is early eats attempts."""
+    delayed = saga.status is SagaStatus.STARTED and saga.epoch == 1
+    return delayed or backs_off(saga, step, operation)
 
 
 def _grant(

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, assert_never
 
 from sagas.decision.answers import (
     Broke,
@@ -69,12 +69,12 @@ def concluded(
     match result:
         case Succeeded():
             return _succeeded(saga, step, operation, result, timing)
-        case Refused(error):
-            return _failed_for_good(saga, step, operation, error, timing, refused=True)
-        case Broke(error, final):
-            if not final and _tried_again(saga, step, operation):
-                return _retried(saga, step, operation, error, timing, chance)
-            return _failed_for_good(saga, step, operation, error, timing, refused=False)
+        case Broke(error, final=False) if _tried_again(saga, step, operation):
+            return _retried(saga, step, operation, error, timing, chance)
+        case Refused() | Broke():
+            return _failed_for_good(saga, step, operation, result, timing)
+        case _:
+            assert_never(result)
 
 
 def _has_last_word(step: StepState, probed: Probed | None) -> bool:
@@ -111,9 +111,7 @@ def _succeeded(
         values |= {"output": result.output, "error": None, "doubtful": False}
     elif probed is not None and probed.happened:
         values |= {"output": probed.output, "doubtful": False}
-    detail = None
-    if probed is not None:
-        detail = {"probe": "it happened" if probed.happened else "it did not happen"}
+    detail = _said(probed) or None
     change = StepChange(step.name, operation, step.attempts(operation), status, values, detail)
     return _after_step(saga, change, timing)
 
@@ -183,35 +181,28 @@ def _failed_for_good(
     saga: SagaState,
     step: StepState,
     operation: Operation,
-    error: Mapping[str, Any],
+    result: Refused | Broke,
     timing: Timing,
-    *,
-    refused: bool,
 ) -> Decision:
-    change = _failure(saga, step, operation, error, refused=refused)
+    change = _failure(saga, step, operation, result)
     if operation is COMPENSATION or saga.failure or saga.plan[step.name].best_effort:
         return _after_step(saga, change, timing)
-    failure = {"step": step.name, **_brief(error)}
+    failure = {"step": step.name, **_brief(result.error)}
     values = {"due_at": after(saga, timing.lease_s), "looks": 0, "sent_at": None}
     return Decision(Recorded(), values={**values, "failure": failure}, steps=(change,))
 
 
 def _failure(
-    saga: SagaState,
-    step: StepState,
-    operation: Operation,
-    error: Mapping[str, Any],
-    *,
-    refused: bool,
+    saga: SagaState, step: StepState, operation: Operation, result: Refused | Broke
 ) -> StepChange:
-    doubtful = step.doubtful or not refused
+    doubtful = step.doubtful or isinstance(result, Broke)
     if operation is COMPENSATION:
         status = StepStatus.COMPENSATION_FAILED
     else:
         # A refusal speaks for its own attempt only: an earlier one may have happened all the same.
         status = StepStatus.UNKNOWN if doubtful else StepStatus.FAILED
     values = {
-        column(operation, "error"): error,
+        column(operation, "error"): result.error,
         "retry_at": None,
         column(operation, "ended_at"): saga.now,
     }
@@ -221,8 +212,15 @@ def _failure(
         step.attempts(operation),
         status,
         values | ({"doubtful": doubtful} if operation is ACTION else {}),
-        {"error": _brief(error)},
+        {"error": _brief(result.error), **_said(result.probed)},
     )
+
+
+def _said(probed: Probed | None) -> dict[str, str]:
+    """Let the history keep what the participant said: it is why a doubt is one no more."""
+    if probed is None:
+        return {}
+    return {"probe": "it happened" if probed.happened else "it did not happen"}
 
 
 def _brief(error: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,9 +6,10 @@ from typing import Any
 
 from sagas.decision.answers import Broke, Decision
 from sagas.decision.conclude import concluded
-from sagas.decision.order import after, current, end, gave_up, overdue, remaining
+from sagas.decision.order import after, backs_off, current, end, gave_up, overdue, remaining
 from sagas.decision.state import SagaState, StepState, Timing
 from sagas.decision.turn_back import turn_back
+from sagas.decision.waiting import sent_again
 from sagas.states import ENDED, Operation, SagaStatus
 
 __all__ = ["move_on"]
@@ -81,16 +82,17 @@ def _awaiting(
     saga: SagaState, step: StepState, operation: Operation, timing: Timing, *, lost: bool
 ) -> Decision:
     """Nobody holds the step: its message is on the way, or lost, or its timer is not due yet."""
-    if step.retry_at is not None and step.retry_at > saga.now:
+    if backs_off(saga, step, operation):
         return Decision(values={"due_at": step.retry_at})
     # Doubled at each look without progress: a long queue is asked about ever more rarely.
     patience_s = min(timing.lease_s * 2 ** min(saga.looks + 1, 10), timing.look_s)
     values: dict[str, Any] = {"due_at": after(saga, patience_s), "looks": saga.looks + 1}
     if saga.sent_at is not None and not lost:
         return Decision(values=values)
-    return Decision(
+    decision = Decision(
         raise_epoch=True,
         values={**values, "sent_at": saga.now},
-        note="sent again" if saga.sent_at is not None else "sent",
+        note="sent",
         dispatch=remaining(saga, operation),
     )
+    return decision if saga.sent_at is None else sent_again(saga, step.name, operation, decision)

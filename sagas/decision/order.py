@@ -12,6 +12,7 @@ from sagas.states import ENDED, Operation, SagaStatus, StepStatus
 __all__ = [
     "after",
     "awaited",
+    "backs_off",
     "before_deadline",
     "call_of",
     "column",
@@ -87,6 +88,13 @@ def gave_up(step: StepState) -> bool:
     return step.status is StepStatus.FAILED or (
         step.status is StepStatus.UNKNOWN and step.retry_at is None
     )
+
+
+def backs_off(saga: SagaState, step: StepState, operation: Operation) -> bool:
+    """Tell whether the next attempt of this operation is planned for later."""
+    # On the way back, an attempt that was planned for the action is waited for no more.
+    own = operation is ACTION or step.status is StepStatus.COMPENSATING
+    return own and step.retry_at is not None and step.retry_at > saga.now
 
 
 def has_attempts_left(saga: SagaState, step: StepState) -> bool:

@@ -67,6 +67,9 @@ class SagaState:
 
     ``failure``: what makes it turn back; a saga that still moves forward turns as soon as no
     execution holds a step. ``deadline_at`` is None where no deadline applies, or none any more.
+    ``resends``: how often in a row its message was sent again and nobody claimed it.
+    ``stumbles``: how often in a row the sweep could not move it on. ``waiting``: what it waits for
+    that does not come by itself, and people were told of.
     """
 
     id: UUID
@@ -82,6 +85,9 @@ class SagaState:
     failure: Mapping[str, Any] | None = None
     parked: Mapping[str, Any] | None = None
     deadline_at: datetime | None = None
+    resends: int = 0
+    stumbles: int = 0
+    waiting: Mapping[str, Any] | None = None
 
     def step(self, name: str) -> StepState:
         """Return the state of a step; one that was never claimed is PENDING."""

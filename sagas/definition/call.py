@@ -11,10 +11,15 @@ from sagas.payload import Payload
 from sagas.plan import PlannedCall
 from sagas.retry import Retry
 
-__all__ = ["NAME_LIMIT", "Call", "checked_timeout", "declare_call", "payload_of"]
+__all__ = ["NAME_LIMIT", "Call", "checked_timeout", "declare_call", "is_name", "payload_of"]
 
 #: How long the names of sagas and steps may be, in characters; the record's columns hold no more.
 NAME_LIMIT = 200
+
+
+def is_name(text: str) -> bool:
+    """Tell whether sagas and steps may have this name: it fits its column, and a line of a log."""
+    return 1 <= len(text) <= NAME_LIMIT and text.isprintable()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +63,9 @@ def declare_call(
     what = f"Step {task!r} ({function.__module__}.{function.__qualname__})"
     if not isinstance(retry, Retry):
         raise DefinitionError(f"{what} has retry={retry!r}: give a policy, retry=Retry(…).")
-    if not 1 <= len(task) <= NAME_LIMIT:
+    if not is_name(task):
         raise DefinitionError(
-            f"{what} has a name that is too long: use 1 to {NAME_LIMIT} characters."
+            f"{what} has a name that cannot be stored: use 1 to {NAME_LIMIT} printable characters."
         )
     _refuse_options(what, options)
     if any(lazy(function) for lazy in _LAZY):

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from sagas.definition.call import NAME_LIMIT, payload_of
+from sagas.definition.call import NAME_LIMIT, is_name, payload_of
 from sagas.definition.step import Step, StepDefinition
 from sagas.errors import DefinitionError
 from sagas.plan import Plan, PlannedStep
@@ -22,8 +22,10 @@ def build_plan(
     deadline: timedelta | None = None,
 ) -> tuple[Plan, tuple[Step, ...]]:
     """Check a saga's declaration and return its plan; raises DefinitionError."""
-    if not 1 <= len(name) <= NAME_LIMIT:
-        raise DefinitionError(f"A saga is named {name!r}: use 1 to {NAME_LIMIT} characters.")
+    if not is_name(name):
+        raise DefinitionError(
+            f"A saga is named {name!r}: use 1 to {NAME_LIMIT} printable characters."
+        )
     if not steps:
         raise DefinitionError(f"Saga {name!r} has no steps. Give it at least one.")
     payload_of(f"Saga {name!r}", "its input", input_type)
@@ -35,9 +37,10 @@ def build_plan(
                 f"Saga {name!r} has two steps named {step.key!r}. "
                 f"Give one of them another name: Step({step.definition.name}, name=…)."
             )
-        if not 1 <= len(step.key) <= NAME_LIMIT:
+        if not is_name(step.key):
             raise DefinitionError(
-                f"Saga {name!r} names a step {step.key!r}: use 1 to {NAME_LIMIT} characters."
+                f"Saga {name!r} names a step {step.key!r}: "
+                f"use 1 to {NAME_LIMIT} printable characters."
             )
         seen.add(step.key)
         _check_input(name, input_type, step)

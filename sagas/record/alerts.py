@@ -1,4 +1,4 @@
-"""The outbox of alerts: each parked saga's, written with the parking, kept until delivered."""
+"""The outbox of alerts: written with what they tell of, kept until they are delivered."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,8 @@ from sqlalchemy import Connection, insert, select, update
 
 from sagas.decision import Decision, SagaState
 from sagas.record import tables as t
-from sagas.sql import after_now, now
+from sagas.sql import after_now, insert_unless_there, now
+from sagas.states import SagaStatus
 
 __all__ = [
     "Alert",
@@ -18,24 +19,31 @@ __all__ = [
     "any_due",
     "note_delivery",
     "raise_alert",
+    "raise_unless_raised",
     "take_alerts",
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """A saga is parked: it needs a person.
+    """A saga needs a person: it is parked, or it waits for what does not come by itself.
 
     Attributes:
+        event: "saga.parked": it has stopped, and a person decides. "saga.waiting": it goes on by
+            itself once what it waits for is there.
         saga_id: the saga's id.
         name: the saga's name.
         key: its business key.
-        epoch: with the id it names this alert: a saga that is parked again has another epoch.
-        reason: why it was parked, in a sentence.
+        epoch: with the id and the event it names this alert.
+        reason: why, in a sentence.
         steps: the steps at which it is stuck.
         failure: what made it turn back: step, type, code, message.
-        parked_at: when it was parked, in UTC.
+        at: when it was parked, or people were first told that it waits, in UTC.
+        task: where it waits for a worker that has a task: which task.
+        queue: and the queue of that task's messages.
     """
+
+    event: str
 
     saga_id: UUID
     name: str
@@ -44,12 +52,14 @@ class Alert:
     reason: str
     steps: tuple[str, ...]
     failure: Mapping[str, Any] | None
-    parked_at: datetime
+    at: datetime
+    task: str | None = None
+    queue: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return what webhooks are sent."""
         return {
-            "event": "saga.parked",
+            "event": self.event,
             "saga_id": str(self.saga_id),
             "name": self.name,
             "key": self.key,
@@ -57,7 +67,9 @@ class Alert:
             "reason": self.reason,
             "steps": list(self.steps),
             "failure": self.failure and dict(self.failure),
-            "parked_at": self.parked_at.isoformat(),
+            "at": self.at.isoformat(),
+            "task": self.task,
+            "queue": self.queue,
         }
 
     @classmethod
@@ -69,7 +81,7 @@ class Alert:
                 **values,
                 "saga_id": UUID(body["saga_id"]),
                 "steps": tuple(body["steps"]),
-                "parked_at": datetime.fromisoformat(body["parked_at"]),
+                "at": datetime.fromisoformat(body["at"]),
             }
         )
 
@@ -85,21 +97,40 @@ class PendingAlert:
 
 
 def raise_alert(connection: Connection, state: SagaState, decision: Decision) -> None:
-    """Put the alert of a saga that is being parked into the outbox."""
-    parked = decision.values["parked"]
+    """Put the alert of a saga that is being parked, or that waits, into the outbox."""
+    kind = "parked" if SagaStatus.FAILED in decision.path else "waiting"
+    why = decision.values[kind]
     alert = Alert(
+        event=f"saga.{kind}",
         saga_id=state.id,
         name=state.name,
         key=state.key,
         epoch=state.epoch + decision.raise_epoch,
-        reason=parked["reason"],
-        steps=tuple(parked["steps"]),
+        reason=why["reason"],
+        steps=tuple(why["steps"]),
         failure=decision.values.get("failure", state.failure),
-        parked_at=state.now,
+        at=state.now,
+        task=why.get("task"),
+        queue=why.get("queue"),
     )
-    row = {"saga_id": alert.saga_id, "epoch": alert.epoch, "body": alert.to_json()}
-    first = {"delivered_to": {}, "attempts": 0, "due_at": now()}
-    connection.execute(insert(t.alert).values({**row, **first}))
+    connection.execute(insert(t.alert).values(_row(alert)))
+
+
+def raise_unless_raised(connection: Connection, alert: Alert) -> None:
+    """Put an alert into the outbox, unless the saga's epoch has one of this kind."""
+    insert_unless_there(connection, t.alert, _row(alert))
+
+
+def _row(alert: Alert) -> dict[str, Any]:
+    return {
+        "saga_id": alert.saga_id,
+        "epoch": alert.epoch,
+        "kind": alert.event.partition(".")[2],
+        "body": alert.to_json(),
+        "delivered_to": {},
+        "attempts": 0,
+        "due_at": now(),
+    }
 
 
 def any_due(connection: Connection) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
+from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError, SQLAlchemyError
 
 from sagas.errors import ConfigurationError, RecordNotReady
 from sagas.forking import before_fork
@@ -60,6 +60,7 @@ class Database:
                 mode: self._engine.execution_options(saga_begin=mode)
                 for mode in ("IMMEDIATE", "DEFERRED")
             }
+            self._begins["SNAPSHOT"] = _at_one_moment(self._begins["DEFERRED"])
         return self._engine
 
     def write(self, work: Callable[[Connection], T]) -> T:
@@ -77,6 +78,10 @@ class Database:
     def read(self, work: Callable[[Connection], T]) -> T:
         """Run *work* in one transaction that writes nothing; errors as in ``write``."""
         return self._persist(lambda: self._once("DEFERRED", work))
+
+    def snapshot(self, work: Callable[[Connection], T]) -> T:
+        """Run *work* as ``read`` does; all of its statements see the database of one moment."""
+        return self._persist(lambda: self._once("SNAPSHOT", work))
 
     def _once(self, begin: str, work: Callable[[Connection], T]) -> T:
         _ = self.engine  # made here if this process has none yet
@@ -104,6 +109,12 @@ class Database:
         """Close the connections of this process."""
         if self._engine is not None and self._pid == os.getpid():
             self._engine.dispose()
+
+
+def _at_one_moment(engine: Engine) -> Engine:
+    if engine.dialect.name == "sqlite":
+        return engine  # where every transaction is so
+    return engine.execution_options(isolation_level="REPEATABLE READ")
 
 
 def transient(error: DBAPIError) -> bool:
@@ -150,7 +161,8 @@ def create_record_engine(url: str | URL) -> Engine:
         if parsed.get_backend_name() == "sqlite":
             return _sqlite_engine(parsed)
         return _server_engine(parsed)
-    except Exception as error:
+    except (SQLAlchemyError, ImportError, OSError, TypeError, ValueError) as error:
+        # Not whatever comes: a step's time limit may run out while its engine is made.
         raise ConfigurationError(
             f"saga_database_url cannot be used ({error}). Give a SQLAlchemy URL such as "
             "postgresql+psycopg://user@host/database, mariadb+pymysql://user@host/database or "

@@ -1,6 +1,6 @@
 """Which workers are alive: one row an incarnation, and what happens when it goes stale."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -51,10 +51,11 @@ def silences(connection: Connection) -> dict[str, float]:
     return {row.hostname: (row.now - row.heartbeat_at).total_seconds() for row in rows}
 
 
-def stale_workers(connection: Connection, lease_s: float) -> Sequence[UUID]:
-    """Return the workers whose lease is over."""
+def stale_workers(connection: Connection, lease_s: float) -> dict[UUID, str]:
+    """Return the workers whose lease is over, each with its node name."""
     stale = t.worker.c.heartbeat_at < before_now(lease_s)
-    return connection.execute(select(t.worker.c.id).where(stale)).scalars().all()
+    found = connection.execute(select(t.worker.c.id, t.worker.c.hostname).where(stale))
+    return {row.id: row.hostname for row in found}
 
 
 def bury(connection: Connection, worker_id: UUID, lease_s: float | None) -> bool:
@@ -67,6 +68,7 @@ def bury(connection: Connection, worker_id: UUID, lease_s: float | None) -> bool
     if buried.rowcount == 0:
         return False
     held = select(t.step.c.saga_id).where(t.step.c.worker == worker_id, _HELD)
+    # Where a step's end is committed meanwhile its saga is looked at too, sooner than it need be.
     connection.execute(
         update(t.saga)
         .where(t.saga.c.id.in_(held), t.saga.c.due_at.is_not(None))
@@ -76,8 +78,12 @@ def bury(connection: Connection, worker_id: UUID, lease_s: float | None) -> bool
 
 
 def held_by(connection: Connection, worker_id: UUID) -> dict[UUID, str]:
-    """Return the sagas whose steps a worker holds, with the Celery task that holds each."""
-    query = select(t.step.c.saga_id, t.step.c.task_id).where(t.step.c.worker == worker_id, _HELD)
+    """Return the sagas whose steps a worker holds, with the Celery task that holds each.
+
+    Without those that could not be moved on: they have been put off.
+    """
+    query = select(t.step.c.saga_id, t.step.c.task_id).join(t.saga)
+    query = query.where(t.step.c.worker == worker_id, _HELD, t.saga.c.stumbles == 0)
     return {row.saga_id: row.task_id for row in connection.execute(query)}
 
 

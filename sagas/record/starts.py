@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, NestedTransaction, Row, insert, select
+from sqlalchemy import Connection, NestedTransaction, Row, exists, insert, select
 from sqlalchemy.exc import DBAPIError
 
 from sagas.errors import KeyConflict, WrongDatabase
 from sagas.plan import Plan
 from sagas.record import tables as t
+from sagas.record.database import transient
 from sagas.record.plans import Plans
 from sagas.sql import after_now, insert_missing, now
 from sagas.states import Operation, SagaStatus, StepStatus
@@ -62,7 +63,7 @@ def insert_sagas(
             # Another transaction, or an earlier one of these, may have been first.
             existing |= _there(connection, missing)
             _refuse_conflicts(missing, existing)
-            _first_entries(connection, [new for new in missing if existing[new.key].id == new.id])
+            _first_entries(connection, [new for new in missing if _is_new(existing[new.key], new)])
     return [existing[new.key].id for new in sagas]
 
 
@@ -89,6 +90,8 @@ def _insert(
         "status": SagaStatus.STARTED,
         "epoch": 1,
         "looks": 0,
+        "resends": 0,
+        "stumbles": 0,
         "started_at": now(),
         "sent_at": None if delay_s else now(),
         "due_at": after_now(delay_s or lease_s),
@@ -97,6 +100,12 @@ def _insert(
         common["deadline_at"] = after_now(delay_s + plan.deadline_s)
     rows = [{"id": new.id, "key": new.key, "input": new.input} for new in sagas]
     insert_missing(connection, t.saga, common, rows)
+
+
+def _is_new(row: Row[Any], new: NewSaga) -> bool:
+    # Where the connection was lost at the commit, that may have succeeded while this was repeated:
+    # then the row is this saga's own, and has its history.
+    return bool(row.id == new.id and not row.begun)
 
 
 def _there(connection: Connection, sagas: Sequence[NewSaga]) -> dict[str, Row[Any]]:
@@ -111,9 +120,10 @@ def _existing(
     connection: Connection, sagas: Sequence[NewSaga], *, locking: bool = False
 ) -> dict[str, Row[Any]]:
     found: dict[str, Row[Any]] = {}
+    begun = exists().where(t.history.c.saga_id == t.saga.c.id).label("begun")
     keys = sorted({new.key for new in sagas})
     for start in range(0, len(keys), _CHUNK):
-        query = select(t.saga.c.id, t.saga.c.key, t.saga.c.input).where(
+        query = select(t.saga.c.id, t.saga.c.key, t.saga.c.input, begun).where(
             t.saga.c.name == sagas[0].plan.name, t.saga.c.key.in_(keys[start : start + _CHUNK])
         )
         if locking:
@@ -163,7 +173,9 @@ def require_same_record(connection: Connection, expected: UUID | None) -> None:
     try:
         with connection.begin_nested():  # a failed SELECT must not spoil the caller's transaction
             found = record_id(connection)
-    except DBAPIError:
+    except DBAPIError as error:
+        if transient(error):  # it says nothing of where the connection leads
+            raise
         found = None
     if found is None or found != expected:
         here = connection.engine.url.render_as_string(hide_password=True)

@@ -6,12 +6,11 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, Table, func, select
 
-from sagas.plan import Plan
 from sagas.record import tables as t
 from sagas.sql import before_now
 from sagas.states import ENDED, SagaStatus
 
-__all__ = ["Stats", "live_plans", "stats"]
+__all__ = ["LivePlan", "Stats", "live_plans", "live_sagas_of", "stats"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +20,7 @@ class Stats:
     Attributes:
         counts: saga name -> status -> how many.
         parked: how many wait for a person.
+        waiting: how many wait for what does not come by itself, such as a worker with their task.
         overdue: how many should have been looked at a lease ago, and were not: does a worker run?
         workers: how many workers gave a sign of life within a lease.
         ended_last_hour: how many ended within the last hour.
@@ -30,6 +30,7 @@ class Stats:
 
     counts: Mapping[str, Mapping[SagaStatus, int]]
     parked: int
+    waiting: int
     overdue: int
     workers: int
     ended_last_hour: int
@@ -53,6 +54,9 @@ def stats(connection: Connection, *, lease_s: float) -> Stats:
     return Stats(
         counts=counts,
         parked=sum(by_status.get(SagaStatus.FAILED, 0) for by_status in counts.values()),
+        waiting=_count(
+            connection, t.saga, t.saga.c.due_at.is_not(None) & t.saga.c.waiting.is_not(None)
+        ),
         overdue=_count(connection, t.saga, t.saga.c.due_at < before_now(lease_s)),
         workers=_count(connection, t.worker, t.worker.c.heartbeat_at >= before_now(lease_s)),
         ended_last_hour=_count(connection, t.saga, t.saga.c.ended_at >= before_now(3600)),
@@ -81,12 +85,49 @@ def _quantile(ordered: Sequence[float], share: float) -> float | None:
     return ordered[min(int(len(ordered) * share), len(ordered) - 1)] if ordered else None
 
 
-def live_plans(connection: Connection) -> list[tuple[Plan, Sequence[UUID]]]:
-    """Return the plans of sagas that have not ended, or are parked, each with those sagas."""
-    done = [status for status in ENDED if status is not SagaStatus.FAILED]
-    query = select(t.saga.c.id, t.saga.c.plan).where(t.saga.c.status.not_in(done))
-    sagas: dict[str, list[UUID]] = {}
-    for row in connection.execute(query.order_by(t.saga.c.id)):
-        sagas.setdefault(row.plan, []).append(row.id)
-    bodies = select(t.plan.c.hash, t.plan.c.body).where(t.plan.c.hash.in_(sagas))
-    return [(Plan.from_json(row.body), sagas[row.hash]) for row in connection.execute(bodies)]
+@dataclass(frozen=True, slots=True)
+class LivePlan:
+    """A plan by which sagas run that have not ended, or are parked.
+
+    Attributes:
+        hash: its content hash.
+        name: the name of its sagas.
+        body: the plan as it is written, which this version may or may not read.
+        sagas: how many those are.
+        parked: how many of them are parked.
+    """
+
+    hash: str
+    name: str
+    body: str
+    sagas: int
+    parked: int
+
+
+#: An operator may have a parked saga retried.
+_LIVE = [status for status in SagaStatus if status not in ENDED or status is SagaStatus.FAILED]
+
+
+def live_plans(connection: Connection) -> list[LivePlan]:
+    """Return the plans of live sagas, by name; the database counts, however many there are."""
+    query = select(t.saga.c.plan, t.saga.c.status, func.count()).where(t.saga.c.status.in_(_LIVE))
+    counts: dict[str, dict[str, int]] = {}
+    for plan, status, number in connection.execute(query.group_by(t.saga.c.plan, t.saga.c.status)):
+        counts.setdefault(plan, {})[status] = number
+    plans = select(t.plan).where(t.plan.c.hash.in_(counts)).order_by(t.plan.c.name, t.plan.c.hash)
+    return [
+        LivePlan(
+            row.hash,
+            row.name,
+            row.body,
+            sum(counts[row.hash].values()),
+            counts[row.hash].get(SagaStatus.FAILED, 0),
+        )
+        for row in connection.execute(plans)
+    ]
+
+
+def live_sagas_of(connection: Connection, plan_hash: str, *, limit: int) -> Sequence[UUID]:
+    """Return the ids of live sagas of a plan, at most *limit*."""
+    query = select(t.saga.c.id).where(t.saga.c.plan == plan_hash, t.saga.c.status.in_(_LIVE))
+    return connection.execute(query.limit(limit)).scalars().all()

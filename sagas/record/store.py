@@ -6,7 +6,7 @@ a writer that would come without the lock.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import UUID
 
@@ -14,11 +14,14 @@ from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
 from sagas.decision import (
     Decision,
+    Entry,
     SagaState,
     StepChange,
     StepState,
     before_deadline,
-    with_change,
+    entries,
+    progressed,
+    written,
 )
 from sagas.plan import Plan
 from sagas.record import alerts
@@ -26,36 +29,33 @@ from sagas.record import tables as t
 from sagas.record.database import Database
 from sagas.record.plans import Plans
 from sagas.sql import now
-from sagas.states import SAGA_EDGES, STEP_EDGES, SagaStatus, StepStatus
+from sagas.states import SagaStatus, StepStatus
 
 __all__ = ["Store", "Transition"]
 
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """A decision that is committed: what the saga was, what was decided, what holds now.
+    """A decision that is committed: what the saga was, what was decided, what it is now.
 
     ``input`` and ``outputs`` are JSON, as they were before the decision.
     """
 
     before: SagaState
     decision: Decision
-    epoch: int
+    after: SagaState
     input: str
     outputs: Mapping[str, str | None]
 
     @property
     def status(self) -> SagaStatus:
         """The saga's status now."""
-        return self.decision.path[-1] if self.decision.path else self.before.status
+        return self.after.status
 
     @property
-    def after(self) -> SagaState:
-        """The saga as it is now."""
-        changed = self.before
-        for change in self.decision.steps:
-            changed = with_change(changed, change)
-        return replace(changed, status=self.status, epoch=self.epoch)
+    def epoch(self) -> int:
+        """The saga's epoch now."""
+        return self.after.epoch
 
 
 class Store:
@@ -80,11 +80,10 @@ class Store:
                 return None
             steps = connection.execute(_STEPS, {"saga_id": saga_id}).all()
             state = _state(row, steps, self.plans.get(connection, row.plan))
-            decision = before_deadline(state, decide(state))
-            _apply(connection, state, decision, actor)
-            epoch = state.epoch + decision.raise_epoch
+            decision = progressed(state, before_deadline(state, decide(state)))
+            after = _apply(connection, state, decision, actor)
             outputs = {step.name: step.output for step in steps}
-            return Transition(state, decision, epoch, row.input, outputs)
+            return Transition(state, decision, after, row.input, outputs)
 
         return self.database.write(work)
 
@@ -128,6 +127,9 @@ def _state(row: Row[Any], steps: Iterable[Row[Any]], plan: Plan) -> SagaState:
         failure=row.failure,
         parked=row.parked,
         deadline_at=row.deadline_at,
+        resends=row.resends,
+        stumbles=row.stumbles,
+        waiting=row.waiting,
     )
 
 
@@ -147,43 +149,38 @@ def _step_state(row: Row[Any]) -> StepState:
     )
 
 
-def _apply(connection: Connection, state: SagaState, decision: Decision, actor: str) -> None:
-    _update_saga(connection, state, decision)
+def _apply(connection: Connection, before: SagaState, decision: Decision, actor: str) -> SagaState:
+    after = written(before, decision)
+    _update_saga(connection, before, after, decision)
     for change in decision.steps:
-        _write_step(connection, state, change)
-    if entries := list(_entries(state, decision, actor)):
-        connection.execute(insert(t.history), entries)
-    if SagaStatus.FAILED in decision.path:
-        alerts.raise_alert(connection, state, decision)
+        _write_step(connection, before, change)
+    if rows := [_history_row(before, entry, actor) for entry in entries(before, decision)]:
+        connection.execute(insert(t.history), rows)
+    if SagaStatus.FAILED in decision.path or decision.values.get("waiting"):
+        alerts.raise_alert(connection, before, decision)
+    return after
 
 
-def _update_saga(connection: Connection, state: SagaState, decision: Decision) -> None:
+def _update_saga(
+    connection: Connection, before: SagaState, after: SagaState, decision: Decision
+) -> None:
     values = dict(decision.values)
-    status = state.status
-    for following in decision.path:
-        if following not in SAGA_EDGES[status]:
-            raise AssertionError(f"Saga {state.id}: no edge {status} -> {following}.")
-        status = following
     if decision.path:
-        values["status"] = status
+        values["status"] = after.status
     if decision.raise_epoch:
-        values["epoch"] = state.epoch + 1
+        values["epoch"] = after.epoch
     if not values:
         return
     expected = (
-        t.saga.c.id == state.id,
-        t.saga.c.epoch == state.epoch,
-        t.saga.c.status == state.status,
+        t.saga.c.id == before.id,
+        t.saga.c.epoch == before.epoch,
+        t.saga.c.status == before.status,
     )
-    _exactly_one(connection.execute(update(t.saga).where(*expected).values(values)).rowcount, state)
+    done = connection.execute(update(t.saga).where(*expected).values(values))
+    _exactly_one(done.rowcount, before)
 
 
 def _write_step(connection: Connection, state: SagaState, change: StepChange) -> None:
-    before = state.step(change.name).status
-    if change.status not in STEP_EDGES[before]:
-        raise AssertionError(
-            f"Saga {state.id}, {change.name}: no edge {before} -> {change.status}."
-        )
     values = {**change.values, "status": change.status}
     if change.name not in state.steps:
         connection.execute(insert(t.step).values(saga_id=state.id, name=change.name, **values))
@@ -191,7 +188,7 @@ def _write_step(connection: Connection, state: SagaState, change: StepChange) ->
     expected = (
         t.step.c.saga_id == state.id,
         t.step.c.name == change.name,
-        t.step.c.status == before,
+        t.step.c.status == state.step(change.name).status,
     )
     _exactly_one(connection.execute(update(t.step).where(*expected).values(values)).rowcount, state)
 
@@ -201,31 +198,5 @@ def _exactly_one(matched: int, state: SagaState) -> None:
         raise AssertionError(f"Saga {state.id} was changed by a writer without its lock.")
 
 
-def _entries(state: SagaState, decision: Decision, actor: str) -> Iterable[dict[str, Any]]:
-    base = {
-        "saga_id": state.id,
-        "at": state.now,
-        "epoch": state.epoch + decision.raise_epoch,
-        "actor": actor,
-        "step": None,
-        "operation": None,
-        "attempt": None,
-        "detail": None,
-    }
-    if decision.note:
-        detail = {"why": decision.why} if decision.why else None
-        yield {**base, "event": decision.note, "detail": detail}
-    for change in decision.steps:
-        yield {
-            **base,
-            "event": change.status,
-            "step": change.name,
-            "operation": change.operation,
-            "attempt": change.attempt,
-            "detail": change.detail,
-        }
-    for status in decision.path:
-        detail = decision.values.get("parked") if status is SagaStatus.FAILED else None
-        if status is SagaStatus.COMPENSATING:
-            detail = decision.values.get("failure", state.failure)
-        yield {**base, "event": status, "detail": detail}
+def _history_row(state: SagaState, entry: Entry, actor: str) -> dict[str, Any]:
+    return {**asdict(entry), "saga_id": state.id, "actor": actor}

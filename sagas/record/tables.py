@@ -60,6 +60,12 @@ saga = Table(
     Column("sent_at", Instant),
     # How often the sweep has looked since the last progress.
     Column("looks", Integer, nullable=False),
+    # How often in a row its message was sent again and nobody claimed it.
+    Column("resends", Integer, nullable=False),
+    # How often in a row the sweep could not move it on.
+    Column("stumbles", Integer, nullable=False),
+    # What it waits for that does not come by itself; NULL while nobody was told of any.
+    Column("waiting", JsonText),
     # When it turns back unless it has ended; NULL where no deadline applies, or none any more.
     Column("deadline_at", Instant),
     Column("started_at", Instant, nullable=False),
@@ -119,7 +125,8 @@ history = Table(
 )
 Index("ix_saga_history_saga_id", history.c.saga_id, history.c.id)
 
-#: The outbox of alerts: one row for each time that a saga is parked.
+#: The outbox of alerts: one row for each time that a saga is parked, or begins to wait for what
+#: does not come by itself.
 alert = Table(
     "saga_alert",
     metadata,
@@ -127,15 +134,17 @@ alert = Table(
         "id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True
     ),
     Column("saga_id", Id, nullable=False),
-    # The epoch in which it was parked.
+    # Its epoch then.
     Column("epoch", Integer, nullable=False),
+    # "parked" or "waiting".
+    Column("kind", String(16), nullable=False),
     Column("body", JsonText, nullable=False),
     # To whom it was delivered so far.
     Column("delivered_to", JsonText, nullable=False),
     Column("attempts", Integer, nullable=False),
     # When delivery is tried next; NULL once everybody has it.
     Column("due_at", Instant),
-    UniqueConstraint("saga_id", "epoch"),
+    UniqueConstraint("saga_id", "epoch", "kind"),
     **EXACT,
 )
 Index("ix_saga_alert_due", alert.c.due_at)

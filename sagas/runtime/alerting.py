@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
+from sagas import faults
 from sagas.forking import ForkGuard
 from sagas.record import alerts as outbox
 from sagas.record.alerts import Alert, PendingAlert
@@ -41,8 +42,9 @@ _hooks: dict[str, Callable[[Alert], object]] = {}
 def on_alert(hook: Hook) -> Hook:
     """Call a function with each ``Alert``; use it as a decorator.
 
-    It runs in the main process of one worker, soon after a saga was parked: at least once, and
-    again after a pause if it raises. It should be quick, as it holds up the worker's other duties.
+    It runs in the main process of one worker, soon after a saga was parked or began to wait: at
+    least once, and again after a pause if it raises. It should be quick, as it holds up the
+    worker's other duties.
     """
     _hooks[f"{hook.__module__}.{hook.__qualname__}"] = hook
     return hook
@@ -74,10 +76,12 @@ class Alerting:
         return len(taken)
 
     def _deliver(self, pending: PendingAlert) -> None:
+        faults.reach("alert.taken", pending.alert.key)
         left = {
             name: deliver for name, deliver in self._receivers() if name not in pending.delivered_to
         }
         reached = [name for name, deliver in left.items() if self._reach(name, deliver, pending)]
+        faults.reach("alert.delivered", pending.alert.key)
         wait_s = min(FIRST_WAIT_S * 2.0 ** min(pending.attempts, 20), LONGEST_WAIT_S)
         again_in_s = wait_s if len(reached) < len(left) else None
         with self._guard.guarded():
@@ -120,11 +124,14 @@ class Alerting:
 
 def _log(alert: Alert) -> None:
     logger.error(
-        "Saga %s %s (%s) is parked: %s It needs a person; look at it with: sagas show %s",
+        "Saga %s %s (%s) is %s: %s%s It needs a person; look at it with: "
+        "sagas -A <your app> show %s",
         alert.name,
         alert.key,
         alert.saga_id,
+        alert.event.removeprefix("saga."),
         alert.reason,
+        f" Its queue is {alert.queue}." if alert.queue else "",
         alert.saga_id,
     )
 
@@ -134,7 +141,7 @@ def _poster(url: str) -> Deliver:
         job = {
             "url": url,
             "body": alert.to_json(),
-            "headers": {"Idempotency-Key": f"{alert.saga_id}:{alert.epoch}"},
+            "headers": {"Idempotency-Key": f"{alert.saga_id}:{alert.epoch}:{alert.event}"},
             "timeout_s": TIMEOUT_S,
         }
         done = subprocess.run(  # noqa: S603 - the program is this package's own

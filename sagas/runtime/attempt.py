@@ -11,6 +11,8 @@ from celery.exceptions import Retry as CeleryRetry
 
 from sagas import faults
 from sagas.decision import (
+    Decision,
+    Dispatch,
     Done,
     Dropped,
     Fenced,
@@ -29,12 +31,15 @@ from sagas.errors import AttemptSuperseded, SagaNotFound
 from sagas.record.store import Transition
 from sagas.runtime.app import Runtime, runtime_of
 from sagas.runtime.execution import Execution
-from sagas.runtime.messages import Chain, Link
+from sagas.runtime.messages import Chain, Link, cut_short
 from sagas.states import Operation, StepStatus
 
 __all__ = ["run_attempt"]
 
 logger = logging.getLogger(__name__)
+
+#: How long the id of a Celery task may be, in characters; the record's column holds no more.
+TASK_ID_LIMIT = 64
 
 
 def run_attempt(
@@ -48,11 +53,16 @@ def run_attempt(
     Returns a word for Celery's log. Raises what the function raised, so that Celery marks the
     attempt as failed and sends the errback; raises Celery's Retry where a later attempt follows.
     """
-    if (link := Link.read(args)) is None:
+    if (link := Link.read(args)) is None or not _is_task_id(task.request.id):
         task.request.chain = None
         logger.warning("A message for %s is none that the engine sends; dropped.", task.name)
         return "dropped: malformed"
     return _Attempt(runtime_of(task.app), task, definition, operation, link).run()
+
+
+def _is_task_id(value: object) -> bool:
+    """Tell whether the record can keep it: else nothing could tell whether the attempt lives."""
+    return isinstance(value, str) and 1 <= len(value) <= TASK_ID_LIMIT and value.isprintable()
 
 
 class _Attempt:
@@ -95,7 +105,9 @@ class _Attempt:
             "task_id": self.task.request.id,
         }
 
-        def decide(saga: SagaState) -> Any:
+        def decide(saga: SagaState) -> Decision:
+            if self._is_cut_short(saga):
+                return Decision(Dropped("its time limit is not the one of the plan"))
             return claim(
                 saga,
                 self.step,
@@ -108,6 +120,14 @@ class _Attempt:
             )
 
         return self.runtime.store.transition(self.saga_id, decide, actor=self.actor)
+
+    def _is_cut_short(self, saga: SagaState) -> bool:
+        planned = next((step for step in saga.plan if step.name == self.step), None)
+        action = self.operation is Operation.ACTION
+        if planned is None:
+            return False
+        call = planned.action if action else planned.compensation
+        return call is not None and cut_short(self.task, call)
 
     def _drop(self, reason: str) -> str:
         self.task.request.chain = None  # the rest of this chain is void with it
@@ -123,10 +143,9 @@ class _Attempt:
         result = self.execution.run(claimed, granted)
         faults.reach(f"{self.operation}.returned", key, self.step)
         concluded = self._conclude(result)
-        point = "recorded" if isinstance(result, Succeeded) else "refused"
-        faults.reach(f"{self.operation}.{point}", key, self.step)
+        faults.reach(f"{self.operation}.{_end(result, concluded)}", key, self.step)
         if dispatch := concluded.decision.dispatch:
-            self.runtime.messages.publish(Chain(concluded.after, dispatch, concluded.epoch))
+            self._publish(concluded, dispatch)
         match concluded.decision.answer:
             case Recorded(ended):
                 return self._recorded(concluded, ended=ended)
@@ -170,9 +189,12 @@ class _Attempt:
 
     def _send_next_piece(self, concluded: Transition) -> None:
         """Go on where this chain was one piece of a long plan."""
-        after = concluded.after
-        if dispatch := remaining(after, self.operation):
-            self.runtime.messages.publish(Chain(after, dispatch, concluded.epoch))
+        if dispatch := remaining(concluded.after, self.operation):
+            self._publish(concluded, dispatch)
+
+    def _publish(self, concluded: Transition, dispatch: Dispatch) -> None:
+        self.runtime.messages.publish(Chain(concluded.after, dispatch, concluded.epoch))
+        faults.reach(f"{self.operation}.published", concluded.before.key, self.step)
 
     def _confirm(self) -> None:
         held = self.runtime.store.holds(self.saga_id, self.step, self.token, self.epoch)
@@ -181,3 +203,10 @@ class _Attempt:
                 f"Saga {self.saga_id} went on without this attempt of {self.step}. "
                 "Stop here, and leave no further effect."
             )
+
+
+def _end(result: Result, concluded: Transition) -> str:
+    """Name the fault point at which an attempt that ended so is committed."""
+    if isinstance(concluded.decision.answer, RetryLater):
+        return "retried"
+    return "recorded" if isinstance(result, Succeeded) else "refused"

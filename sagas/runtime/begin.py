@@ -43,6 +43,8 @@ def begin(
         begun = set(ids)
         if chains := [chain for new in sagas if new.id in begun and (chain := _chain(new))]:
             runtime.messages.publish(*chains)
+            for chain in chains:
+                faults.reach("start.published", chain.saga.key)
 
     if session is None:
         ids = runtime.database.write(insert)

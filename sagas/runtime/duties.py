@@ -14,12 +14,14 @@ from typing import Any
 
 from celery import bootsteps, signals
 
+from sagas.errors import SagaError
 from sagas.forking import ForkGuard
 from sagas.runtime.alerting import Alerting
 from sagas.runtime.app import Runtime
 from sagas.runtime.hand import Hand
 from sagas.runtime.liveness import Liveness
 from sagas.runtime.sweep import Sweep
+from sagas.runtime.unknown import note_unknown
 
 __all__ = ["connect"]
 
@@ -63,9 +65,9 @@ class Timer:
         try:
             with self._guarded():
                 self._duty()
-        except Exception:  # a duty must outlive every outage of the database and the broker
+        except Exception as error:  # noqa: BLE001 - a duty outlives every outage
             if not self._failing:
-                logger.exception("The saga %s failed; it is repeated until it works.", self._name)
+                _log_failure(f"The saga {self._name} failed; it is repeated until it works", error)
             self._failing = True
         else:
             if self._failing:
@@ -102,9 +104,9 @@ class Duties:
         """Give the first sign of life, then begin the timers."""
         try:
             self._liveness.beat_once()
-        except Exception:
-            logger.exception(
-                "The saga record cannot be reached yet; the worker starts all the same."
+        except Exception as error:  # noqa: BLE001 - sagas must not keep a worker from its tasks
+            _log_failure(
+                "The saga record cannot be used yet; the worker starts all the same", error
             )
         for timer in self._timers:
             timer.start()
@@ -115,8 +117,17 @@ class Duties:
             timer.stop()
         try:
             self._liveness.leave()
-        except Exception:
-            logger.exception("The worker could not sign off; its lease will run out instead.")
+        except Exception as error:  # noqa: BLE001 - a worker ends, whatever is away
+            _log_failure("The worker could not sign off; its lease will run out instead", error)
+
+
+def _log_failure(what: str, error: Exception) -> None:
+    """Log what failed; the first line says why.
+
+    An error that tells a person what to do needs no traceback.
+    """
+    first = str(error).partition("\n")[0]
+    logger.error("%s: %s", what, first, exc_info=None if isinstance(error, SagaError) else error)
 
 
 def connect(runtime: Runtime) -> None:
@@ -141,6 +152,10 @@ def connect(runtime: Runtime) -> None:
         if current:
             current[0].hand.note_received(request)
 
+    def unknown(sender: Any = None, message: Any = None, name: str | None = None, **_: Any) -> None:
+        if current and sender is not None and sender.app is runtime.app:
+            note_unknown(runtime.app, current[0].hand, message, str(name))
+
     def leave(sender: Any = None, **_: Any) -> None:
         if current and sender is not None and sender.app is runtime.app:
             current.pop().stop()
@@ -150,4 +165,5 @@ def connect(runtime: Runtime) -> None:
     # after the pool has drained, so that what it still runs is not taken for dead.
     signals.worker_init.connect(enter, weak=False)
     signals.task_received.connect(received, weak=False)
+    signals.task_unknown.connect(unknown, weak=False)
     signals.worker_shutdown.connect(leave, weak=False)

@@ -24,11 +24,16 @@ class Evidence:
         It will not where its queue is empty, or has visibly moved past it: a message that was sent
         later has been received. Living workers vouch for what they hold already, so it is in none
         of their hands. A broker that does not answer proves nothing.
+
+        Raises:
+            celery.exceptions.QueueNotFound: its route leads to a queue that this app does not have.
         """
         call = awaited(saga)
-        if call is None or saga.sent_at is None:
+        if call is None:
             return False
         queue = self._messages.queue_of(call)
+        if saga.sent_at is None:
+            return False
         if queue.name not in self._lengths:
             self._lengths |= self._messages.backlog([queue])
         length = self._lengths[queue.name]

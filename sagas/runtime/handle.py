@@ -85,7 +85,7 @@ class SagaHandle:
             return ended
         raise WaitTimeout(
             f"Saga {self.id} is still {self.status} after {timeout} s. It goes on; look at it "
-            f"with: sagas show {self.id}. Does a worker run?"
+            f"with: sagas -A <your app> show {self.id}. Does a worker run?"
         )
 
     def cancel(self, *, reason: str, by: str | None = None) -> None:

@@ -47,14 +47,20 @@ class Liveness:
         if steady is None or time.monotonic() - steady < self._lease_s:
             return
         database = self._runtime.database
-        for worker_id in database.read(lambda c: record.stale_workers(c, self._lease_s)):
+        stale = database.read(lambda c: record.stale_workers(c, self._lease_s))
+        for worker_id, hostname in stale.items():
             if worker_id != self._runtime.worker_id:
-                self._bury(worker_id)
+                self._bury(worker_id, hostname)
 
-    def _bury(self, worker_id: UUID) -> None:
+    def _bury(self, worker_id: UUID, hostname: str) -> None:
         database = self._runtime.database
         if database.write(lambda c: record.bury(c, worker_id, self._lease_s)):
-            logger.warning("Worker %s is gone; what it held is taken over.", worker_id)
+            logger.warning(
+                "Worker %s (%s) is gone: no sign of life for %g s. What it held is taken over.",
+                hostname,
+                worker_id,
+                self._lease_s,
+            )
 
     def leave(self) -> None:
         """End this incarnation: what is still held is due at once."""

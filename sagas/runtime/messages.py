@@ -1,6 +1,7 @@
 """Messages: chains of steps that carry ids and nothing else, and the way they are published."""
 
 import logging
+import math
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -9,16 +10,17 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from celery import Celery, Signature, chain, signals
+from celery import Celery, Signature, Task, chain, signals
+from celery.exceptions import QueueNotFound
 from kombu.entity import Queue
 
 from sagas.decision import Dispatch, SagaState
-from sagas.definition import NAME_LIMIT
+from sagas.definition import is_name
 from sagas.plan import PlannedCall
 from sagas.runtime.settings import Settings
 from sagas.states import Operation
 
-__all__ = ["QUEUE", "SENT_AT", "TURN_BACK", "Chain", "Link", "Messages"]
+__all__ = ["QUEUE", "SENT_AT", "TURN_BACK", "Chain", "Link", "Messages", "cut_short"]
 
 logger = logging.getLogger(__name__)
 
@@ -71,8 +73,9 @@ class Link:
         """Read a message's arguments; None where they are not ones that the engine sends."""
         match args:
             case [str(saga_id), str(step), int(epoch)]:
-                # What goes into SQL must fit its column, or the sweep would stumble over it.
-                if not 1 <= len(step) <= NAME_LIMIT or not 1 <= epoch <= LARGEST_EPOCH:
+                # What goes into SQL must fit its column, or the sweep would stumble over it; what
+                # goes into the log must fit its line.
+                if not is_name(step) or not 1 <= epoch <= LARGEST_EPOCH:
                     return None
                 try:
                     return cls(UUID(saga_id), step, epoch)
@@ -113,7 +116,8 @@ class Messages:
         except Exception as error:  # noqa: BLE001
             # Whatever kombu and the transports raise: not one of them may reach the caller, whose
             # sagas are committed.
-            self._rest_until = time.monotonic() + BROKER_REST_S
+            if not isinstance(error, QueueNotFound):  # which is no word of the broker's
+                self._rest_until = time.monotonic() + BROKER_REST_S
             first, *others = (chain_.saga for chain_ in chains)
             logger.warning(
                 "Saga %s (%s)%s: the broker did not take the next message (%s: %s). "
@@ -220,13 +224,30 @@ def _in_one_go(producer: Any, chains: Sequence[Chain]) -> AbstractContextManager
     return batch if len(chains) > 1 else nullcontext()
 
 
-def _limits(call: PlannedCall) -> dict[str, float]:
-    if call.timeout_s is None:
-        return {}
+def _limits(call: PlannedCall) -> dict[str, float | None]:
+    soft_s = call.timeout_s
+    # Said also where there is none: else Celery adds the sender's own limits (task_time_limit),
+    # and where a message has none the worker's own apply, which may be others.
     return {
-        "soft_time_limit": call.timeout_s,
-        "time_limit": call.timeout_s + HARD_LIMIT_GRACE_S,
+        "soft_time_limit": soft_s,
+        "time_limit": None if soft_s is None else soft_s + HARD_LIMIT_GRACE_S,
     }
+
+
+def cut_short(task: Task, call: PlannedCall) -> bool:
+    """Tell whether the message that a task runs has limits shorter than those it was given.
+
+    Whoever forges them could break one attempt after the other, until none is left.
+    """
+    shortest = math.inf if call.timeout_s is None else call.timeout_s
+    given = task.request.timelimit or ()
+    if not isinstance(given, list | tuple):
+        return True
+    return any(limit is not None and not _is_at_least(shortest, limit) for limit in given)
+
+
+def _is_at_least(seconds: float, limit: object) -> bool:
+    return isinstance(limit, int | float) and limit >= seconds
 
 
 def _length(connection: Any, queue: Queue) -> int:

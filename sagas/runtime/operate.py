@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from uuid import UUID
 
-from sagas import decision
+from sagas import decision, faults
 from sagas.decision import Declined, SagaState
 from sagas.errors import ActionDeclined, SagaNotFound
 from sagas.runtime.app import Runtime
@@ -61,13 +61,17 @@ def resolve(
     _act(runtime, saga_id, decide, "resolved", why=note, by=by)
 
 
+def _one_line(by: str) -> str:
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in by[:200])
+
+
 def _act(
     runtime: Runtime, saga_id: UUID, decide: Decide, done: str, *, why: str | None, by: str
 ) -> None:
     def with_reason(saga: SagaState) -> decision.Decision:
         return replace(decide(saga), why=why)
 
-    acted = runtime.store.transition(saga_id, with_reason, actor=f"operator {by[:200]}")
+    acted = runtime.store.transition(saga_id, with_reason, actor=f"operator {_one_line(by)}")
     if acted is None:
         raise SagaNotFound(f"The record has no saga {saga_id}.")
     saga = acted.before
@@ -77,4 +81,5 @@ def _act(
             f"{acted.decision.answer.reason}."
         )
     if dispatch := acted.decision.dispatch:
+        faults.reach("operate.recorded", saga.key)
         runtime.messages.publish(Chain(acted.after, dispatch, acted.epoch))

@@ -4,8 +4,10 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from pydantic import ValidationError
+
 from sagas.definition import Step, StepDefinition, build_plan
-from sagas.errors import DefinitionError, InvalidKey, SagaNotFound
+from sagas.errors import DefinitionError, InvalidInput, InvalidKey, SagaNotFound
 from sagas.ids import uuid7
 from sagas.payload import Payload
 from sagas.record import queries
@@ -92,6 +94,7 @@ class Saga(Generic[I]):
 
         Raises:
             pydantic.ValidationError: the input is not valid; no row was written.
+            InvalidInput: the input holds what JSON cannot carry; no row was written.
             InvalidKey: the key cannot be stored; no row was written.
             KeyConflict: the key is taken by a saga with another input; no row was written.
             PayloadTooLarge: the input is over ``saga_payload_limit_bytes``; no row was written.
@@ -132,9 +135,9 @@ class Saga(Generic[I]):
         return [SagaHandle(runtime, saga_id) for saga_id in ids]
 
     def _new(self, runtime: Runtime, input: I, key: str | None) -> NewSaga:
-        text = self._input.dump(input)
         saga_id = uuid7()
-        checked = _checked_key(str(saga_id) if key is None else key)
+        checked = _checked_key(self.name, str(saga_id) if key is None else key)
+        text = self._written(input, checked)
         read = runtime.vault.read
         return NewSaga(
             id=saga_id,
@@ -146,6 +149,18 @@ class Saga(Generic[I]):
             actor=f"application {runtime.hostname}",
             same_input=lambda one, other: self._input.same(read(one), read(other)),
         )
+
+    def _written(self, input: I, key: str) -> str:
+        try:
+            return self._input.dump(input)
+        except ValidationError:
+            raise
+        except ValueError as error:
+            raise InvalidInput(
+                f"The input of saga {self.name!r} {key!r} cannot be carried as JSON ({error}). "
+                "Give finite numbers, whole Unicode, and no object that is in itself or very deep "
+                "in others. Nothing was started."
+            ) from error
 
     def _skipped(self, input: I) -> tuple[str, ...]:
         return tuple(s.key for s in self.steps if s.when is not None and not s.when(input))
@@ -169,10 +184,15 @@ def _define(saga: Saga[Any]) -> None:
     _defined[saga.name] = saga
 
 
-def _checked_key(key: str) -> str:
+def _checked_key(saga: str, key: str) -> str:
     if not isinstance(key, str) or not 1 <= len(key) <= KEY_LIMIT or not key.isprintable():
         raise InvalidKey(
-            f"The key {key!r} cannot be stored and searched. Give a string of 1 to {KEY_LIMIT} "
-            "printable characters. Nothing was started."
+            f"The key {_shortened(key)} of saga {saga!r} cannot be stored and searched. Give a "
+            f"string of 1 to {KEY_LIMIT} printable characters. Nothing was started."
         )
     return key
+
+
+def _shortened(key: object) -> str:
+    text = repr(key)
+    return text if len(text) <= KEY_LIMIT else f"{text[:KEY_LIMIT]}…"

@@ -100,7 +100,7 @@ def _register(definition: StepDefinition[Any, Any], operation: Operation, call: 
     if known:
         return  # a module that is reloaded: its task finds the newer definition
 
-    def run(task: Task, *args: Any, **_: Any) -> str:
+    def run(task: Task, /, *args: Any, **_: Any) -> str:
         definition, operation = _registered[call.task]
         return run_attempt(task, definition, operation, args)
 

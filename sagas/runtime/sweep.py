@@ -2,11 +2,14 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from uuid import UUID
 
+from sagas import faults
 from sagas.decision import SagaState, StepState
 from sagas.record import due, liveness
+from sagas.record.stumbles import stumble
 from sagas.runtime.app import Runtime
 from sagas.runtime.evidence import Evidence
 from sagas.runtime.hand import Hand
@@ -18,6 +21,9 @@ logger = logging.getLogger(__name__)
 
 #: Sagas taken at once; they are kept from the other sweeps for a few leases.
 BATCH = 100
+
+#: An error is told of in so many characters.
+_ERROR_LIMIT = 500
 
 
 class Sweep:
@@ -40,19 +46,56 @@ class Sweep:
         evidence = Evidence(self._runtime.messages, _furthest(fresh), margin_s=self._lease_s)
         looked_at = 0
         deadline = time.monotonic() + 2 * self._lease_s
-        while time.monotonic() < deadline:
-            batch = database.write(lambda c: due.take_due(c, limit=BATCH, hold_s=3 * self._lease_s))
-            for saga_id in batch:
-                self._move_on(saga_id, evidence, set(fresh))
-            looked_at += len(batch)
-            if len(batch) < BATCH:
-                break
-        return looked_at
+        taken = BATCH
+        while taken == BATCH and time.monotonic() < deadline:
+            taken = self._look_at(evidence, set(fresh))
+            looked_at += taken
+        # Last, and a batch at most: those that could not be moved on before.
+        return looked_at + self._look_at(evidence, set(fresh), stumbled=True)
+
+    def _look_at(self, evidence: Evidence, fresh: set[UUID], *, stumbled: bool = False) -> int:
+        hold_s = 3 * self._lease_s
+        batch = self._runtime.database.write(
+            lambda c: due.take_due(c, limit=BATCH, hold_s=hold_s, stumbled=stumbled)
+        )
+        for saga_id in batch:
+            with self._stumbling(saga_id):
+                self._move_on(saga_id, evidence, fresh)
+        return len(batch)
+
+    @contextmanager
+    def _stumbling(self, saga_id: UUID) -> Iterator[None]:
+        """Let one saga that cannot be moved keep the sweep from no other."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - whatever it is; it is counted and told of
+            self._put_off(saga_id, error)
+
+    def _put_off(self, saga_id: UUID, error: Exception) -> None:
+        text = f"{type(error).__name__}: {error}"[:_ERROR_LIMIT]
+        stumbles = self._runtime.database.write(
+            lambda c: stumble(
+                c, saga_id, text, timing=self._runtime.settings.timing, actor=self._actor
+            )
+        )
+        if stumbles is None:
+            logger.info(
+                "Saga %s could not be moved on (%s): it has ended, or is locked.", saga_id, text
+            )
+            return
+        logger.warning(
+            "Saga %s could not be moved on, %s times in a row (%s); it is tried again.",
+            saga_id,
+            stumbles,
+            text,
+            exc_info=error if stumbles == 1 else None,
+        )
 
     def _move_on(self, saga_id: UUID, evidence: Evidence, fresh: set[UUID]) -> None:
         known = self._runtime.store.peek(saga_id)
         if known is None:
             return
+        faults.reach("sweep.taken", known.key)
         # The broker is asked before the saga is locked, so a slow one blocks nobody.
         lost = evidence.lost(known)
 
@@ -62,12 +105,7 @@ class Sweep:
         def alive(step: StepState) -> bool:
             return self._alive(step, fresh)
 
-        try:
-            move_saga_on(self._runtime, saga_id, alive=alive, lost=still_lost, actor=self._actor)
-        except Exception:
-            # One saga that cannot be moved must not keep the sweep from the others. It is due
-            # again after its hold.
-            logger.exception("Saga %s could not be moved on; it will be tried again.", saga_id)
+        self._move(saga_id, alive=alive, lost=still_lost)
 
     def _alive(self, step: StepState, fresh: set[UUID]) -> bool:
         if step.worker == self._runtime.worker_id:
@@ -76,7 +114,9 @@ class Sweep:
 
     def _vouch(self) -> None:
         """Put off the sagas whose messages this worker has received and not begun."""
-        if waiting := self._hand.waiting():
+        settings = self._runtime.settings
+        within_s = settings.timing.timer_s + self._lease_s
+        if waiting := self._hand.waiting(within_s=within_s):
             self._runtime.database.write(lambda c: due.vouch(c, waiting, hold_s=self._lease_s))
 
     def _find_dropped_attempts(self) -> None:
@@ -91,15 +131,26 @@ class Sweep:
         in_hand = self._hand.task_ids()  # read after the record: a claim is made by one in hand
         for saga_id, task_id in held.items():
             if task_id not in in_hand:
-                self._take_back(saga_id, task_id)
+                with self._stumbling(saga_id):
+                    self._take_back(saga_id, task_id)
 
     def _take_back(self, saga_id: UUID, task_id: str) -> None:
+        self._move(saga_id, alive=lambda step: step.task_id != task_id, lost=lambda _: False)
+
+    def _move(
+        self,
+        saga_id: UUID,
+        *,
+        alive: Callable[[StepState], bool],
+        lost: Callable[[SagaState], bool],
+    ) -> None:
         move_saga_on(
             self._runtime,
             saga_id,
-            alive=lambda step: step.task_id != task_id,
-            lost=lambda _: False,
+            alive=alive,
+            lost=lost,
             actor=self._actor,
+            point="sweep.recorded",
         )
 
 

@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 @shared_task(  # type: ignore[untyped-decorator]  # Celery has no types
     name=TURN_BACK, bind=True, ignore_result=True, acks_late=False, typing=False
 )
-def turn_back(self: Task, *args: object, **_: object) -> str:
+def turn_back(self: Task, /, *args: object, **_: object) -> str:
     """Move the saga on, if it is still at the epoch in which the task failed."""
     match args:
         case [_, str(saga_id), int(epoch)]:
@@ -51,6 +51,7 @@ def turn_back(self: Task, *args: object, **_: object) -> str:
         alive=lambda _: True,
         lost=lost,
         actor=f"turn-back {runtime.hostname}",
+        point="turn_back.recorded",
     )
     return moved.status if moved else "no such saga"
 

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import select, update
 
 from sagas import Alert, on_alert
-from sagas.record import alerts as outbox
+from sagas.record import alerts
 from sagas.record import tables as t
 from sagas.record.database import Database
 from sagas.record.store import Store
@@ -91,7 +91,7 @@ def test_a_parked_saga_gives_one_alert_to_the_log_and_to_webhooks(
     assert body["event"] == "saga.parked"
     assert (body["saga_id"], body["key"], body["steps"]) == (str(saga_id), "T-1", ["flight"])
     assert body["failure"]["type"] == "OSError"
-    assert headers["Idempotency-Key"] == f"{saga_id}:{body['epoch']}"
+    assert headers["Idempotency-Key"] == f"{saga_id}:{body['epoch']}:saga.parked"
 
 
 def test_a_hook_gets_the_alert(
@@ -108,7 +108,7 @@ def test_a_hook_gets_the_alert(
     duty.deliver_once()
     (alert,) = seen
     assert (alert.saga_id, alert.name, alert.key) == (saga_id, "trip", "T-1")
-    assert (alert.steps, alert.parked_at.tzinfo) == (("flight",), UTC)
+    assert (alert.steps, alert.at.tzinfo) == (("flight",), UTC)
 
 
 def test_a_receiver_that_fails_gets_it_later_and_the_others_get_it_once(
@@ -135,6 +135,27 @@ def test_a_receiver_that_fails_gets_it_later_and_the_others_get_it_once(
     assert row_of(store.database, saga_id).due_at is None
 
 
+def test_whoever_was_told_is_not_told_again_however_often_another_fails(
+    duty: alerting.Alerting, store: Store, receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    saga_id = parked(store)
+    receiver.answer = 503
+    for tries in (1, 2, 3):
+        assert duty.deliver_once() == 1
+        assert len(receiver.received) == tries
+        let_it_be_due(store.database)
+    assert list(row_of(store.database, saga_id).delivered_to) == ["log"]
+    assert len([entry for entry in caplog.records if entry.levelno == logging.ERROR]) == 1
+
+
+def test_an_alert_that_one_worker_delivers_is_not_anothers(store: Store) -> None:
+    parked(store)
+    taken = [
+        store.database.write(lambda c: alerts.take_alerts(c, limit=9, hold_s=60)) for _ in range(2)
+    ]
+    assert [len(batch) for batch in taken] == [1, 0]
+
+
 def test_a_receiver_that_is_away_is_asked_once_a_round(
     duty: alerting.Alerting, store: Store, receiver: Receiver
 ) -> None:
@@ -143,11 +164,3 @@ def test_a_receiver_that_is_away_is_asked_once_a_round(
         parked(store, f"T-{number}")
     assert duty.deliver_once() == 3
     assert len(receiver.received) == 1
-
-
-def test_an_alert_in_one_workers_hands_is_in_no_others(store: Store) -> None:
-    parked(store)
-    taken = [
-        store.database.write(lambda c: outbox.take_alerts(c, limit=9, hold_s=60)) for _ in range(2)
-    ]
-    assert [len(found) for found in taken] == [1, 0]

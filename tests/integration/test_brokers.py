@@ -87,6 +87,7 @@ class Request:
 
     request_dict: dict[str, Any]
     args: list[Any]
+    app: Celery
 
 
 def received(app: Celery, queue: Queue) -> Request:
@@ -94,7 +95,7 @@ def received(app: Celery, queue: Queue) -> Request:
     with app.connection_for_read() as connection, connection.SimpleQueue(queue) as source:
         message = source.get(timeout=10)
         message.ack()
-        return Request(message.headers, message.payload[0])
+        return Request(message.headers, message.payload[0], app)
 
 
 @pytest.mark.parametrize("kind", ["direct", "topic"])

@@ -12,13 +12,16 @@ import pytest
 from celery import Celery
 from celery import _state as celery_state
 from click.testing import CliRunner, Result
+from sqlalchemy import update
 
 from sagas.cli import main
-from sagas.decision import Succeeded
+from sagas.decision import Broke, Succeeded
+from sagas.record import tables as t
 from sagas.record.database import Database
 from sagas.record.migrate import head_revision
 from sagas.record.store import Store
 from sagas.runtime.app import runtime_of
+from sagas.sql import before_now
 from sagas.states import Operation
 from tests.integration import cli_app
 from tests.integration.records import (
@@ -154,6 +157,69 @@ def test_a_saga_is_shown_by_its_id_and_by_its_key(run_saga: Run, store: Store) -
         assert word in by_key
 
 
+def test_the_history_tells_the_error_of_an_attempt_and_when_the_next_one_is(
+    run_saga: Run, store: Store
+) -> None:
+    saga_id = started(store, steps=PLAN.steps[:1])
+    claims(store, saga_id, "flight")
+    concludes(store, saga_id, "flight", BROKE)
+    steps, history = halves(output_of(run_saga("show", "T-1")))
+    assert "; tried again at 20" in steps
+    assert f"{BROKE.error['type']}: {BROKE.error['message']}" in history
+    claims(store, saga_id, "flight")
+    concludes(store, saga_id, "flight", Succeeded())
+    steps, history = halves(output_of(run_saga("show", "T-1")))
+    assert "tried again" not in steps
+    assert f"{BROKE.error['type']}: {BROKE.error['message']}" in history
+
+
+def test_the_history_tells_why_a_saga_turned_back_and_why_it_is_parked(
+    run_saga: Run, store: Store
+) -> None:
+    parked(store)
+    _, history = halves(output_of(run_saga("show", "T-1")))
+    *_, (turned,), (is_parked,) = (
+        [line for line in history.splitlines() if sign in line and "flight (" not in line]
+        for sign in ("COMPENSATING", " FAILED ")
+    )
+    assert "OSError: no route" in turned
+    assert "is not undone: flight." in is_parked
+
+
+def test_an_undo_that_succeeded_at_last_shows_no_error_of_its_own(
+    run_saga: Run, store: Store
+) -> None:
+    saga_id = started(store, steps=PLAN.steps[:1])
+    for _ in range(2):
+        claims(store, saga_id, "flight")
+        concludes(store, saga_id, "flight", BROKE)
+    move(store, saga_id)
+    for result in (Broke({"type": "OSError", "message": "not now"}), Succeeded()):
+        claims(store, saga_id, "flight", Operation.COMPENSATION)
+        concludes(store, saga_id, "flight", result, Operation.COMPENSATION)
+    steps, history = halves(output_of(run_saga("show", "T-1")))
+    assert "not now" not in steps
+    assert "OSError: no route" in steps
+    assert "OSError: not now" in history
+
+
+def test_a_history_of_more_than_one_day_has_the_days(run_saga: Run, store: Store) -> None:
+    saga_id = turned_back(store)
+    _, history = halves(output_of(run_saga("show", "T-1")))
+    day = f"{saga_row(store.database, saga_id).started_at:%Y-%m-%d}"
+    assert day not in history
+    yesterday = update(t.history).where(t.history.c.event == "STARTED")
+    store.database.write(lambda c: c.execute(yesterday.values(at=before_now(86_400))))
+    _, history = halves(output_of(run_saga("show", "T-1")))
+    assert day in history
+
+
+def halves(shown: str) -> tuple[str, str]:
+    """Return the steps and the history of a saga, as they are shown."""
+    steps, history = shown.split("at (UTC)")
+    return steps, history
+
+
 def test_a_saga_as_json_has_its_steps_and_its_history(run_saga: Run, store: Store) -> None:
     turned_back(store)
     (shown,) = json_of(run_saga("show", "T-1", "--json"))
@@ -168,6 +234,7 @@ def test_a_parked_saga_shows_what_is_left(run_saga: Run, store: Store) -> None:
     shown = output_of(run_saga("show", "T-1"))
     reason = "What these steps did, or may have done, is not undone: flight."
     assert f"parked: {reason}" in shown
+    assert "next: repair what the errors say, then `sagas retry` it" in shown
     assert reason in output_of(run_saga("list"))
     (as_json,) = json_of(run_saga("show", str(saga_id), "--json"))
     left = as_json["saga"]["parked"]
@@ -312,7 +379,7 @@ def test_a_database_that_is_not_set_is_an_error(cli: Callable[[str | None], Run]
     ("words", "message"),
     [
         (("list", "--status", "DONE"), "'DONE' is not one of 'started', 'in_progress'"),
-        (("list", "--limit", "0"), "0 is not in the range x>=1"),
+        (("list", "--limit", "0"), "0 is not in the range 1<=x<=1000000"),
         (("show",), "Missing argument 'ID-or-KEY'"),
         (("start", "shop.order"), "Missing argument 'FILE'"),
         (("start", "shop.order", "/no/such/file"), "No such file or directory"),

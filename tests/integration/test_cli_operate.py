@@ -126,6 +126,7 @@ def test_the_figures_count_sagas_by_name_and_status(run_saga: Run, store: Store)
     assert figures["p50_s"] >= 0
     shown = output_of(run_saga("stats"))
     assert "1 parked, waiting for a person" in shown
+    assert "0 workers, 0 sagas overdue" in shown
 
 
 def test_a_plan_is_drawn_as_mermaid(run_saga: Run) -> None:
@@ -143,6 +144,6 @@ def test_live_sagas_that_the_code_cannot_finish_are_listed(run_saga: Run, store:
     turned_back(store, "ended")
     result = run_saga("check")
     assert result.exit_code == 1
-    assert "1 live sagas 'trip' need what this code does not have:" in result.stdout
+    assert "1 live saga of 'trip' cannot be finished by this code. It lacks:" in result.stdout
     assert "task hotel.undo" in result.stdout
     assert str(strange) in result.stdout

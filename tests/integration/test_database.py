@@ -10,14 +10,16 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from billiard.exceptions import SoftTimeLimitExceeded
 from sqlalchemy import Connection, select, text, update
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from sagas import ConfigurationError, RecordNotReady
 from sagas.decision import Decision, SagaState
+from sagas.record import database as database_module
 from sagas.record import queries
 from sagas.record import tables as t
-from sagas.record.database import Database, _mariadb_connect
+from sagas.record.database import Database, _mariadb_connect, create_record_engine
 from sagas.record.store import Store
 from sagas.sql import after_now, before_now, now, statement_now
 from tests.integration.records import started
@@ -282,3 +284,14 @@ def test_a_child_process_opens_connections_of_its_own(database: Database) -> Non
     assert database.read(queries.count_by_status) == {}
     os.close(read_end)
     os.close(write_end)
+
+
+def test_a_time_limit_that_runs_out_while_the_engine_is_made_is_no_bad_url(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def too_late(*_: object, **__: object) -> None:
+        raise SoftTimeLimitExceeded
+
+    monkeypatch.setattr(database_module, "create_engine", too_late)
+    with pytest.raises(SoftTimeLimitExceeded):
+        create_record_engine("sqlite:///never.db")

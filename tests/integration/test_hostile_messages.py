@@ -1,9 +1,7 @@
 """Whoever can write to the broker can start no step out of its turn, nor touch what has ended."""
 
-import json
 import uuid
-from dataclasses import dataclass
-from types import SimpleNamespace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,15 +9,13 @@ from sqlalchemy import select, update
 
 from sagas import SagaHandle
 from sagas.decision import Succeeded
-from sagas.record import due
 from sagas.record import tables as t
 from sagas.record.database import Database
 from sagas.record.store import Store
 from sagas.runtime import execution
 from sagas.runtime.app import Runtime
-from sagas.runtime.evidence import Evidence
 from sagas.runtime.hand import Hand
-from sagas.runtime.messages import QUEUE, SENT_AT, TURN_BACK
+from sagas.runtime.messages import TURN_BACK
 from sagas.runtime.sweep import Sweep
 from sagas.sql import after_now
 from sagas.states import SagaStatus
@@ -60,6 +56,10 @@ def everything(database: Database) -> str:
         return database.read(lambda c: c.execute(select(table).order_by(*table.primary_key)).all())
 
     return repr([(table.name, rows(table)) for table in t.metadata.sorted_tables])
+
+
+def fails(message: object, *_: object) -> None:
+    raise RuntimeError(message)
 
 
 def in_the_middle(driver: Driver) -> SagaHandle:
@@ -233,60 +233,6 @@ def test_a_forged_turn_back_takes_no_step_from_its_holder(store: Store, driver: 
     assert concludes(store, saga_id, "flight", _DONE).decision.steps[0].status == "SUCCESS"
 
 
-# Headers.
-
-MOMENTS = [1e300, float("inf"), float("nan"), 10**400, -1e300, -1, True, "soon", None, [1], {}]
-
-
-@dataclass(eq=False)
-class Request:
-    """A message as a worker receives it; known by its identity, as Celery's are."""
-
-    request_dict: dict[str, Any]
-    args: tuple[Any, ...]
-    acknowledged: bool = False
-
-
-@pytest.mark.parametrize("moment", MOMENTS, ids=repr)
-def test_a_forged_time_is_no_evidence_and_does_not_hide_what_is(
-    moment: Any, store: Store, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    saga_id = started(store)
-    saga = store.peek(saga_id)
-    assert saga is not None
-    assert saga.sent_at is not None
-    monkeypatch.setattr(runtime.messages, "backlog", lambda queues: {q.name: 9 for q in queues})
-    monkeypatch.setattr(
-        runtime.messages, "queue_of", lambda _: SimpleNamespace(name="celery", routing_key="celery")
-    )
-
-    def lost(hand: Hand) -> bool:
-        json.dumps(hand.seen)  # it goes into the record
-        return Evidence(runtime.messages, hand.seen, margin_s=1).lost(saga)
-
-    hand = Hand()
-    hand.note_received(Request({SENT_AT: moment, QUEUE: "celery"}, (str(saga_id), "flight", 1)))
-    assert not lost(hand)
-    # The next message that is the engine's own was sent after the saga's, and overtook it.
-    later = saga.sent_at.timestamp() + 1.5
-    hand.note_received(Request({SENT_AT: later, QUEUE: "celery"}, (str(uuid.uuid4()), "flight", 1)))
-    assert hand.seen == {"celery": later}
-
-
-@pytest.mark.parametrize("epoch", [2**31, 10**30, -(10**30), 0, -1])
-def test_a_message_in_a_workers_hands_does_not_stop_its_sweep(
-    epoch: int, store: Store, runtime: Runtime
-) -> None:
-    """One with a far time to run stays there, and its epoch would go into SQL at every sweep."""
-    saga_id = started(store)
-    store.database.write(lambda c: c.execute(update(t.saga).values(due_at=after_now(-1))))
-    hand = Hand()
-    forged = Request({SENT_AT: 1.0}, (str(saga_id), "flight", epoch))
-    hand.note_received(forged)
-    assert Sweep(runtime, hand).sweep_once() == 1
-    assert not store.database.read(due.any_due)
-
-
 # Texts.
 
 
@@ -297,10 +243,7 @@ def test_markup_and_control_characters_in_keys_and_errors_stay_text(
     key = "'; DROP TABLE saga; --<b>"
     handle = order_saga.start(Order(), key=key)
 
-    def fails(*_: Any) -> Any:
-        raise RuntimeError(nasty)
-
-    monkeypatch.setattr(execution.Execution, "_context", fails)
+    monkeypatch.setattr(execution.Execution, "_context", partial(fails, nasty))
     driver.run_all()
     assert order_saga.get(key=key).id == handle.id
     failure = handle.view().failure

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from celery import Celery
 from pydantic import ValidationError
-from sqlalchemy import Connection, Engine, create_engine, func, insert, select
+from sqlalchemy import Connection, Engine, create_engine, func, insert, select, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 import sagas
@@ -414,6 +415,30 @@ def test_a_session_on_another_database_is_refused_and_stays_usable(
     assert "not the database of the record (saga_database_url)" in str(raised.value)
     assert "nothing was started" in str(raised.value)
     assert not outbox.messages
+
+
+#: The number by which a server knows a connection, and how somebody else ends it.
+_CUT = {
+    "postgresql": ("SELECT pg_backend_pid()", "SELECT pg_terminate_backend({})"),
+    "mysql": ("SELECT connection_id()", "KILL {}"),
+}
+_CUT["mariadb"] = _CUT["mysql"]
+
+
+def test_a_session_that_is_cut_off_is_not_said_to_be_on_another_database(
+    server_url: str, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime.app.conf.update(saga_database_url=server_url)
+    monkeypatch.setattr(runtime_app, "_bound", [runtime])
+    engine = create_engine(server_url)
+    number, cut = _CUT[engine.dialect.name]
+    with Session(engine) as session:
+        own = session.scalar(text(number))
+        with engine.connect() as other:
+            other.execute(text(cut.format(own)))
+        with pytest.raises(DBAPIError):
+            order_saga.start(Order(), key="ORD-1", session=session)
+    engine.dispose()
 
 
 def test_a_start_that_waits_for_another_one_of_the_same_key_gets_that_saga(

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, update
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from sagas.decision import (
@@ -26,6 +26,7 @@ from sagas.ids import uuid7
 from sagas.record import tables as t
 from sagas.record.database import Database
 from sagas.record.store import Store, _apply
+from sagas.sql import after_now
 from sagas.states import Operation, SagaStatus, StepStatus
 from tests.integration.records import (
     BROKE,
@@ -178,6 +179,17 @@ def test_state_and_history_commit_together_or_not_at_all(store: Store) -> None:
     assert events(store.database, saga_id) == ["STARTED"]
 
 
+def test_a_saga_is_parked_together_with_its_reason_and_its_alert(store: Store) -> None:
+    saga_id = started(store)
+    parked = {"reason": "…", "steps": ["flight"], "operation": Operation.ACTION}
+    decision = Decision(path=(SagaStatus.IN_PROGRESS, SagaStatus.FAILED), values={"parked": parked})
+    store.transition(saga_id, lambda _: decision, actor="nobody")
+    query = t.history.select().order_by(t.history.c.id.desc()).limit(1)
+    last = store.database.read(lambda c: c.execute(query).one())
+    assert (last.event, last.detail) == ("FAILED", parked)
+    assert count(store.database, t.alert) == 1
+
+
 def test_a_decision_that_changes_nothing_writes_nothing(store: Store) -> None:
     saga_id = started(store)
     before = saga_row(store.database, saga_id)
@@ -328,6 +340,22 @@ def test_an_execution_holds_its_step_until_the_saga_goes_on_without_it(store: St
     move(store, saga_id)  # takes it over
     assert not store.holds(saga_id, "flight", "token", 1)
     assert not store.holds(saga_id, "flight", "token", 2)
+
+
+def test_an_execution_that_has_ended_holds_its_step_no_more(store: Store) -> None:
+    saga_id = started(store)
+    claims(store, saga_id, "flight")
+    concludes(store, saga_id, "flight", Succeeded())
+    assert not store.holds(saga_id, "flight", "token", 1)
+
+
+def test_a_saga_is_due_at_its_deadline_at_the_latest_whatever_was_decided(store: Store) -> None:
+    saga_id = started(store)
+    soon = update(t.saga).where(t.saga.c.id == saga_id).values(deadline_at=after_now(20))
+    store.database.write(lambda c: c.execute(soon))
+    claims(store, saga_id, "flight")  # a step that runs is looked at after a minute
+    row = saga_row(store.database, saga_id)
+    assert row.due_at == row.deadline_at
 
 
 def test_a_plan_is_stored_once_and_read_by_those_who_never_saw_it(

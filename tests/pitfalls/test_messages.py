@@ -10,7 +10,6 @@ from sqlalchemy import select
 
 from sagas.decision import Dropped, Fenced, RetryLater, Succeeded, conclude, move_on
 from sagas.ids import uuid7
-from sagas.record import due
 from sagas.record import tables as t
 from sagas.record.store import Store
 from sagas.runtime.app import Runtime
@@ -124,11 +123,6 @@ def test_15_a_saga_that_somebody_moves_is_left_alone() -> None:
     assert (decision.path, decision.dispatch, decision.steps) == ((), None, ())
 
 
-def test_15_recovery_does_not_adopt_a_saga_that_has_just_started(store: Store) -> None:
-    started(store)
-    assert not store.database.read(due.any_due)
-
-
 def test_19_a_saga_keeps_the_plan_it_began_with_and_knows_its_steps_by_name(store: Store) -> None:
     older = started(store, "older")
     claims(store, older, "flight")
@@ -148,18 +142,6 @@ def test_21_nothing_deletes_a_saga(store: Store) -> None:
     saga_id = turned_back(store)
     kept = select(t.history.c.id).where(t.history.c.saga_id == saga_id)
     assert len(store.database.read(lambda c: c.execute(kept).all())) > 5
-
-
-def test_a_rescue_does_not_overwrite_a_finished_job(store: Store) -> None:
-    saga_id = turned_back(store)
-    before = saga_row(store.database, saga_id)
-    moved = move(store, saga_id)
-    assert moved.decision.dispatch is None
-    assert replace_due(before) == replace_due(saga_row(store.database, saga_id))
-
-
-def replace_due(row: Any) -> dict[str, Any]:
-    return {**row._asdict(), "due_at": None}
 
 
 def test_a_step_is_a_task_of_its_own_and_not_run_inline(runtime: Runtime) -> None:

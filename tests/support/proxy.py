@@ -1,29 +1,106 @@
-"""A door to a server that a test can close: a proxy that drops connections and refuses new ones."""
+"""A door to a server that a test can close, cut, slow down or muffle: a small TCP proxy."""
 
+import asyncio
 import socket
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from asyncio.trsock import TransportSocket
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from selectors import EVENT_READ, DefaultSelector
+from typing import TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 __all__ = ["Door", "door"]
 
+#: How a PostgreSQL client asks for its commit, in the simple protocol.
+_COMMIT = b"COMMIT\0"
+
+_LOOK_S = 0.02
+
+T = TypeVar("T")
+
 
 @dataclass(slots=True)
 class Door:
-    """What stands between a client and its server; ``url`` is the server's, through the door."""
+    """What stands between a client and its server; ``url`` is the server's, through the door.
+
+    It is worked from other threads than its own: each attribute may be set at any time.
+
+    ``is_open``: whether new connections are let in. ``delay_s``: how long each piece is held up.
+    ``silent``: nothing is carried, in neither direction, and nobody is told: half-open.
+    ``lose_commits``: so many times, a COMMIT is carried to the server, and its reply is not carried
+    back: the connection is cut instead.
+    """
 
     url: str
     is_open: bool = True
-    through: set[socket.socket] = field(default_factory=set)
+    delay_s: float = 0.0
+    silent: bool = False
+    lose_commits: int = 0
+    _through: set[TransportSocket] = field(default_factory=set)
 
     def slam(self) -> None:
         """Cut every connection, as a restart of the server does."""
-        for visitor in tuple(self.through):
+        for visitor in tuple(self._through):
             with suppress(OSError):
                 visitor.shutdown(socket.SHUT_RDWR)
+
+    async def lead(
+        self,
+        visitor: tuple[asyncio.StreamReader, asyncio.StreamWriter],
+        there: tuple[str, int],
+    ) -> None:
+        """Carry everything between a visitor and the server until one of them has gone."""
+        own: TransportSocket = visitor[1].get_extra_info("socket")
+        if not self.is_open:
+            visitor[1].close()
+            return
+        self._through.add(own)
+        try:
+            server = await asyncio.open_connection(*there)
+            passage = _Passage(self)
+            ways = [
+                asyncio.ensure_future(passage.carry(visitor[0], server[1], asks=True)),
+                asyncio.ensure_future(passage.carry(server[0], visitor[1], asks=False)),
+            ]
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+            for way in ways:
+                way.cancel()
+            await asyncio.gather(*ways, return_exceptions=True)
+            server[1].close()
+        except OSError:  # the server is away, which is what the visitor sees too
+            pass
+        finally:
+            self._through.discard(own)
+            visitor[1].close()
+
+
+@dataclass(slots=True)
+class _Passage:
+    """One connection through a door."""
+
+    door: Door
+    loses_reply: bool = False
+
+    async def carry(
+        self, source: asyncio.StreamReader, target: asyncio.StreamWriter, *, asks: bool
+    ) -> None:
+        with suppress(OSError):
+            while piece := await source.read(65536):
+                if self.door.delay_s:
+                    await asyncio.sleep(self.door.delay_s)
+                await self._until_heard()
+                if asks and self.door.lose_commits > 0 and _COMMIT in piece:
+                    self.door.lose_commits -= 1
+                    self.loses_reply = True
+                elif self.loses_reply:
+                    return  # the reply has come, so the server has committed
+                target.write(piece)
+                await target.drain()
+
+    async def _until_heard(self) -> None:
+        while self.door.silent:  # noqa: ASYNC110 - it is set by other threads
+            await asyncio.sleep(_LOOK_S)
 
 
 @contextmanager
@@ -31,43 +108,46 @@ def door(url: str) -> Iterator[Door]:
     """Yield an open door to the server of a URL."""
     parts = urlsplit(url)
     there = (str(parts.hostname), parts.port or 0)
-    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(50) as doormen:
+    with socket.create_server(("127.0.0.1", 0)) as listener, _loop() as loop:
         user = parts.netloc.rpartition("@")[0]
         address = f"{user}@127.0.0.1:{listener.getsockname()[1]}"
         made = Door(urlunsplit(parts._replace(netloc=address)))
-        doormen.submit(_admit, doormen, listener, there, made)
+
+        leads = set()
+
+        def lead(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            # A task of our own: those of asyncio complain when they are cancelled.
+            task = asyncio.ensure_future(made.lead((reader, writer), there))
+            leads.add(task)
+            task.add_done_callback(leads.discard)
+
+        server = _run(loop, asyncio.start_server(lead, sock=listener))
         try:
             yield made
         finally:
-            listener.shutdown(socket.SHUT_RDWR)
-            made.slam()
+            loop.call_soon_threadsafe(server.close)
+            _run(loop, _end(leads))
 
 
-def _admit(
-    doormen: ThreadPoolExecutor, listener: socket.socket, there: tuple[str, int], door: Door
-) -> None:
-    with suppress(OSError):  # the door is taken away
-        while True:
-            visitor, _ = listener.accept()
-            if door.is_open:
-                door.through.add(visitor)
-                doormen.submit(_lead, visitor, there, door)
-            else:
-                visitor.close()
+@contextmanager
+def _loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """Yield an event loop that runs in a thread of its own."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="doorkeeper", daemon=True)
+    thread.start()
+    try:
+        yield loop
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
 
 
-def _lead(visitor: socket.socket, there: tuple[str, int], door: Door) -> None:
-    with visitor, socket.create_connection(there) as server, DefaultSelector() as either:
-        either.register(visitor, EVENT_READ, data=server)
-        either.register(server, EVENT_READ, data=visitor)
-        with suppress(OSError):
-            while all(_carry(key.fileobj, key.data) for key, _ in either.select()):
-                pass
-        door.through.discard(visitor)
+def _run(loop: asyncio.AbstractEventLoop, work: Coroutine[object, object, T]) -> T:
+    return asyncio.run_coroutine_threadsafe(work, loop).result(timeout=10)
 
 
-def _carry(source: object, target: socket.socket) -> bool:
-    assert isinstance(source, socket.socket)
-    piece = source.recv(65536)
-    target.sendall(piece)
-    return bool(piece)
+async def _end(tasks: set[asyncio.Task[None]]) -> None:
+    for task in tuple(tasks):
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -3,6 +3,7 @@
 import os
 import shlex
 import shutil
+import socket
 import subprocess
 import tempfile
 import uuid
@@ -26,6 +27,7 @@ __all__ = [
     "SqliteFiles",
     "embedded_postgres",
     "empty_redis",
+    "free_port",
     "real_postgres_url",
     "real_redis_url",
 ]
@@ -45,6 +47,14 @@ def real_redis_url() -> str | None:
 def real_postgres_url() -> str | None:
     """Return the URL of a PostgreSQL that runs already, if the environment names one."""
     return os.environ.get("SAGAS_TEST_POSTGRES_URL") or None
+
+
+def free_port() -> int:
+    """Return a port of loopback that nobody uses at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 @contextmanager
@@ -100,11 +110,11 @@ class PostgresServer:
     def database(self) -> Iterator[str]:
         """Create a database, yield its URL, and drop it, whoever is still connected."""
         name = f"sagas_{uuid.uuid4().hex}"
-        self._execute(f"CREATE DATABASE {name} TEMPLATE {self.template}")
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {self.template}")
         try:
             yield make_url(self.url).set(database=name).render_as_string(hide_password=False)
         finally:
-            self._execute(f"DROP DATABASE {name} WITH (FORCE)")
+            self.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
     @contextmanager
     def with_template(self, fill: Callable[[str], None]) -> Iterator[Self]:
@@ -116,12 +126,13 @@ class PostgresServer:
     def answers(self) -> bool:
         """Tell whether the server lets clients in."""
         try:
-            self._execute("SELECT 1")
+            self.execute("SELECT 1")
         except OperationalError:
             return False
         return True
 
-    def _execute(self, statement: str) -> None:
+    def execute(self, statement: str) -> None:
+        """Run one statement, outside of any transaction."""
         engine = create_engine(self.url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
         with engine.connect() as connection:
             connection.execute(text(statement))

@@ -1,11 +1,11 @@
-"""Real workers in processes of their own, started, killed and stopped by a test."""
+"""Real processes, above all workers, that are started, killed and stopped by a test."""
 
 import os
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -13,24 +13,32 @@ import psutil
 
 from sagas.dev import start_guarded
 
-__all__ = ["Worker", "running_worker"]
+__all__ = ["Supervised", "Worker", "running_worker"]
 
 #: The workers need not know each other; without that they start and stop sooner.
 _QUICK = ("--without-gossip", "--without-mingle", "--without-heartbeat")
 
 
-class Worker:
-    """A ``celery worker`` with its pool, supervised: whoever kills it, it is started again."""
+class Supervised:
+    """A process with its children, as one group: whoever kills it, it is started again.
+
+    *once*: unless it has ended by itself, with nothing to complain of.
+    """
 
     def __init__(
-        self, app: str, *options: str, log: Path, env: Mapping[str, str], cwd: Path | None = None
+        self,
+        command: Sequence[str],
+        *,
+        log: Path,
+        env: Mapping[str, str],
+        cwd: Path | None = None,
+        once: bool = False,
     ) -> None:
-        name = ("-n", f"{log.stem}@%h")
         self.log = log
-        self._command = [sys.executable, "-m", "celery", "-A", app, "worker", "-l", "INFO"]
-        self._command += [*name, *_QUICK, *options]
+        self._command = command
         self._env = {**os.environ, **env}
         self._cwd = cwd
+        self._once = once
         self._stopping = False
         self.starts = 0
         self.process = self._start()
@@ -43,24 +51,19 @@ class Worker:
 
     def _supervise(self) -> None:
         while True:
-            self.process.wait()
+            code = self.process.wait()
             self._kill_group()  # an orphaned pool goes with its main process, as in a container
-            if self._stopping:
+            if self._stopping or (self._once and code == 0):
                 return
             self.process = self._start()
 
     @property
-    def ready(self) -> bool:
-        """Whether it receives messages, since it was started last."""
-        return self.log.read_text().count(" ready.") >= self.starts
-
-    @property
-    def children(self) -> list[psutil.Process]:
-        """The processes of its pool."""
-        return psutil.Process(self.process.pid).children()
+    def ended(self) -> bool:
+        """Whether it has ended, and is not started again."""
+        return not self._supervisor.is_alive()
 
     def signal_all(self, number: signal.Signals) -> None:
-        """Send a signal to the main process and to its pool."""
+        """Send a signal to the process and to its children."""
         os.killpg(self.process.pid, number)
 
     def terminate(self) -> None:
@@ -75,7 +78,7 @@ class Worker:
         self._supervisor.join(timeout=20)
         if self._supervisor.is_alive():
             self._kill_group()
-            raise AssertionError(f"The worker did not stop; its log:\n{self.tail()}")
+            raise AssertionError(f"{self.log.stem} did not stop; its log:\n{self.tail()}")
 
     def _kill_group(self) -> None:
         with suppress(ProcessLookupError):
@@ -86,12 +89,57 @@ class Worker:
         return self.log.read_text()[-4000:]
 
 
+class Worker(Supervised):
+    """A ``celery worker`` with its pool."""
+
+    def __init__(
+        self,
+        app: str,
+        *options: str,
+        log: Path,
+        env: Mapping[str, str],
+        cwd: Path | None = None,
+        nursery: bool = False,
+    ) -> None:
+        program: tuple[str, ...] = ("celery", "-A", app, "worker", "-l", "INFO")
+        if nursery:  # which keeps it alive by itself, and sooner
+            program = ("tests.support.nursery", app)
+        command = [sys.executable, "-m", *program, "-n", f"{log.stem}@%h", *_QUICK, *options]
+        super().__init__(command, log=log, env=env, cwd=cwd)
+        self._in_nursery = nursery
+
+    @property
+    def main(self) -> psutil.Process:
+        """Its main process, as it is now; raises psutil.NoSuchProcess between two of them."""
+        started = psutil.Process(self.process.pid)
+        if not self._in_nursery:
+            return started
+        for worker in started.children():
+            return worker
+        raise psutil.NoSuchProcess(started.pid)
+
+    @property
+    def ready(self) -> bool:
+        """Whether it receives messages, since it was started last."""
+        return self.log.read_text().count(" ready.") >= self.starts
+
+    @property
+    def children(self) -> list[psutil.Process]:
+        """The processes of its pool."""
+        return self.main.children()
+
+
 @contextmanager
 def running_worker(
-    app: str, *options: str, log: Path, env: Mapping[str, str], cwd: Path | None = None
+    app: str,
+    *options: str,
+    log: Path,
+    env: Mapping[str, str],
+    cwd: Path | None = None,
+    nursery: bool = False,
 ) -> Iterator[Worker]:
     """Run a worker of the app while the block runs; messages wait for it until it is ready."""
-    worker = Worker(app, *options, log=log, env=env, cwd=cwd)
+    worker = Worker(app, *options, log=log, env=env, cwd=cwd, nursery=nursery)
     try:
         yield worker
     finally:

@@ -10,13 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from sagas.record import queries
+from sagas.record import tables as t
 from sagas.record.database import Database
 from sagas.record.queries import HistoryEntry, SagaView, StepView
 from sagas.states import ENDED
+from sagas.testing import Effect, violations
 from tests.support.brokers import Broker
-from tests.support.invariants import Effect, violations
 from tests.support.waiting import wait_until
 from tests.support.workers import Worker, running_worker
 from tests.system.trip import create_tables, effects
@@ -34,10 +36,13 @@ class World:
     stack: ExitStack = field(default_factory=ExitStack)
     workers: list[Worker] = field(default_factory=list)
 
-    def worker(self, name: str, *options: str) -> Worker:
-        """Start a supervised worker."""
+    def worker(self, name: str, *options: str, nursery: bool = False) -> Worker:
+        """Start a supervised worker; *nursery* is for one that is killed time and again."""
         log = self.directory / f"{name}.log"
-        running = running_worker("tests.system.trip", "-c", "2", *options, log=log, env=self.env)
+        options = ("-c", "2", *options)
+        running = running_worker(
+            "tests.system.trip", *options, log=log, env=self.env, nursery=nursery
+        )
         worker = self.stack.enter_context(running)
         self.workers.append(worker)
         return worker
@@ -48,10 +53,12 @@ class World:
         """Let the first process die that gets to this point of this trip."""
         (self._faults / "@".join(filter(None, (point, key, step)))).write_text(victim)
 
-    @property
-    def armed(self) -> set[str]:
-        """The faults that have not fired."""
-        return {fault.name for fault in self._faults.iterdir()}
+    def disarm(self, key: str) -> bool:
+        """Take back the faults of a trip that have not fired; tell whether there were any."""
+        armed = [fault for fault in self._faults.iterdir() if fault.name.split("@")[1] == key]
+        for fault in armed:
+            fault.unlink()
+        return bool(armed)
 
     @property
     def _faults(self) -> Path:
@@ -68,6 +75,14 @@ class World:
         words = [word for key, value in inputs.items() for word in (key, json.dumps(value))]
         command = [sys.executable, "-m", "tests.system.start_trips", saga, *words]
         return subprocess.run(command, env={**os.environ, **self.env}, check=False)
+
+    def do(self, *jobs: Sequence[object]) -> list[int]:
+        """Let an application do jobs, each in a process of its own; return how each ended."""
+        command = [sys.executable, "-m", "tests.system.jobs", json.dumps(jobs)]
+        environment = {**os.environ, **self.env}
+        done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE)
+        ends: list[int] = json.loads(done.stdout)
+        return ends
 
     def start_batch(self, saga: str, number: int, **given: object) -> None:
         """Start so many sagas in one transaction, from an application process."""
@@ -107,6 +122,13 @@ class World:
         """Return every trip."""
         return self.record.read(lambda c: queries.find_sagas(c, limit=100_000))
 
+    def undelivered(self) -> Sequence[str]:
+        """Return the trips whose alerts have not reached everybody, or are not known to."""
+        columns = (t.saga.c.key, t.alert.c.due_at, t.alert.c.delivered_to)
+        query = select(*columns).join(t.alert, t.alert.c.saga_id == t.saga.c.id)
+        alerts = self.record.read(lambda c: c.execute(query).all())
+        return [row.key for row in alerts if row.due_at is not None or not row.delivered_to]
+
     def wait_until_ended(self, *, timeout_s: float = 40) -> None:
         """Wait until every trip has ended, and check that everything holds of it."""
 
@@ -118,7 +140,7 @@ class World:
         finally:
             found = violations(self.record, self.effects())
             logs = "\n".join(log.read_text()[-3000:] for log in self.directory.glob("*.log"))
-            assert not found, "\n".join([*found, logs])
+            assert not found, "\n".join([*map(str, found), logs])
 
 
 @pytest.fixture

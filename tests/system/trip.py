@@ -18,7 +18,8 @@ from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, ins
 import sagas
 from sagas import Context, Retry, Saga, Step, StepFailed, barrier, step
 from sagas.record.database import Database
-from tests.support.invariants import Effect
+from sagas.runtime import alerting
+from sagas.testing import Effect
 from tests.support.waiting import wait_until
 
 __all__ = ["Trip", "app", "book_trip", "create_tables", "effects"]
@@ -33,6 +34,7 @@ app.conf.update(
     worker_prefetch_multiplier=4,
 )
 sagas.setup(app)
+alerting.HOLD_S = 3.0  # as short as the lease, for the same reason
 
 participant = Database(os.environ.get("TRIP_PARTICIPANT_URL", ""))
 metadata = MetaData()
@@ -65,7 +67,10 @@ class Trip(BaseModel):
     refuse: str = ""
     breaks: str = ""
     breaks_before: str = ""
+    breaks_while_armed: str = ""
     cannot_undo: str = ""
+    undo_breaks_while_armed: str = ""
+    undo_refused: str = ""
     wait_for_file: str = ""
     breaks_until_file: str = ""
     takes_s: float = 0.0
@@ -82,7 +87,7 @@ def _book(trip: Trip, ctx: Context) -> str:
     participant.write(
         lambda connection: ctx.once(connection, lambda: _enter(connection, ctx), returns=str)
     )
-    if trip.breaks == ctx.step:
+    if trip.breaks == ctx.step or (trip.breaks_while_armed == ctx.step and _armed(ctx)):
         raise RuntimeError("the line went dead")
     if trip.wait_for_file and ctx.step == "hotel":
         wait_until(Path(trip.wait_for_file).exists, timeout_s=60)
@@ -97,9 +102,18 @@ def _break_until(file: Path) -> None:
 def _cancel(trip: Trip, ctx: Context) -> None:
     if trip.cannot_undo == ctx.step:
         raise RuntimeError("the desk is closed")
+    if trip.undo_refused == ctx.step:
+        raise StepFailed("no refund", code="TOO_LATE")
     participant.write(
         lambda connection: ctx.once(connection, lambda: _enter(connection, ctx), returns=str)
     )
+    if trip.undo_breaks_while_armed == ctx.step and _armed(ctx):
+        raise RuntimeError("the line went dead")
+
+
+def _armed(ctx: Context) -> bool:
+    """Tell whether a fault at this step of this trip has yet to fire."""
+    return any(Path(os.environ["SAGAS_FAULTS"]).glob(f"*@{ctx.key}@{ctx.step}"))
 
 
 def _enter(connection: Connection, ctx: Context) -> str:
@@ -148,6 +162,8 @@ def cancel_car(trip: Trip, ctx: Context) -> None:
     _cancel(trip, ctx)
 
 
+#: Longer than two sweeps, so that the record keeps it and not a message.
+CALM = Retry(max_attempts=10, wait_initial=0.8, wait_exp_base=1)
 PATIENT = Retry(max_attempts=3, wait_initial=60.0)
 
 
@@ -226,7 +242,13 @@ def breakfast(guest: Guest, ctx: Context) -> None:
 stay = Saga("stay", input=Guest, steps=[room, breakfast])
 book_trip = Saga("trip", input=Trip, steps=[flight, hotel, car])
 patient_trip = Saga("patient", input=Trip, steps=[flight, Step(hotel, retry=PATIENT), car])
+calm_trip = Saga("calm", input=Trip, steps=[flight, Step(hotel, retry=CALM), car])
 short_trip = Saga("short", input=Trip, steps=[flight, hotel, car], deadline=timedelta(seconds=2))
 one_errand = Saga("errand", input=Trip, steps=[errand])
 errands = Saga("errands", input=Trip, steps=[Step(errand, pivot=True), thanks])
 tour = Saga("tour", input=Trip, steps=[flight, visa, Step(ticket, pivot=True), insurance])
+trek = Saga("trek", input=Trip, steps=[flight, Step(ticket, pivot=True), insurance, thanks])
+#: Longer than one message carries.
+odyssey = Saga(
+    "odyssey", input=Trip, steps=[Step(flight, name=f"leg-{number}") for number in range(1, 19)]
+)

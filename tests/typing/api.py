@@ -30,6 +30,7 @@ from sagas import (
     step,
 )
 from sagas import barrier as sagas_barrier
+from sagas.testing import Effect, Violation, check, violations
 
 
 class Order(BaseModel):
@@ -199,3 +200,14 @@ def an_app_is_set_up(app: Celery, engine: Engine, connection: Connection) -> Non
 def a_list_of_steps_may_be_any_sequence(more: Sequence[Step]) -> None:
     Saga("typing.tuple", input=Order, steps=(reserve, charge))
     Saga("typing.sequence", input=Order, steps=more)
+
+
+# Checking.
+
+
+def a_record_is_checked_with_what_else_was_seen(app: Celery, saga_id: UUID) -> None:
+    ledger = [Effect(saga_id, "charge", "action", key="K")]
+    assert_type(check(app, ledger, parked=(), keys={"order": ["ORD-1"]}), None)
+    assert_type(violations("sqlite:///record.db"), list[Violation])
+    violations(app, ledger, runing=True)  # type: ignore[call-arg]
+    violations(app, ledger, queues=["celery"])  # type: ignore[arg-type]

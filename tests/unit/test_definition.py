@@ -412,7 +412,14 @@ def test_a_plan_has_the_steps_in_their_order() -> None:
 def test_a_saga_needs_a_name_that_the_record_can_hold(name: str) -> None:
     message = refused(lambda: Saga(name, input=Trip, steps=[made()]))
     assert repr(name) in message
-    assert "1 to 200 characters" in message
+    assert "1 to 200 printable characters" in message
+
+
+@pytest.mark.parametrize("name", ["x" * 201, "two\nlines", "\x00"])
+def test_a_task_needs_a_name_that_the_record_can_hold(name: str) -> None:
+    message = refused(lambda: made(name))
+    assert repr(name) in message
+    assert "cannot be stored: use 1 to 200 printable characters" in message
 
 
 def test_a_step_needs_a_name_that_the_record_can_hold() -> None:
@@ -420,7 +427,7 @@ def test_a_step_needs_a_name_that_the_record_can_hold() -> None:
     message = refused(lambda: Saga("long", input=Trip, steps=[Step(made(), name=long)]))
     assert "'long'" in message
     assert long in message
-    assert "200 characters" in message
+    assert "200 printable characters" in message
 
 
 def test_a_saga_needs_a_step() -> None:

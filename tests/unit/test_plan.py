@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from sagas.errors import PlanUnreadable
 from sagas.plan import Plan, PlannedCall, PlannedStep
 from sagas.retry import Retry
 
@@ -100,3 +101,19 @@ def test_steps_are_found_by_name() -> None:
     assert [step.name for step in PLAN] == ["order", "charge", "notify"]
     with pytest.raises(KeyError, match="refund"):
         PLAN["refund"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "no JSON",
+        "[]",
+        "{}",
+        PLAN.to_json().replace('"best_effort"', '"of_a_newer_version"'),
+        PLAN.to_json().replace('"max_attempts":4', '"max_attempts":0'),
+    ],
+    ids=["no JSON", "no object", "empty", "a newer version's", "out of range"],
+)
+def test_a_plan_that_cannot_be_read_says_so_and_what_to_do(text: str) -> None:
+    with pytest.raises(PlanUnreadable, match="deploy that one; otherwise it is damaged"):
+        Plan.from_json(text)

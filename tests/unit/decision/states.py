@@ -1,12 +1,11 @@
 """Sagas in every state that a test of the decisions needs, at one moment."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sagas.decision import Decision, SagaState, StepState, Timing, with_change
+from sagas.decision import SagaState, StepState, Timing
 from sagas.plan import Plan, PlannedCall, PlannedStep
 from sagas.retry import Retry
 from sagas.states import Operation, SagaStatus, StepStatus
@@ -19,7 +18,6 @@ __all__ = [
     "NOW",
     "TIMING",
     "TOKEN",
-    "after",
     "call",
     "calls",
     "held",
@@ -112,19 +110,10 @@ def saga_at(
         "plan": Plan("trip", tuple(plan)),
         "steps": {name: StepState(name, **values) for name, values in (steps or {}).items()},
         "now": NOW,
+        "sent_at": NOW,
         **more,
     }
     return SagaState(**described)
-
-
-def after(saga: SagaState, decision: Decision) -> SagaState:
-    """Return the saga once the decision is written."""
-    for change in decision.steps:
-        saga = with_change(saga, change)
-    columns = ("looks", "sent_at", "failure", "parked", "deadline_at")
-    values = {name: decision.values[name] for name in columns if name in decision.values}
-    status = decision.path[-1] if decision.path else saga.status
-    return replace(saga, status=status, epoch=saga.epoch + decision.raise_epoch, **values)
 
 
 def calls(names: str) -> tuple[str, ...]:

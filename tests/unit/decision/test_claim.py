@@ -51,6 +51,28 @@ def test_a_step_that_another_execution_holds_is_not_granted() -> None:
     assert reason(claimed(saga, "a", ACTION)) == "it is running elsewhere"
 
 
+@pytest.mark.parametrize("operation", Operation)
+def test_a_step_whose_time_is_kept_in_the_record_is_not_granted_before_it(
+    operation: Operation,
+) -> None:
+    """No message was sent for it, so this one is forged: it would eat the attempts."""
+    undoing = operation is COMPENSATION
+    step = made("COMPENSATING" if undoing else "UNKNOWN", waits=True)
+    status = SagaStatus.COMPENSATING if undoing else SagaStatus.IN_PROGRESS
+    saga = saga_at(status, [planned("a", wait=60.0)], {"a": step}, sent_at=None)
+    assert reason(claimed(saga, "a", operation)) == "it is not its time"
+
+
+def test_nor_is_the_first_step_of_a_saga_whose_start_is_delayed() -> None:
+    saga = saga_at("STARTED", [planned("a")], sent_at=None, epoch=1)
+    assert reason(claimed(saga, "a", ACTION, epoch=1)) == "it is not its time"
+
+
+def test_a_message_that_the_broker_seemed_to_refuse_is_granted_all_the_same() -> None:
+    saga = saga_at("IN_PROGRESS", [planned("a")], sent_at=None)
+    assert isinstance(claimed(saga, "a", ACTION).answer, Granted)
+
+
 def test_a_message_of_an_older_epoch_is_dropped_with_both_epochs_in_the_reason() -> None:
     saga = saga_at("IN_PROGRESS", [planned("a")])
     assert reason(claimed(saga, "a", ACTION, epoch=EPOCH - 1)) == (

@@ -1,5 +1,6 @@
 """What the end of an attempt means for its step and its saga."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from sagas.decision import (
     StepChange,
     Succeeded,
     conclude,
+    written,
 )
 from sagas.plan import PlannedCall, PlannedStep
 from sagas.retry import Retry
@@ -28,7 +30,6 @@ from tests.unit.decision.states import (
     NOW,
     TIMING,
     TOKEN,
-    after,
     held,
     made,
     planned,
@@ -153,6 +154,15 @@ def test_a_failing_compensation_keeps_the_error_of_its_action() -> None:
     }
 
 
+def test_each_direction_of_a_step_has_its_own_number_of_attempts() -> None:
+    plan = [planned("a"), planned("b", attempts=1, undo_attempts=3)]
+    steps = {"a": made("SUCCESS"), "b": held(COMPENSATION, attempts=2)}
+    back = saga_at("COMPENSATING", plan, steps)
+    assert isinstance(concluded(back, "b", COMPENSATION, Broke(ERROR)).answer, RetryLater)
+    forward = saga_at("IN_PROGRESS", plan, {"a": made("SUCCESS"), "b": held(ACTION)})
+    assert concluded(forward, "b", ACTION, Broke(ERROR)).answer == Recorded()
+
+
 @pytest.mark.parametrize("result", [Refused(ERROR), Broke(ERROR)])
 @pytest.mark.parametrize("last", [True, False])
 def test_a_best_effort_step_that_fails_lets_the_saga_go_on(
@@ -235,7 +245,7 @@ def test_a_retry_raises_the_epoch_so_that_no_older_message_can_run_it(
     saga = (acting if operation is ACTION else undoing)(planned={"wait": wait})
     decision = concluded(saga, "b", operation, Broke(ERROR))
     assert decision.raise_epoch
-    assert not after(saga, decision).step("b").held
+    assert not written(saga, decision).step("b").held
 
 
 def test_the_chance_shortens_the_wait() -> None:
@@ -314,3 +324,9 @@ def test_a_step_without_compensation_parks_the_saga_only_if_it_matters(
     steps = {"a": held(COMPENSATION), "b": made(status, attempts=2)}
     saga = saga_at("COMPENSATING", [planned("a"), step], steps)
     assert concluded(saga, "a", COMPENSATION, Succeeded()).path == (SagaStatus.COMPENSATED,)
+
+
+def test_what_is_no_result_is_refused_and_decides_nothing() -> None:
+    no_result: Any = SimpleNamespace(probed=None)
+    with pytest.raises(AssertionError, match="unreachable"):
+        concluded(acting(), "b", ACTION, no_result)

@@ -5,7 +5,16 @@ from typing import Any
 
 import pytest
 
-from sagas.decision import Decision, Dispatch, Recorded, RetryLater, SagaState, StepState, move_on
+from sagas.decision import (
+    Decision,
+    Dispatch,
+    Recorded,
+    RetryLater,
+    SagaState,
+    StepState,
+    move_on,
+    written,
+)
 from sagas.states import Operation, SagaStatus, StepStatus
 from tests.unit.decision.states import (
     ACTION,
@@ -13,7 +22,6 @@ from tests.unit.decision.states import (
     ENDED_NOW,
     NOW,
     TIMING,
-    after,
     held,
     made,
     planned,
@@ -91,7 +99,7 @@ def test_the_last_attempt_that_is_taken_over_is_fenced_though_no_retry_follows(
     saga = holding(operation, attempts=2, expires_at=NOW if expired else None)
     decision = moved(saga)
     assert decision.raise_epoch
-    assert after(saga, decision).epoch == saga.epoch + 1
+    assert written(saga, decision).epoch == saga.epoch + 1
     assert isinstance(decision.answer, Recorded)
     assert decision.dispatch is None
 
@@ -101,7 +109,7 @@ def test_the_last_attempt_of_an_action_that_was_lost_may_have_happened() -> None
     decision = moved(saga)
     assert decision.steps[0].status is StepStatus.UNKNOWN
     assert decision.values["failure"]["type"] == "WorkerLost"
-    back = moved(after(saga, decision))
+    back = moved(written(saga, decision))
     assert back.path == (SagaStatus.COMPENSATING,)
     assert back.dispatch == Dispatch(COMPENSATION, ("a",))
 
@@ -144,7 +152,7 @@ def test_looks_without_progress_become_ever_rarer_up_to_a_bound(lost: bool) -> N
     for _ in range(12):
         decision = moved(saga, lost=lost)
         waits.append((decision.values["due_at"] - NOW).total_seconds())
-        saga = after(saga, decision)
+        saga = written(saga, decision)
     assert waits[:4] == [6, 12, 24, 48]
     assert all(wait == TIMING.look_s for wait in waits[4:])
     assert saga.looks == 12
@@ -239,3 +247,10 @@ def test_the_default_durations_look_often_enough_to_bring_back_a_lost_message_in
     saga = saga_at("IN_PROGRESS", PLAN)
     decision = move_on(saga, alive=lambda _: False, lost=False, timing=type(TIMING)(), chance=0)
     assert decision.values["due_at"] == seconds(6)
+
+
+def test_a_lost_message_of_the_way_back_does_not_wait_for_the_actions_next_attempt() -> None:
+    """Cancelled in the middle of a long wait, and nobody had the message for the compensation."""
+    steps = {"a": made("UNKNOWN", waits=True, retry_at=seconds(3600))}
+    saga = saga_at("COMPENSATING", [planned("a", wait=3600.0)], steps)
+    assert moved(saga, lost=True).dispatch == Dispatch(COMPENSATION, ("a",))

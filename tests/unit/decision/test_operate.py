@@ -25,8 +25,9 @@ from sagas.decision import (
     resolve,
     retry,
     skip,
+    written,
 )
-from sagas.states import SagaStatus, StepStatus
+from sagas.states import STEP_EDGES, SagaStatus, StepStatus
 from tests.unit.decision.states import (
     ACTION,
     COMPENSATION,
@@ -35,7 +36,6 @@ from tests.unit.decision.states import (
     NOW,
     TIMING,
     TOKEN,
-    after,
     held,
     made,
     planned,
@@ -100,7 +100,7 @@ def test_once_the_running_attempt_has_ended_the_saga_turns_back(
     result: Result, undone: tuple[str, ...]
 ) -> None:
     saga = saga_at("IN_PROGRESS", PLAN, {"a": made("SUCCESS"), "b": held(ACTION)})
-    saga = after(saga, cancelled(saga))
+    saga = written(saga, cancelled(saga))
     decision = conclude(
         saga, "b", ACTION, result, epoch=EPOCH, token=TOKEN, timing=TIMING, chance=0
     )
@@ -121,6 +121,13 @@ def test_a_cancel_that_waited_for_the_last_step_still_turns_the_saga_back() -> N
     steps = {"a": made("SUCCESS"), "b": made("SUCCESS"), "c": made("SUCCESS")}
     saga = saga_at("IN_PROGRESS", PLAN, steps, failure=CANCELLED)
     assert looked_at(saga).dispatch == Dispatch(COMPENSATION, ("c", "b", "a"))
+
+
+def test_a_cancel_adds_nothing_to_what_turns_the_saga_back_already() -> None:
+    failed = {"step": "b", "type": "StepFailed", "message": "no"}
+    steps = {"a": made("SUCCESS"), "b": made("FAILED")}
+    decision = cancelled(saga_at("IN_PROGRESS", PLAN, steps, failure=failed))
+    assert decision == Decision(Accepted())
 
 
 @pytest.mark.parametrize("status", ["COMPENSATING", "COMPENSATED"])
@@ -218,7 +225,7 @@ def test_a_retry_of_a_parked_undo_begins_with_new_attempts() -> None:
     (change,) = decision.steps
     assert (change.status, change.values["compensation_attempt"]) == ("COMPENSATING", 0)
     claimed = claim(
-        after(STUCK_BACK, decision),
+        written(STUCK_BACK, decision),
         "b",
         COMPENSATION,
         epoch=EPOCH + 1,
@@ -255,6 +262,18 @@ def test_to_skip_the_last_undo_that_is_left_ends_the_saga() -> None:
     decision = skip(STUCK_BACK, "b", timing=TIMING)
     assert decision.path == (SagaStatus.COMPENSATING, SagaStatus.COMPENSATED)
     assert decision.steps[0].status is StepStatus.SKIPPED
+
+
+@pytest.mark.parametrize("status", ["SUCCESS", "UNKNOWN"])
+def test_what_nothing_can_undo_is_left_to_a_person_who_may_skip_it(status: str) -> None:
+    plan = (planned("a", undo=False), planned("b"))
+    steps = {"a": made(status, attempts=2), "b": made("FAILED")}
+    saga = saga_at("COMPENSATING", plan, steps)
+    saga = written(saga, looked_at(saga))
+    assert saga.status is SagaStatus.FAILED
+    decision = skip(saga, "a", timing=TIMING)
+    assert decision.path == (SagaStatus.COMPENSATING, SagaStatus.COMPENSATED)
+    assert decision.steps[0].status in STEP_EDGES[saga.step("a").status]
 
 
 def test_to_skip_one_of_several_leaves_the_saga_parked_at_the_others() -> None:
@@ -302,7 +321,7 @@ def test_a_saga_is_resolved_the_way_it_was_going_or_as_the_person_says(
     assert decision.values["parked"] is None
 
 
-@pytest.mark.parametrize("status", set(SagaStatus) - {SagaStatus.FAILED})
+@pytest.mark.parametrize("status", [s for s in SagaStatus if s is not SagaStatus.FAILED])
 def test_only_a_parked_saga_is_retried_skipped_or_resolved(status: SagaStatus) -> None:
     saga = saga_at(status, PLAN)
     for decision in (

@@ -38,7 +38,7 @@ def test_a_saga_waits_for_the_message_of_the_step_whose_turn_it_is(
     assert (call.task if call else None) == task
 
 
-@pytest.mark.parametrize("status", ENDED)
+@pytest.mark.parametrize("status", sorted(ENDED))
 def test_a_saga_that_has_ended_waits_for_nothing(status: SagaStatus) -> None:
     assert awaited(saga_at(status, PLAN)) is None
 

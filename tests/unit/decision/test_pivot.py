@@ -12,7 +12,7 @@ PLAN = (planned("a"), planned("b", pivot=True, undo=False), planned("c", undo=Fa
 
 
 def moved(steps: dict[str, dict[str, Any]], plan: Any = PLAN) -> Any:
-    saga = saga_at("IN_PROGRESS", plan, steps)
+    saga = saga_at("IN_PROGRESS", plan, steps, sent_at=None)
     return move_on(saga, alive=lambda _: True, lost=False, timing=TIMING, chance=0)
 
 

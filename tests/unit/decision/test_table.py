@@ -1,38 +1,35 @@
-"""The whole decision as tables: how a saga stands, how its step stands, and what happens.
+"""Every event in every state, as the tables say; and that the tables leave nothing out."""
 
-The saga has the steps a, b and c, each with a compensation. Step a has succeeded, step b is as the
-row says, step c was never claimed. A cell's word is explained in the table's legend; a dot is a
-state that cannot be.
-"""
-
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+import inspect
+from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import product
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
+from sagas import decision as decisions
 from sagas.decision import (
     Answer,
     Broke,
     Decision,
+    Declined,
     Dispatch,
-    Done,
     Dropped,
-    Fenced,
-    Granted,
-    Recorded,
     Refused,
     Result,
-    RetryLater,
     SagaState,
     Succeeded,
+    cancel,
     claim,
     conclude,
     move_on,
+    resolve,
+    retry,
+    skip,
 )
 from sagas.states import ENDED, Operation, SagaStatus, StepStatus
+from tests.unit.decision.cells import MEANS, Cell
 from tests.unit.decision.states import (
     ACTION,
     COMPENSATION,
@@ -44,52 +41,28 @@ from tests.unit.decision.states import (
     planned,
     saga_at,
 )
+from tests.unit.decision.tables import PARKED, STEPS, TABLES
 
 PLAN = (planned("a"), planned("b"), planned("c"))
-
-STEPS: dict[str, dict[str, Any]] = {
-    "pending": made(StepStatus.PENDING),
-    "running": held(ACTION),
-    "success": made(StepStatus.SUCCESS),
-    "failed": made(StepStatus.FAILED),
-    "unknown": made(StepStatus.UNKNOWN, attempts=2, doubtful=True),
-    "unknown, retried": made(StepStatus.UNKNOWN, waits=True, doubtful=True),
-    "skipped": made(StepStatus.SKIPPED),
-    "undoing": held(COMPENSATION),
-    "undoing, retried": made(StepStatus.COMPENSATING, waits=True),
-    "undone": made(StepStatus.COMPENSATED),
-    "undo failed": made(StepStatus.COMPENSATION_FAILED, attempts=2),
-}
+BROKE, REFUSED = Broke({"type": "OSError"}), Refused({"type": "StepFailed"})
 
 
 def saga_of(status: str, step: str, **more: Any) -> SagaState:
     steps = {"a": made(StepStatus.SUCCESS), "b": STEPS[step]}
+    if status == SagaStatus.FAILED and step in PARKED:
+        operation, stuck, others = PARKED[step]
+        more["parked"] = {"reason": "…", "operation": operation, "steps": [stuck]}
+        steps |= others
     return saga_at(status, PLAN, steps, **more)
-
-
-@dataclass(frozen=True)
-class Cell:
-    """What is decided, apart from the columns that are written."""
-
-    answer: Answer | None = None
-    path: tuple[str, ...] = ()
-    raise_epoch: bool = False
-    dispatch: tuple[Operation, str] | None = None
-    step: str | None = None
-    note: str | None = None
-    writes: bool = True
-
-
-taken_over = partial(Cell, raise_epoch=True)
 
 
 def seen(decision: Decision) -> Cell:
     answer = decision.answer
     # The reasons are for people; the other tests read them.
-    named: Answer | None = Dropped("…") if isinstance(answer, Dropped) else answer
+    said: Answer | None = type(answer)("…") if isinstance(answer, Dropped | Declined) else answer
     sent = decision.dispatch
     return Cell(
-        named,
+        said,
         tuple(decision.path),
         decision.raise_epoch,
         (sent.operation, "".join(sent.steps)) if sent else None,
@@ -99,126 +72,8 @@ def seen(decision: Decision) -> Cell:
     )
 
 
-def cells(table: str, legend: dict[str, Cell]) -> list[Any]:
-    return [
-        pytest.param(status, step, legend[word], id=f"{status}-{step}-{word}")
-        for status, step, word in words(table)
-        if word != "·"
-    ]
-
-
-def words(table: str) -> Iterator[tuple[str, str, str]]:
-    head, *rows = ([cell.strip() for cell in line.split("|")] for line in table.splitlines()[1:])
-    for step, *columns in rows:
-        for status, word in zip(head[1:], columns, strict=True):
-            yield status, step, word
-
-
-NOTHING = Cell(writes=False)
-CLAIMED = {
-    "begins": Cell(Granted(1), path=(SagaStatus.IN_PROGRESS,), step="b RUNNING"),
-    "runs": Cell(Granted(1), step="b RUNNING"),
-    "repeats": Cell(Granted(2), step="b RUNNING"),
-    "undoes": Cell(Granted(1), step="b COMPENSATING"),
-    "undoes again": Cell(Granted(2), step="b COMPENSATING"),
-    "done": Cell(Done(), writes=False),
-    "void": Cell(Dropped("…"), writes=False),
-}
-
-# A step that has failed for good waits for the turn-back: a repeated message gives it no attempt.
-CLAIM_ACTION = """
-                 | STARTED | IN_PROGRESS | COMPENSATING | COMPLETED | COMPENSATED | FAILED
-pending          | begins  | runs        | void         | ·         | void        | void
-running          | ·       | void        | ·            | ·         | ·           | ·
-success          | ·       | done        | void         | void      | ·           | ·
-failed           | ·       | void        | void         | ·         | void        | void
-unknown          | ·       | void        | void         | ·         | ·           | void
-unknown, retried | ·       | repeats     | ·            | ·         | ·           | ·
-skipped          | done    | done        | void         | void      | void        | void
-undoing          | ·       | ·           | void         | ·         | ·           | ·
-undoing, retried | ·       | ·           | void         | ·         | ·           | ·
-undone           | ·       | ·           | void         | ·         | void        | void
-undo failed      | ·       | ·           | void         | ·         | ·           | void
-"""
-
-CLAIM_COMPENSATION = """
-                 | STARTED | IN_PROGRESS | COMPENSATING | COMPLETED | COMPENSATED | FAILED
-pending          | void    | void        | void         | ·         | void        | void
-running          | ·       | void        | ·            | ·         | ·           | ·
-success          | ·       | void        | undoes       | void      | ·           | ·
-failed           | ·       | void        | void         | ·         | void        | void
-unknown          | ·       | void        | undoes       | ·         | ·           | void
-unknown, retried | ·       | void        | ·            | ·         | ·           | ·
-skipped          | void    | void        | void         | void      | void        | void
-undoing          | ·       | ·           | void         | ·         | ·           | ·
-undoing, retried | ·       | ·           | undoes again | ·         | ·           | ·
-undone           | ·       | ·           | done         | ·         | void        | void
-undo failed      | ·       | ·           | done         | ·         | ·           | void
-"""
-
-
 def claimed(saga: SagaState, operation: Operation, *, epoch: int = EPOCH) -> Decision:
     return claim(saga, "b", operation, epoch=epoch, token="new", holder={}, timing=TIMING)  # noqa: S106
-
-
-@pytest.mark.parametrize(("status", "step", "expected"), cells(CLAIM_ACTION, CLAIMED))
-def test_a_message_for_an_action_may_do(status: str, step: str, expected: Cell) -> None:
-    assert seen(claimed(saga_of(status, step), ACTION)) == expected
-
-
-@pytest.mark.parametrize(("status", "step", "expected"), cells(CLAIM_COMPENSATION, CLAIMED))
-def test_a_message_for_a_compensation_may_do(status: str, step: str, expected: Cell) -> None:
-    assert seen(claimed(saga_of(status, step), COMPENSATION)) == expected
-
-
-@pytest.mark.parametrize("step", STEPS)
-@pytest.mark.parametrize("status", SagaStatus)
-@pytest.mark.parametrize("operation", Operation)
-@pytest.mark.parametrize("epoch", [EPOCH - 1, EPOCH + 1])
-def test_a_message_of_another_epoch_is_void_in_every_state(
-    status: SagaStatus, step: str, operation: Operation, epoch: int
-) -> None:
-    assert seen(claimed(saga_of(status, step), operation, epoch=epoch)) == CLAIMED["void"]
-
-
-BROKE, REFUSED = Broke({"type": "OSError"}), Refused({"type": "StepFailed"})
-
-CONCLUDED = {
-    # The next link is published by Celery, so none is dispatched.
-    "goes on": Cell(Recorded(), step="b SUCCESS"),
-    "refused": Cell(Recorded(), step="b FAILED"),
-    "in doubt": Cell(Recorded(), step="b UNKNOWN"),
-    "again": taken_over(RetryLater(1.0), dispatch=(ACTION, "bc"), step="b UNKNOWN"),
-    "undone": Cell(Recorded(), step="b COMPENSATED"),
-    "left": Cell(Recorded(), step="b COMPENSATION_FAILED"),
-    "undo again": taken_over(RetryLater(1.0), dispatch=(COMPENSATION, "ba"), step="b COMPENSATING"),
-}
-
-
-@pytest.mark.parametrize(
-    ("operation", "attempt", "result", "expected"),
-    [
-        (ACTION, 1, Succeeded("1"), "goes on"),
-        (ACTION, 1, REFUSED, "refused"),
-        (ACTION, 1, BROKE, "again"),
-        (ACTION, 2, Succeeded("1"), "goes on"),
-        (ACTION, 2, REFUSED, "refused"),
-        (ACTION, 2, BROKE, "in doubt"),
-        (COMPENSATION, 1, Succeeded(), "undone"),
-        (COMPENSATION, 1, REFUSED, "left"),
-        (COMPENSATION, 1, BROKE, "undo again"),
-        (COMPENSATION, 2, Succeeded(), "undone"),
-        (COMPENSATION, 2, REFUSED, "left"),
-        (COMPENSATION, 2, BROKE, "left"),
-    ],
-)
-def test_the_end_of_an_attempt_means(
-    operation: Operation, attempt: int, result: Result, expected: str
-) -> None:
-    status = SagaStatus.IN_PROGRESS if operation is ACTION else SagaStatus.COMPENSATING
-    steps = {"a": made(StepStatus.SUCCESS), "b": held(operation, attempts=attempt)}
-    decision = concluded(saga_at(status, PLAN, steps), result, operation)
-    assert seen(decision) == CONCLUDED[expected]
 
 
 def concluded(
@@ -234,108 +89,155 @@ def concluded(
     )
 
 
-@pytest.mark.parametrize("result", [Succeeded(), REFUSED, BROKE])
-@pytest.mark.parametrize("step", STEPS)
-@pytest.mark.parametrize("status", SagaStatus)
-@pytest.mark.parametrize("other", [{"epoch": EPOCH - 1}, {"token": "another"}])
-def test_whoever_does_not_hold_the_step_at_this_epoch_is_fenced_in_every_state(
-    status: SagaStatus, step: str, result: Result, other: dict[str, Any]
-) -> None:
-    decision = concluded(saga_of(status, step), result, **other)
-    assert seen(decision) == Cell(Fenced(), writes=False)
-
-
-@pytest.mark.parametrize("result", [Succeeded(), REFUSED, BROKE])
-@pytest.mark.parametrize("status", SagaStatus)
-@pytest.mark.parametrize("step", ["success", "failed", "unknown", "undone", "undo failed"])
-def test_the_end_of_an_attempt_is_written_once_in_every_state(
-    status: SagaStatus, step: str, result: Result
-) -> None:
-    answer = Recorded(ended=status in ENDED)
-    assert seen(concluded(saga_of(status, step), result)) == Cell(answer, writes=False)
-
-
-MOVED = {
-    "rest": NOTHING,
-    "look later": Cell(),
-    "sent": taken_over(dispatch=(ACTION, "bc"), note="sent"),
-    "send bc": taken_over(dispatch=(ACTION, "bc"), note="sent again"),
-    "send c": taken_over(dispatch=(ACTION, "c"), note="sent again"),
-    "retry": replace(CONCLUDED["again"], note="taken over"),
-    "undo ba": taken_over(dispatch=(COMPENSATION, "ba"), note="sent again"),
-    "undo a": taken_over(dispatch=(COMPENSATION, "a"), note="sent again"),
-    "retry undo": replace(CONCLUDED["undo again"], note="taken over"),
-    "turn to a": taken_over(path=(SagaStatus.COMPENSATING,), dispatch=(COMPENSATION, "a")),
-    "turn to ba": taken_over(path=(SagaStatus.COMPENSATING,), dispatch=(COMPENSATION, "ba")),
-}
-
-# Whoever holds the step is gone, and the message that is waited for is lost.
-MOVE_ON_LOST = """
-                 | STARTED | IN_PROGRESS | COMPENSATING | COMPLETED  | COMPENSATED | FAILED
-pending          | send bc | send bc     | undo a       | ·          | look later  | look later
-running          | ·       | retry       | ·            | ·          | ·           | ·
-success          | ·       | send c      | undo ba      | look later | ·           | ·
-failed           | ·       | turn to a   | undo a       | ·          | look later  | look later
-unknown          | ·       | turn to ba  | undo ba      | ·          | ·           | look later
-unknown, retried | ·       | look later  | ·            | ·          | ·           | ·
-skipped          | send c  | send c      | undo a       | look later | look later  | look later
-undoing          | ·       | ·           | retry undo   | ·          | ·           | ·
-undoing, retried | ·       | ·           | look later   | ·          | ·           | ·
-undone           | ·       | ·           | undo a       | ·          | look later  | look later
-undo failed      | ·       | ·           | undo a       | ·          | ·           | look later
-"""
-
-# Whoever holds the step lives, and the message may still come.
-MOVE_ON_WELL = """
-                 | STARTED    | IN_PROGRESS | COMPENSATING
-pending          | look later | look later  | look later
-running          | ·          | look later  | ·
-success          | ·          | look later  | look later
-failed           | ·          | turn to a   | look later
-unknown          | ·          | turn to ba  | look later
-unknown, retried | ·          | look later  | ·
-skipped          | look later | look later  | look later
-undoing          | ·          | ·           | look later
-undoing, retried | ·          | ·           | look later
-undone           | ·          | ·           | look later
-undo failed      | ·          | ·           | look later
-"""
+def ended(saga: SagaState, result: Result) -> Decision:
+    """Let the step's last holder say so; a claim is for one operation."""
+    undone = saga.step("b").compensation_attempt > 0
+    return concluded(saga, result, COMPENSATION if undone else ACTION)
 
 
 def moved(saga: SagaState, *, well: bool) -> Decision:
     return move_on(saga, alive=lambda _: well, lost=not well, timing=TIMING, chance=0.5)
 
 
-@pytest.mark.parametrize(("status", "step", "expected"), cells(MOVE_ON_LOST, MOVED))
-def test_a_saga_that_was_left_alone_needs(status: str, step: str, expected: Cell) -> None:
-    saga = saga_of(status, step, sent_at=saga_of(status, step).now)
-    assert seen(moved(saga, well=False)) == expected
+EVENTS: dict[str, Callable[[SagaState], Decision]] = {
+    "claim an action": lambda saga: claimed(saga, ACTION),
+    "claim a compensation": lambda saga: claimed(saga, COMPENSATION),
+    "conclude: succeeded": lambda saga: ended(saga, Succeeded("1")),
+    "conclude: refused": lambda saga: ended(saga, REFUSED),
+    "conclude: broke": lambda saga: ended(saga, BROKE),
+    "move on, all is lost": partial(moved, well=False),
+    "move on, all is well": partial(moved, well=True),
+    "cancel": lambda saga: cancel(saga, reason="…", timing=TIMING),
+    "retry": lambda saga: retry(saga, timing=TIMING),
+    "skip": lambda saga: skip(saga, "b", timing=TIMING),
+    "resolve": lambda saga: resolve(saga, completed=None, resolved={}),
+    "resolve as completed": lambda saga: resolve(saga, completed=True, resolved={}),
+    "resolve as compensated": lambda saga: resolve(saga, completed=False, resolved={}),
+}
 
 
-@pytest.mark.parametrize(("status", "step", "expected"), cells(MOVE_ON_WELL, MOVED))
-def test_a_saga_that_is_only_slow_needs(status: str, step: str, expected: Cell) -> None:
-    saga = saga_of(status, step, sent_at=saga_of(status, step).now)
-    assert seen(moved(saga, well=True)) == expected
+def words(event: str) -> Iterator[tuple[str, str, str]]:
+    lines = TABLES[event].strip("\n").splitlines()
+    head, *rows = ([cell.strip() for cell in line.split("|")] for line in lines)
+    for step, *columns in rows:
+        for status, word in zip(head[1:], columns, strict=True):
+            yield status, step, word
+
+
+def cells() -> Iterator[Any]:
+    for event in TABLES:
+        for status, step, word in words(event):
+            if word != "·":
+                name = f"{event}-{status}-{step}-{word}"
+                yield pytest.param(event, status, step, MEANS[word], id=name)
+
+
+@pytest.mark.parametrize(("event", "status", "step", "expected"), tuple(cells()))
+def test_in_every_state_every_event_means_what_its_table_says(
+    event: str, status: str, step: str, expected: Cell
+) -> None:
+    assert seen(EVENTS[event](saga_of(status, step))) == expected
+
+
+# The tables leave nothing out.
+
+
+@pytest.mark.parametrize("event", EVENTS)
+def test_a_table_speaks_of_every_status_and_of_the_same_states_as_the_others(event: str) -> None:
+    assert {(status, step) for status, step, _ in words(event)} == set(product(SagaStatus, STEPS))
+    assert states_of(event) == states_of("cancel")
+
+
+def states_of(event: str) -> set[tuple[str, str]]:
+    return {(status, step) for status, step, word in words(event) if word != "·"}
+
+
+def test_the_rows_are_every_status_of_a_step() -> None:
+    assert {values["status"] for values in STEPS.values()} == set(StepStatus)
+
+
+def test_every_parked_state_says_where_it_is_stuck() -> None:
+    assert {step for status, step in states_of("cancel") if status == "FAILED"} == set(PARKED)
+
+
+def test_every_event_that_decides_has_its_table() -> None:
+    public = {name: getattr(decisions, name) for name in decisions.__all__}
+    deciding = {
+        name for name, member in public.items() if inspect.isfunction(member) and _asks(member)
+    }
+    assert {event.split()[0].strip(":").replace("move", "move_on") for event in TABLES} == deciding
+    assert list(TABLES) == list(EVENTS)
+
+
+def _asks(function: Callable[..., Any]) -> bool:
+    signature = inspect.signature(function)
+    takes = [parameter.annotation for parameter in signature.parameters.values()]
+    return signature.return_annotation is Decision and Decision not in takes
+
+
+def test_every_result_and_operation_has_its_table() -> None:
+    results = {result.__name__.lower() for result in get_args(Result)}
+    assert {event.split()[1] for event in TABLES if event.startswith("conclude")} == results
+    claims = {event.split()[-1] for event in TABLES if event.startswith("claim")}
+    assert claims == {operation.value for operation in Operation}
+
+
+# What is so in every state.
+
+
+@pytest.mark.parametrize("epoch", [EPOCH - 1, EPOCH + 1])
+@pytest.mark.parametrize("operation", Operation)
+@pytest.mark.parametrize("status", SagaStatus)
+def test_a_message_of_another_epoch_is_void_in_every_state(
+    status: SagaStatus, operation: Operation, epoch: int
+) -> None:
+    for step in STEPS:
+        assert seen(claimed(saga_of(status, step), operation, epoch=epoch)) == MEANS["void"], step
+
+
+@pytest.mark.parametrize("other", [{"epoch": EPOCH - 1}, {"token": "another"}])
+@pytest.mark.parametrize("result", [Succeeded(), REFUSED, BROKE])
+@pytest.mark.parametrize("status", SagaStatus)
+def test_whoever_does_not_hold_the_step_at_this_epoch_is_fenced_in_every_state(
+    status: SagaStatus, result: Result, other: dict[str, Any]
+) -> None:
+    for step in STEPS:
+        assert seen(concluded(saga_of(status, step), result, **other)) == MEANS["fenced"], step
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("status", sorted(ENDED))
+def test_a_saga_that_has_ended_is_never_looked_at_again(status: SagaStatus, step: str) -> None:
+    assert moved(saga_of(status, step), well=False) == Decision(values={"due_at": None})
+
+
+# What depends on more than the table's state.
+
+
+@pytest.mark.parametrize(
+    ("operation", "result", "expected"),
+    [
+        (ACTION, Succeeded("1"), "goes on"),
+        (ACTION, REFUSED, "refused"),
+        (ACTION, BROKE, "in doubt"),
+        (COMPENSATION, Succeeded(), "undone"),
+        (COMPENSATION, REFUSED, "left"),
+        (COMPENSATION, BROKE, "left"),
+    ],
+)
+def test_the_end_of_the_last_attempt_means(
+    operation: Operation, result: Result, expected: str
+) -> None:
+    status = SagaStatus.IN_PROGRESS if operation is ACTION else SagaStatus.COMPENSATING
+    steps = {"a": made(StepStatus.SUCCESS), "b": held(operation, attempts=2)}
+    decision = concluded(saga_at(status, PLAN, steps), result, operation)
+    assert seen(decision) == MEANS[expected]
 
 
 @pytest.mark.parametrize("status", [SagaStatus.STARTED, SagaStatus.IN_PROGRESS])
 def test_a_message_that_was_never_sent_is_sent_without_any_evidence(status: SagaStatus) -> None:
     saga = saga_of(status, "pending", sent_at=None)
-    assert seen(moved(saga, well=True)) == MOVED["sent"]
-
-
-@pytest.mark.parametrize("step", STEPS)
-@pytest.mark.parametrize("status", ENDED)
-def test_a_saga_that_has_ended_is_never_looked_at_again(status: SagaStatus, step: str) -> None:
-    assert moved(saga_of(status, step), well=False) == Decision(values={"due_at": None})
-
-
-def test_the_table_speaks_of_every_status() -> None:
-    assert {values["status"] for values in STEPS.values()} == set(StepStatus)
-    for table in (CLAIM_ACTION, CLAIM_COMPENSATION, MOVE_ON_LOST):
-        assert {(status, step) for status, step, _ in words(table)} == set(
-            product(SagaStatus, STEPS)
-        )
+    assert seen(moved(saga, well=True)) == MEANS["sent"]
 
 
 def test_a_dispatch_without_a_countdown_is_sent_at_once() -> None:

@@ -44,12 +44,15 @@ def upgrade() -> None:
         ),
         sa.Column("saga_id", Id, nullable=False),
         sa.Column("epoch", sa.Integer(), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
         sa.Column("body", JsonText(), nullable=False),
         sa.Column("delivered_to", JsonText(), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("due_at", Instant(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_saga_alert")),
-        sa.UniqueConstraint("saga_id", "epoch", name=op.f("uq_saga_alert_saga_id_epoch")),
+        sa.UniqueConstraint(
+            "saga_id", "epoch", "kind", name=op.f("uq_saga_alert_saga_id_epoch_kind")
+        ),
         **EXACT,
     )
     op.create_index("ix_saga_alert_due", "saga_alert", ["due_at"], unique=False)
@@ -94,6 +97,9 @@ def upgrade() -> None:
         sa.Column("due_at", Instant(), nullable=True),
         sa.Column("sent_at", Instant(), nullable=True),
         sa.Column("looks", sa.Integer(), nullable=False),
+        sa.Column("resends", sa.Integer(), nullable=False),
+        sa.Column("stumbles", sa.Integer(), nullable=False),
+        sa.Column("waiting", JsonText(), nullable=True),
         sa.Column("deadline_at", Instant(), nullable=True),
         sa.Column("started_at", Instant(), nullable=False),
         sa.Column("ended_at", Instant(), nullable=True),

@@ -1,0 +1,72 @@
+"""Every rule, asked of one saga or of a record."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Unpack
+from uuid import UUID
+
+from sagas.testing.ends import check_end
+from sagas.testing.evidence import Evidence, Terms
+from sagas.testing.observed import Effect, Observed, Violation
+from sagas.testing.record import Record, changes_since, observe
+from sagas.testing.tally import tally_of
+from sagas.testing.walk import Found, walk
+from sagas.testing.whole import Whole
+
+__all__ = ["check", "violations", "violations_of"]
+
+
+def violations_of(saga: Observed, **terms: Unpack[Terms]) -> list[Violation]:
+    """Return every rule that one saga breaks; pure, and quick enough for a simulation's loop."""
+    return _violations_of(saga, terms)
+
+
+def _violations_of(saga: Observed, terms: Terms) -> list[Violation]:
+    found: Found = []
+    walked = walk(saga, found)
+    tally = None if saga.effects is None else tally_of(saga.effects, walked, terms, found)
+    check_end(walked, tally, terms, found)
+    if saga.plan_id != saga.plan_hash:
+        found.append(("S14", f"it is pinned to the plan {saga.plan_id}, whose body was changed"))
+    return [Violation(rule, text, saga.id, saga.name, saga.key) for rule, text in found]
+
+
+def violations(
+    record: Record, ledger: Iterable[Effect] | None = None, **evidence: Unpack[Evidence]
+) -> list[Violation]:
+    """Return every rule that does not hold of the sagas of a record; nothing, if all hold.
+
+    Args:
+        record: the Celery app, the record's database, or its URL.
+        ledger: what the participants did, the lines of one step in the order in which they were
+            written; all steps of all sagas, but those named in ``no_ledger``. None where there is
+            no ledger: then only what the record alone can tell is checked.
+        **evidence: what else was seen; see ``Evidence``.
+
+    Raises:
+        RecordNotReady: the record's tables are missing.
+    """
+    effects = None if ledger is None else _by_saga(ledger)
+    whole = Whole(evidence, effects)
+    found: list[Violation] = []
+    for saga in observe(record, effects):
+        whole.take(saga)
+        found += _violations_of(saga, evidence)
+    if since := evidence.get("since"):
+        found += [whole.of("S2", text, saga_id) for saga_id, text in changes_since(record, since)]
+    return [*found, *whole.violations()]
+
+
+def _by_saga(ledger: Iterable[Effect]) -> Mapping[UUID, list[Effect]]:
+    effects: dict[UUID, list[Effect]] = defaultdict(list)
+    for effect in ledger:
+        effects[effect.saga_id].append(effect)
+    return effects
+
+
+def check(
+    record: Record, ledger: Iterable[Effect] | None = None, **evidence: Unpack[Evidence]
+) -> None:
+    """Raise AssertionError that lists every violation, one a line; arguments as ``violations``."""
+    if found := violations(record, ledger, **evidence):
+        raise AssertionError("\n".join([f"{len(found)} violations", *map(str, found)]))

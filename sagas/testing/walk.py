@@ -1,0 +1,239 @@
+"""A history, walked from its first entry to its last: where did it leave the path?"""
+
+from sagas.plan import PlannedStep
+from sagas.record.queries import HistoryEntry
+from sagas.states import FORWARD, SAGA_EDGES, STEP_EDGES, Operation, SagaStatus, StepStatus
+from sagas.testing.observed import BY_HAND, Observed
+
+__all__ = ["Walk", "walk"]
+
+Found = list[tuple[str, str]]
+
+_OVER = frozenset({SagaStatus.COMPLETED, SagaStatus.COMPENSATED})
+_SAGA = {str(status): status for status in SagaStatus}
+_STEP = {str(status): status for status in StepStatus}
+_UNDOING = str(Operation.COMPENSATION)
+
+#: The edges of a step that only a person takes.
+_EDGES_BY_HAND = frozenset(
+    {
+        (StepStatus.UNKNOWN, StepStatus.UNKNOWN),
+        (StepStatus.UNKNOWN, StepStatus.SKIPPED),
+        (StepStatus.SUCCESS, StepStatus.SKIPPED),
+        (StepStatus.FAILED, StepStatus.PENDING),
+        (StepStatus.FAILED, StepStatus.SKIPPED),
+        (StepStatus.COMPENSATION_FAILED, StepStatus.COMPENSATING),
+        (StepStatus.COMPENSATION_FAILED, StepStatus.SKIPPED),
+    }
+)
+#: A step that is to be undone before those that came earlier.
+_TO_UNDO = frozenset(
+    {StepStatus.SUCCESS, StepStatus.UNKNOWN, StepStatus.RUNNING, StepStatus.COMPENSATING}
+)
+
+
+def walk(saga: Observed, found: Found) -> "Walk":
+    """Walk the history of a saga; add what is wrong with it to *found*."""
+    walked = Walk(saga, found)
+    for entry in saga.history:
+        walked.take(entry)
+    walked.arrive()
+    return walked
+
+
+class Walk:
+    """Where the saga and its steps stand after the entries that were taken.
+
+    ``places`` are the steps of the plan, each with its place; ``attempted`` holds (step, operation)
+    of every claim; ``by_hand`` the steps that a person took upon themselves; ``resolved`` tells
+    whether a person ended the saga by their word.
+    """
+
+    __slots__ = (
+        "_asked_only",
+        "_attempts",
+        "_doubtful",
+        "_epoch",
+        "_given_up",
+        "_hand",
+        "_parked_in",
+        "_passed",
+        "_waits",
+        "attempted",
+        "by_hand",
+        "found",
+        "places",
+        "resolved",
+        "saga",
+        "status",
+        "steps",
+    )
+
+    def __init__(self, saga: Observed, found: Found) -> None:
+        self.saga = saga
+        self.found = found
+        self.status: SagaStatus | None = None
+        self.steps: dict[str, StepStatus] = {}
+        self.attempted: set[tuple[str, str]] = set()
+        self.by_hand: set[str] = set()
+        self.resolved = False
+        self.places = {step.name: place for place, step in enumerate(saga.plan.steps)}
+        self._epoch = 1
+        self._hand = 0  # the epoch that a person's deed began
+        self._passed: str | None = None  # the pivot, once it has happened
+        self._parked_in: list[int] = []
+        self._waits = False  # what is sent again is not told of any more
+        self._given_up: set[str] = set()
+        self._doubtful: set[str] = set()
+        self._attempts: dict[str, int | None] = {}
+        self._asked_only: set[str] = set()
+
+    def take(self, entry: HistoryEntry) -> None:
+        """Take the next entry."""
+        if entry.epoch < self._epoch:
+            self._add("S10", f"{_text(entry)} is of epoch {entry.epoch}, after {self._epoch}")
+        else:
+            self._epoch = entry.epoch
+        self._waits = entry.event == "waiting"
+        if entry.step is not None:
+            self._take_step(entry, entry.step)
+        elif entry.event in _SAGA:
+            self._take_status(entry, _SAGA[entry.event])
+        else:
+            self._take_note(entry)
+
+    def arrive(self) -> None:
+        """Compare where the history ends with where the record stands."""
+        saga = self.saga
+        if self.status is not saga.status:
+            self._add("S2", f"it is {saga.status}, but its history ends with {self.status}")
+        if self.steps != saga.steps:
+            for name in sorted(self.steps.keys() | saga.steps.keys()):
+                self._compare(name)
+        if self._epoch != saga.epoch and not (self._waits and self._epoch < saga.epoch):
+            self._add("S10", f"it is at epoch {saga.epoch}, but its history is at {self._epoch}")
+        if sorted(self._parked_in) != sorted(saga.alerts):
+            self._add("S12", f"parked in {self._parked_in}, alerts in {sorted(saga.alerts)}")
+
+    def _compare(self, name: str) -> None:
+        here = self.saga.steps.get(name, StepStatus.PENDING)
+        told = self.steps.get(name, StepStatus.PENDING)
+        if name not in self.places:
+            self._add("S14", f"{name} is {here}, and not in its plan")
+        elif here is not told:
+            self._add("S2", f"{name} is {here}, but the history leaves it {told}")
+
+    def _add(self, rule: str, text: str) -> None:
+        self.found.append((rule, text))
+
+    def _take_note(self, entry: HistoryEntry) -> None:
+        if entry.event in BY_HAND and self.status is SagaStatus.FAILED:
+            self._hand = entry.epoch
+            self.resolved = entry.event == "resolved"
+        elif self.status in _OVER or self.status is SagaStatus.FAILED:
+            self._add("S2", f"{_text(entry)} follows {self.status}")
+
+    def _take_status(self, entry: HistoryEntry, to: SagaStatus) -> None:
+        before, self.status = self.status, to
+        if before is None:
+            if to is not SagaStatus.STARTED:
+                self._add("S2", f"its history begins with {to}")
+        elif before in _OVER and to in _OVER and before is not to:
+            self._add("S3", f"it was {before}, and then {to}")
+        elif to not in SAGA_EDGES[before]:
+            self._add("S2", f"no edge leads from {before} to {to}")
+        elif before is SagaStatus.FAILED and entry.epoch != self._hand:
+            self._add("S2", f"{to} follows {before} without a person")
+        if to is SagaStatus.FAILED:
+            self._parked_in.append(entry.epoch)
+        elif to is SagaStatus.COMPENSATING and self._passed:
+            self._add("S6", f"it turned back past its pivot {self._passed}")
+
+    def _take_step(self, entry: HistoryEntry, name: str) -> None:
+        if name not in self.places or entry.event not in _STEP:
+            wrong = "S2" if name in self.places else "S14"
+            self._add(wrong, f"{_text(entry)} is nothing that its plan or its steps know")
+            return
+        before, to = self.steps.get(name, StepStatus.PENDING), _STEP[entry.event]
+        self.steps[name] = to
+        by_hand = (before, to) in _EDGES_BY_HAND
+        if to not in STEP_EDGES[before]:
+            self._add("S2", f"no edge leads {name} from {before} to {to}")
+        elif self.status in _OVER:
+            self._add("S2", f"{_text(entry)} follows {self.status}")
+        elif by_hand and entry.epoch != self._hand:
+            self._add("S2", f"{name} went from {before} to {to} without a person")
+        if by_hand:
+            self._take_deed(entry, name, to)
+        elif entry.operation == _UNDOING:
+            self._take_compensation(entry, name, to)
+        else:
+            self._take_action(entry, name, to)
+
+    def _take_deed(self, entry: HistoryEntry, name: str, to: StepStatus) -> None:
+        self._attempts[name] = entry.attempt
+        self._given_up.discard(name)
+        if to is StepStatus.SKIPPED:
+            self.by_hand.add(name)
+            self._doubtful.discard(name)
+            if entry.operation != _UNDOING and self._planned(name).pivot:
+                self._passed = name
+
+    def _take_action(self, entry: HistoryEntry, name: str, to: StepStatus) -> None:
+        if self.status not in FORWARD and self.status not in _OVER:
+            self._add("S3", f"{_text(entry)} while it was {self.status}")
+        match to:
+            case StepStatus.RUNNING:
+                self._claim(entry, name)
+            case StepStatus.SUCCESS:
+                self._doubtful.discard(name)
+                if self._planned(name).pivot:
+                    self._passed = name
+            case StepStatus.UNKNOWN:
+                self._doubtful.add(name)
+                if "retry_in_s" not in (entry.detail or {}):
+                    self._given_up.add(name)
+            case StepStatus.FAILED if name in self._doubtful:
+                if not self._ruled_out(entry, name):
+                    what = f"{name} is FAILED, though an earlier attempt may have happened"
+                    self._add("S11", what)
+                self._doubtful.discard(name)  # settled, also where a person has it tried again
+
+    def _claim(self, entry: HistoryEntry, name: str) -> None:
+        self.attempted.add((name, "action"))
+        if self._attempts.get(name) == entry.attempt:
+            self._asked_only.add(name)
+        else:
+            self._asked_only.discard(name)
+        self._attempts[name] = entry.attempt
+        for planned in self.saga.plan.steps[: self.places[name]]:
+            if not self._is_settled(planned):
+                self._add("S9", f"{name} ran before {planned.name} was settled")
+
+    def _ruled_out(self, entry: HistoryEntry, name: str) -> bool:
+        # The probe's word counts where nothing was run after it.
+        return name in self._asked_only and "probe" in (entry.detail or {})
+
+    def _is_settled(self, planned: PlannedStep) -> bool:
+        status = self.steps.get(planned.name)
+        if status is StepStatus.SUCCESS or status is StepStatus.SKIPPED:
+            return True
+        gave_up = status is StepStatus.UNKNOWN and planned.name in self._given_up
+        return planned.best_effort and (gave_up or status is StepStatus.FAILED)
+
+    def _take_compensation(self, entry: HistoryEntry, name: str, to: StepStatus) -> None:
+        if self.status is not SagaStatus.COMPENSATING and self.status not in _OVER:
+            self._add("S3", f"{_text(entry)} while it was {self.status}")
+        if to is not StepStatus.COMPENSATING:
+            return
+        self.attempted.add((name, _UNDOING))
+        for later in self.saga.plan.steps[self.places[name] + 1 :]:
+            if later.compensation is not None and self.steps.get(later.name) in _TO_UNDO:
+                self._add("S8", f"{name} was undone before {later.name}")
+
+    def _planned(self, name: str) -> PlannedStep:
+        return self.saga.plan.steps[self.places[name]]
+
+
+def _text(entry: HistoryEntry) -> str:
+    return entry.event if entry.step is None else f"{entry.event} of {entry.step}"

@@ -1,0 +1,89 @@
+"""What is no matter of one saga: the rows beside them, receivers, totals, texts, queues."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from uuid import UUID
+
+from sagas.testing.evidence import Evidence
+from sagas.testing.observed import APPLIED, Effect, Observed, Violation
+
+__all__ = ["Whole"]
+
+
+class Whole:
+    """Notes what every saga adds to the rules that concern them all."""
+
+    def __init__(self, evidence: Evidence, effects: Mapping[UUID, Sequence[Effect]] | None) -> None:
+        self.evidence = evidence
+        self._effects = effects or {}
+        self._known: dict[UUID, tuple[str, str]] = {}
+        self._keys: dict[str, set[str]] = defaultdict(set)
+        self._alerts: set[tuple[UUID, int]] = set()
+
+    def take(self, saga: Observed) -> None:
+        """Note a saga."""
+        self._known[saga.id] = (saga.name, saga.key)
+        self._keys[saga.name].add(saga.key)
+        self._alerts |= {(saga.id, epoch) for epoch in saga.alerts}
+
+    def violations(self) -> list[Violation]:
+        """Return what is wrong, once every saga was noted."""
+        return [
+            *self._strangers(),
+            *self._rows_without_sagas(),
+            *self._shared_keys(),
+            *self._undelivered(),
+            *self._rest(),
+        ]
+
+    def of(self, rule: str, text: str, saga_id: UUID) -> Violation:
+        """Return a violation of one of the sagas that were noted."""
+        name, key = self._known.get(saga_id, ("?", "?"))
+        return Violation(rule, text, saga_id, name, key)
+
+    def _strangers(self) -> Iterator[Violation]:
+        for saga_id, effects in self._effects.items():
+            if saga_id not in self._known:
+                for effect in effects:
+                    what = f"the {effect.operation} of {effect.step} was {effect.result}"
+                    yield Violation("S1", f"{what} for {saga_id}, which is no saga")
+
+    def _rows_without_sagas(self) -> Iterator[Violation]:
+        for name, keys in self.evidence.get("keys", {}).items():
+            for key in sorted(set(keys) - self._keys[name]):
+                yield Violation("S1", f"the row {key} is committed, and has no saga {name}")
+            for key in sorted(self._keys[name] - set(keys)):
+                yield Violation("S1", f"the saga {name} {key} is there, and its row is not")
+
+    def _shared_keys(self) -> Iterator[Violation]:
+        weak = self.evidence.get("at_least_once", ())
+        first: dict[str, UUID] = {}
+        for saga_id, effects in self._effects.items():
+            for effect in effects:
+                strong = effect.result == APPLIED and effect.step not in weak
+                if strong and effect.key and first.setdefault(effect.key, saga_id) != saga_id:
+                    other = " ".join(self._known.get(first[effect.key], ("?",)))
+                    yield self.of("S4", f"it shares the key {effect.key} with {other}", saga_id)
+
+    def _undelivered(self) -> Iterator[Violation]:
+        for receiver, alerts in self.evidence.get("delivered", {}).items():
+            parked = [alert for alert in alerts if alert.event == "saga.parked"]
+            got = {(alert.saga_id, alert.epoch) for alert in parked}
+            for saga_id, epoch in sorted(self._alerts - got):
+                yield self.of("S12", f"{receiver} did not get the alert of epoch {epoch}", saga_id)
+            for saga_id, epoch in sorted(got - self._alerts):
+                yield self.of(
+                    "S12", f"{receiver} got an alert of epoch {epoch}, which there is not", saga_id
+                )
+
+    def _rest(self) -> Iterator[Violation]:
+        for what, (before, after) in self.evidence.get("conserved", {}).items():
+            if before != after:
+                yield Violation("S13", f"of {what} there were {before}, and now there are {after}")
+        for where, text in self.evidence.get("texts", {}).items():
+            for number, canary in enumerate(self.evidence.get("canaries", ()), 1):
+                if canary in text:
+                    yield Violation("S15", f"canary {number} is in {where}")
+        for queue, length in self.evidence.get("queues", {}).items():
+            if length:
+                yield Violation("L2", f"{length} messages are left in {queue}")

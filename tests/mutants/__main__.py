@@ -1,0 +1,84 @@
+"""``python -m tests.mutants``: breaks the core in one place at a time; the tests must notice.
+
+Each mutant is a copy of the tree with one change; it is caught when one of its tests fails. First
+all of these tests pass on a copy without a change. The exit code is 0 only if every mutant is
+caught; the survivors are listed last.
+"""
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from tests.mutants.attempts import ATTEMPTS
+from tests.mutants.decisions import DECISIONS
+from tests.mutants.mutant import Mutant
+from tests.mutants.record import RECORD
+from tests.mutants.trial import Trial, prepare, tried
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def main() -> int:
+    """Try every mutant, or those whose name has the words given."""
+    parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
+    parser.add_argument("words", nargs="*", help="only mutants whose name contains one of these")
+    words = parser.parse_args().words
+    every = (*ATTEMPTS, *DECISIONS, *RECORD)
+    chosen = [m for m in every if not words or any(word in m.name for word in words)]
+    prepare()
+    with tempfile.TemporaryDirectory(prefix="sagas-mutants-") as folder:
+        survivors = _survivors(Path(folder), chosen)
+    print(f"{len(chosen)} mutants, {len(survivors)} survived")
+    for name in survivors:
+        print(f"- {name}")
+    return 1 if survivors or not chosen else 0
+
+
+def _survivors(folder: Path, chosen: Sequence[Mutant]) -> list[str]:
+    whole = _copied(ROOT, folder / "whole", leave_out="__pycache__", copy=shutil.copy2)
+    cpu_s = 0.0
+    # They leave the copy compiled, which saves the others that work.
+    named = dict.fromkeys(mutant.tests for mutant in chosen)
+    for trial in tried((Trial(" ".join(tests), whole, tests) for tests in named), compile_it=True):
+        cpu_s += trial.cpu_s
+        if trial.caught_by:
+            raise RuntimeError(f"without a mutant too, this fails: {trial.caught_by}")
+    print(f"{cpu_s:6.1f} s  without a mutant: all pass", flush=True)
+    survivors = []
+    for trial in tried(_broken(folder, whole, chosen)):
+        cpu_s += trial.cpu_s
+        shutil.rmtree(trial.tree)
+        print(f"{trial.cpu_s:6.1f} s  {trial.name}: {trial.caught_by or 'SURVIVED'}", flush=True)
+        survivors += [] if trial.caught_by else [trial.name]
+    print(f"{cpu_s:6.1f} s of CPU")
+    return survivors
+
+
+def _broken(folder: Path, whole: Path, mutants: Sequence[Mutant]) -> Iterator[Trial]:
+    for number, mutant in enumerate(mutants):
+        tree = _copied(whole, folder / f"mutant-{number}", copy=os.link)  # which is far cheaper
+        file = tree / mutant.file
+        text = file.read_text("utf-8")
+        if text.count(mutant.old) != 1:
+            raise ValueError(f"{mutant.name}: in {mutant.file}, once is wanted: {mutant.old!r}")
+        file.unlink()  # the link, and not the file that it shares
+        file.write_text(text.replace(mutant.old, mutant.new), "utf-8")
+        yield Trial(mutant.name, tree, mutant.tests)
+
+
+def _copied(
+    source: Path, tree: Path, *, copy: Callable[[str, str], object], leave_out: str = ""
+) -> Path:
+    ignored = shutil.ignore_patterns(leave_out)
+    for part in ("sagas", "tests"):
+        shutil.copytree(source / part, tree / part, ignore=ignored, copy_function=copy)
+    shutil.copy(source / "pyproject.toml", tree)
+    return tree
+
+
+if __name__ == "__main__":
+    sys.exit(main())

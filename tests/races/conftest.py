@@ -1,0 +1,32 @@
+"""The databases and levels of isolation at which transactions race."""
+
+import time
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+
+import pytest
+
+from sagas.record import database
+from tests.races.arena import Arena, open_arena
+from tests.support.servers import DatabaseServer, real_postgres_url
+
+# Thousands of races: one PostgreSQL is enough, a real one if there is any.
+_POSTGRES = "postgresql-server" if real_postgres_url() else "postgresql"
+
+
+@pytest.fixture(
+    params=[(_POSTGRES, "READ COMMITTED"), (_POSTGRES, "SERIALIZABLE"), ("sqlite", None)],
+    ids=["read-committed", "serializable", "sqlite"],
+)
+def arena(
+    request: pytest.FixtureRequest,
+    record_server: Callable[[str], DatabaseServer],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Arena]:
+    """Return a database with the record's tables, and two sessions on it."""
+    server, level = request.param
+    # How long a refused transaction waits before it comes again is for the scheduler to say.
+    clock = SimpleNamespace(monotonic=time.monotonic, sleep=lambda _: None)
+    monkeypatch.setattr(database, "time", clock)
+    with record_server(server).database() as url, open_arena(url, level) as made:
+        yield made

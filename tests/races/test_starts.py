@@ -1,0 +1,47 @@
+"""Two that start a saga at one moment, in every order."""
+
+from collections.abc import Sequence
+from itertools import combinations_with_replacement
+from typing import Any
+
+from sagas.errors import KeyConflict
+from sagas.record.starts import NewSaga, insert_sagas
+from sagas.record.store import Store
+from tests.integration.records import new_saga
+from tests.races.arena import Arena
+from tests.races.moves import TIMING
+from tests.races.session import Move
+
+
+def start(name: str, sagas: Sequence[NewSaga]) -> Move:
+    def run(store: Store) -> Any:
+        return store.database.write(
+            lambda c: insert_sagas(c, store.plans, sagas, lease_s=TIMING.lease_s)
+        )
+
+    return Move(f"start {name}", run, loses_with=(KeyConflict,))
+
+
+OTHER_INPUT = start("T-1 with another input", [new_saga("T-1", input='{"seats": 2}')])
+
+
+def test_of_two_that_start_one_key_the_first_starts_it(arena: Arena) -> None:
+    arena.keep()
+    moves = [start("T-1", [new_saga("T-1")]), OTHER_INPUT]
+    for one, other in combinations_with_replacement(moves, 2):
+        arena.pair(one, other)
+
+
+def test_of_many_that_are_started_together_none_is_where_one_key_is_taken(arena: Arena) -> None:
+    start("T-0", [new_saga("T-0")]).made(arena.store)  # so that the plan is known
+    arena.keep()
+    arena.pair(start("T-1 and T-2", [new_saga("T-1"), new_saga("T-2")]), OTHER_INPUT)
+
+
+def test_a_start_that_is_repeated_while_its_commit_is_under_way_starts_it_once(
+    arena: Arena,
+) -> None:
+    start("T-0", [new_saga("T-0")]).made(arena.store)
+    arena.keep()
+    skipping = start("T-1 skipping hotel", [new_saga("T-1", skipped=("hotel",))])
+    arena.pair(skipping, skipping)

@@ -1,0 +1,208 @@
+"""Bugs of recovery that other engines shipped, each by its name."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import pytest
+import redis
+from celery import Celery
+from sqlalchemy import NullPool, create_engine, make_url, text, update
+from sqlalchemy.exc import OperationalError
+
+from sagas.decision import (
+    Decision,
+    Fenced,
+    SagaState,
+    Succeeded,
+    Timing,
+    conclude,
+)
+from sagas.ids import uuid7
+from sagas.record import tables as t
+from sagas.record.store import Store
+from sagas.runtime.app import Runtime
+from sagas.runtime.evidence import Evidence
+from sagas.runtime.hand import Hand
+from sagas.runtime.sweep import Sweep
+from sagas.sql import after_now
+from sagas.states import Operation, SagaStatus
+from tests.integration.conftest import app, database, runtime, store
+from tests.integration.drive import Driver
+from tests.integration.records import (
+    claims,
+    concludes,
+    events,
+    insert_due,
+    move,
+    saga_row,
+    started,
+    step_row,
+)
+from tests.integration.shop import Order, charge, order_saga, reserve
+from tests.support.waiting import wait_until
+from tests.unit.decision.states import planned
+
+__all__ = ["app", "database", "runtime", "store"]
+
+UNDO = Operation.COMPENSATION
+RESERVE, CHARGE = reserve.name, charge.name
+RELEASE, REFUND = f"{RESERVE}.compensation", f"{CHARGE}.compensation"
+
+
+def let_it_be_due(store: Store) -> None:
+    again = update(t.saga).where(t.saga.c.due_at.is_not(None)).values(due_at=after_now(-1))
+    store.database.write(lambda c: c.execute(again))
+
+
+# Rescues.
+
+
+def test_a_rescue_does_not_overwrite_a_finished_job(
+    store: Store, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was decided on while the job ran, and comes when the job has ended."""
+    saga_id = started(store)
+    claims(store, saga_id, "flight")
+    concludes(store, saga_id, "flight", Succeeded('"LH 1"'))
+    claims(store, saga_id, "hotel", worker=uuid7())  # one that nobody has ever heard of
+    finished: list[Any] = []
+
+    def finishes(*_: object) -> bool:
+        concludes(store, saga_id, "hotel", Succeeded('"room 12"'))
+        finished.append((saga_row(store.database, saga_id), events(store.database, saga_id)))
+        return True
+
+    let_it_be_due(store)
+    monkeypatch.setattr(Evidence, "lost", finishes)
+    assert Sweep(runtime, Hand()).sweep_once() == 1
+    assert finished[0][0].status == SagaStatus.COMPLETED
+    assert (saga_row(store.database, saga_id), events(store.database, saga_id)) == finished[0]
+
+
+def test_recovery_does_not_adopt_a_saga_that_has_just_started(
+    runtime: Runtime, store: Store
+) -> None:
+    handle = order_saga.start(Order(), key="ORD-1")
+    before = saga_row(store.database, handle.id)
+    assert Sweep(runtime, Hand()).sweep_once() == 0
+    assert saga_row(store.database, handle.id) == before
+
+
+@contextmanager
+def outage(url: str) -> Iterator[None]:
+    """Cut everybody off from a PostgreSQL database, and let nobody in, while the block runs."""
+    name = make_url(url).database
+    elsewhere = make_url(url).set(database="postgres")
+    admin = create_engine(elsewhere, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    allow = f"ALTER DATABASE {name} ALLOW_CONNECTIONS"
+    cut = text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name")
+    with admin.connect() as connection:
+        connection.execute(text(f"{allow} false"))
+        connection.execute(cut, {"name": name})
+        try:
+            yield
+        finally:
+            connection.execute(text(f"{allow} true"))
+
+
+@pytest.fixture
+def on_postgres(postgres_url: str) -> Iterator[Runtime]:
+    made = Celery("recovery", broker="memory://", set_as_current=False)
+    made.conf.update(saga_database_url=postgres_url, saga_lease_s=0.3)
+    runtime = Runtime(made)
+    yield runtime
+    runtime.database.dispose()
+    made.close()
+
+
+def test_a_database_restart_in_the_middle_of_recovery_strands_no_work(
+    on_postgres: Runtime, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = on_postgres.store
+    ids = [insert_due(store, f"T-{number}", sent_at=None) for number in range(4)]
+    down = ExitStack()
+
+    def judged(_: Evidence, saga: SagaState) -> bool:
+        if saga.id == ids[1]:  # one has been sent on, one is looked at, and two are to come
+            down.enter_context(outage(postgres_url))
+        return False
+
+    def epochs() -> list[int]:
+        return [saga_row(store.database, saga_id).epoch for saga_id in ids]
+
+    monkeypatch.setattr(Evidence, "lost", judged)
+    with down, pytest.raises(OperationalError, match="not currently accepting connections"):
+        Sweep(on_postgres, Hand()).sweep_once()
+    assert epochs() == [2, 1, 1, 1], "it was not in the middle"
+    monkeypatch.setattr(Evidence, "lost", lambda *_: False)
+
+    def all_are_sent() -> bool:
+        Sweep(on_postgres, Hand()).sweep_once()
+        return epochs() == [2, 2, 2, 2]
+
+    wait_until(all_are_sent, what="each is taken up again, and sent once")
+
+
+@pytest.fixture
+def driver(runtime: Runtime) -> Driver:
+    runtime.app.finalize()
+    return Driver(runtime.app)
+
+
+# Zombies.
+
+
+def test_a_late_acknowledgement_by_a_zombie_does_not_delete_another_workers_delivery(
+    store: Store,
+) -> None:
+    saga_id = started(store, steps=[planned("flight", attempts=3)])
+    claims(store, saga_id, "flight", token="zombie")  # noqa: S106 - it names an execution
+    epoch = store.peek(saga_id).epoch  # type: ignore[union-attr]
+    move(store, saga_id)  # it was taken for dead
+    claims(store, saga_id, "flight", token="other", hostname="two@here")  # noqa: S106
+    before = step_row(store.database, saga_id, "flight")
+
+    def late(saga: SagaState) -> Decision:
+        return conclude(
+            saga,
+            "flight",
+            Operation.ACTION,
+            Succeeded('"too late"'),
+            epoch=epoch,
+            token="zombie",  # noqa: S106
+            timing=Timing(),
+            chance=0,
+        )
+
+    answered = store.transition(saga_id, late, actor="zombie")
+    assert answered is not None
+    assert answered.decision.answer == Fenced()
+    assert step_row(store.database, saga_id, "flight") == before
+    assert store.holds(saga_id, "flight", "other", answered.epoch)
+
+
+def test_a_delivery_that_a_zombie_has_deleted_on_the_broker_is_made_again(
+    redis_url: str, driver: Driver, store: Store
+) -> None:
+    """On Redis a message that is delivered again has the tag of its first delivery."""
+    driver.app.conf.broker_url = redis_url
+    handle = order_saga.start(Order(notify=False), key="ORD-1")
+    queue = driver.app.conf.task_default_queue
+    with ExitStack() as connections, redis.Redis.from_url(redis_url) as client:
+
+        def receive() -> Any:
+            connection = connections.enter_context(driver.app.connection_for_read())
+            return connections.enter_context(connection.SimpleQueue(queue)).get(timeout=10)
+
+        first = receive()
+        first.channel.qos.restore_by_tag(first.delivery_tag)  # its visibility timeout has passed
+        second = receive()
+        assert second.delivery_tag == first.delivery_tag
+        first.ack()
+        assert client.hlen("unacked") == client.llen(queue) == 0, "nothing was deleted"
+        second.channel.qos._delivered.clear()  # noqa: SLF001 - the other worker is killed
+    let_it_be_due(store)
+    Sweep(driver.app.sagas, Hand()).sweep_once()
+    driver.run_all()
+    assert handle.status is SagaStatus.COMPLETED

@@ -1,0 +1,185 @@
+"""Bugs of the way back and of alerts that other engines shipped, each by its name."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+
+from sagas import ActionDeclined, Alert, SagaHandle
+from sagas.decision import (
+    Dropped,
+    RetryLater,
+    Succeeded,
+)
+from sagas.record import queries
+from sagas.record import tables as t
+from sagas.record.store import Store
+from sagas.runtime import alerting, execution
+from sagas.runtime.app import Runtime
+from sagas.sql import after_now
+from sagas.states import Operation, SagaStatus
+from tests.integration.conftest import app, database, runtime, store
+from tests.integration.drive import Driver
+from tests.integration.records import (
+    BROKE,
+    REFUSED,
+    claims,
+    concludes,
+    count,
+    events,
+    move,
+    started,
+)
+from tests.integration.shop import Order, charge, order_saga, reserve
+from tests.integration.test_cli import parked
+from tests.unit.decision.states import planned
+
+__all__ = ["app", "database", "runtime", "store"]
+
+UNDO = Operation.COMPENSATION
+RESERVE, CHARGE = reserve.name, charge.name
+RELEASE, REFUND = f"{RESERVE}.compensation", f"{CHARGE}.compensation"
+
+
+def let_it_be_due(store: Store) -> None:
+    again = update(t.saga).where(t.saga.c.due_at.is_not(None)).values(due_at=after_now(-1))
+    store.database.write(lambda c: c.execute(again))
+
+
+# Alerts, and what is shown.
+
+
+def test_an_alert_is_not_sent_twice(
+    store: Store, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither by those who look at the saga again, nor by workers that deliver at one moment."""
+    told: list[Alert] = []
+    monkeypatch.setattr(alerting, "_hooks", {"a test": told.append})
+    saga_id = parked(store)
+    move(store, saga_id)
+    concludes(store, saga_id, "flight", REFUSED, UNDO)  # the reply to its commit was lost
+    assert count(store.database, t.alert) == 1
+    together = threading.Barrier(4)
+
+    def deliver(_: int) -> int:
+        together.wait(timeout=10)
+        return alerting.Alerting(runtime).deliver_once()
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sorted(pool.map(deliver, range(4))) == [0, 0, 0, 1]
+    assert [alert.saga_id for alert in told] == [saga_id]
+
+
+def test_a_saga_is_not_shown_as_compensated_though_an_undo_failed(store: Store) -> None:
+    """The undo that comes after it succeeds, and is the last."""
+    saga_id = started(store, steps=[planned(name) for name in ("flight", "hotel", "car")])
+    for name in ("flight", "hotel"):
+        claims(store, saga_id, name)
+        concludes(store, saga_id, name, Succeeded('"booked"'))
+    claims(store, saga_id, "car")
+    concludes(store, saga_id, "car", REFUSED)
+    move(store, saga_id)
+    claims(store, saga_id, "hotel", UNDO)
+    concludes(store, saga_id, "hotel", REFUSED, UNDO)
+    move(store, saga_id)  # what failed broke its chain
+    claims(store, saga_id, "flight", UNDO)
+    concludes(store, saga_id, "flight", Succeeded(), UNDO)
+    view = store.database.read(lambda c: queries.saga_by_id(c, saga_id))
+    assert view is not None
+    assert (view.status, (view.parked or {})["steps"]) == (SagaStatus.FAILED, ["hotel"])
+    assert "COMPENSATED" not in events(store.database, saga_id)
+
+
+# The way back.
+
+
+def test_a_forward_redelivery_count_does_not_eat_the_compensations_retries(store: Store) -> None:
+    step = planned("flight", attempts=5, undo_attempts=2)
+    saga_id = started(store, steps=[step])
+    for number in range(5):
+        claims(store, saga_id, "flight")
+        for _ in range(5):  # the same message, again and again
+            again = claims(store, saga_id, "flight", token=f"copy {number}")
+            assert isinstance(again.decision.answer, Dropped)
+        concludes(store, saga_id, "flight", BROKE)
+    move(store, saga_id)
+    claims(store, saga_id, "flight", UNDO)
+    first = concludes(store, saga_id, "flight", BROKE, UNDO)
+    assert isinstance(first.decision.answer, RetryLater)
+    claims(store, saga_id, "flight", UNDO, token="second")  # noqa: S106 - it names an execution
+    undone = concludes(
+        store,
+        saga_id,
+        "flight",
+        Succeeded(),
+        UNDO,
+        token="second",  # noqa: S106
+    )
+    assert undone.status is SagaStatus.COMPENSATED
+
+
+@pytest.fixture
+def driver(runtime: Runtime) -> Driver:
+    runtime.app.finalize()
+    return Driver(runtime.app)
+
+
+Interrupt = Callable[[], None]
+
+
+@pytest.fixture
+def ran(monkeypatch: pytest.MonkeyPatch) -> dict[str, Interrupt | None]:
+    """Return the tasks that were run, each with what is to come in the middle of it, if anything.
+
+    A task of which something is expected runs, and then fails without a word on its effect.
+    """
+    tasks: dict[str, Interrupt | None] = {}
+    real = execution.Execution.run
+
+    def run(self: Any, claimed: Any, granted: Any) -> Any:
+        interrupt = tasks.pop(self._call.task, None)
+        tasks[self._call.task] = None
+        result = real(self, claimed, granted)
+        if interrupt is None:
+            return result
+        interrupt()
+        return BROKE
+
+    monkeypatch.setattr(execution.Execution, "run", run)
+    return tasks
+
+
+def cancelled(handle: SagaHandle) -> None:
+    handle.cancel(reason="the customer left")
+
+
+@pytest.mark.parametrize("messages", [0, 1, 2])
+def test_a_cancel_leaves_no_effects_behind(
+    messages: int, driver: Driver, ran: dict[str, Interrupt | None]
+) -> None:
+    handle = order_saga.start(Order(notify=False), key="ORD-1")
+    for _ in range(messages):
+        driver.run_one()
+    if messages == 2:
+        with pytest.raises(ActionDeclined):  # everything has happened, and that is said
+            cancelled(handle)
+        return
+    cancelled(handle)
+    driver.run_all()
+    assert handle.status is SagaStatus.COMPENSATED
+    assert list(ran) == [RESERVE, RELEASE][: 2 * messages]
+
+
+def test_a_cancel_of_a_running_step_leaves_no_effects_behind(
+    driver: Driver, ran: dict[str, Interrupt | None]
+) -> None:
+    """Nor where nobody knows whether that step had one."""
+    handle = order_saga.start(Order(), key="ORD-1")
+    ran[CHARGE] = partial(cancelled, handle)
+    driver.run_all()
+    assert handle.status is SagaStatus.COMPENSATED
+    assert list(ran) == [RESERVE, CHARGE, REFUND, RELEASE]

@@ -1,0 +1,98 @@
+"""The record of one saga as plain values: what the store does, and nothing of SQL."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from sagas.decision import (
+    Decision,
+    Entry,
+    SagaState,
+    StepState,
+    Timing,
+    before_deadline,
+    entries,
+    progressed,
+    written,
+)
+from sagas.plan import Plan
+from sagas.states import Operation, SagaStatus, StepStatus
+
+__all__ = ["START", "TIMING", "Record", "Written"]
+
+START = datetime(2026, 3, 1, tzinfo=UTC)
+TIMING = Timing(lease_s=3.0, timer_s=2.0, look_s=60.0)
+
+
+@dataclass(slots=True)
+class Written:
+    """A decision that is committed."""
+
+    before: SagaState
+    decision: Decision
+    after: SagaState
+
+
+class Record:
+    """One saga, written as the store writes it; ``now`` is the database's clock."""
+
+    def __init__(
+        self, plan: Plan, skipped: tuple[str, ...], *, delay_s: float = 0.0, number: int = 1
+    ) -> None:
+        self.now = START
+        deadline_s = plan.deadline_s
+        self.saga = SagaState(
+            id=UUID(int=number),
+            name=plan.name,
+            key=f"S-{number}",
+            status=SagaStatus.STARTED,
+            epoch=1,
+            plan=plan,
+            steps={name: StepState(name, StepStatus.SKIPPED) for name in skipped},
+            now=START,
+            sent_at=None if delay_s else START,
+            deadline_at=None if deadline_s is None else self._after(delay_s + deadline_s),
+        )
+        self.due_at: datetime | None = self._after(delay_s or TIMING.lease_s)
+        self.alerts: list[int] = []
+        self.history = [("starter", Entry(START, 1, SagaStatus.STARTED))]
+        self.history += [
+            ("starter", Entry(START, 1, StepStatus.SKIPPED, name, Operation.ACTION))
+            for name in skipped
+        ]
+
+    def _after(self, seconds: float) -> datetime:
+        return self.now + timedelta(seconds=seconds)
+
+    def transition(self, decide: Callable[[SagaState], Decision], actor: str) -> Written:
+        """Write what is decided, and refuse what the store would refuse."""
+        before = self.saga if self.saga.now is self.now else replace(self.saga, now=self.now)
+        decision = progressed(before, before_deadline(before, decide(before)))
+        self.saga = written(before, decision)
+        self.history += [(actor, entry) for entry in entries(before, decision)]
+        if SagaStatus.FAILED in decision.path:
+            self.alerts.append(self.saga.epoch)
+        self.due_at = decision.values.get("due_at", self.due_at)
+        return Written(before, decision, self.saga)
+
+    def peek(self) -> SagaState:
+        """Return the saga as it is now."""
+        return replace(self.saga, now=self.now)
+
+    def take_due(self, hold_s: float) -> bool:
+        """Take the saga if it is due, and keep it from others for a while."""
+        if self.due_at is None or self.due_at > self.now:
+            return False
+        self.due_at = self._after(hold_s)
+        return True
+
+    def vouch(self, epoch: int, hold_s: float) -> None:
+        """Put the saga off: its message of that epoch is in a living worker's hands."""
+        saga, due_at = self.saga, self.due_at
+        if epoch != saga.epoch or saga.sent_at is None or due_at is None:
+            return
+        if saga.deadline_at is not None and saga.deadline_at <= self._after(hold_s):
+            return
+        if due_at < self._after(hold_s / 2):
+            self.due_at = self._after(hold_s)

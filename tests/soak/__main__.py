@@ -1,0 +1,139 @@
+"""``python -m tests.soak``: sagas on real workers, while everything breaks; ``make soak``.
+
+The exit code is 0 only if every saga ended right and every kind of fault was done.
+"""
+
+import argparse
+import os
+import random
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from sagas.record import queries
+from sagas.states import ENDED
+from sagas.testing import ended_rows
+from tests.soak.checks import found_wrong
+from tests.soak.faults import Scene
+from tests.soak.measures import measure
+from tests.soak.place import Place, soak_place
+from tests.soak.report import Report
+from tests.soak.strikes import Strikes
+from tests.support.waiting import wait_until
+from tests.support.workers import Supervised, Worker
+
+#: So many shops sell at once; each numbers its purchases from a place of its own.
+SHOPS = 3
+PLACES = 10_000_000
+
+#: How long everything may take to end, once the faults have stopped.
+QUIET_S = 600.0
+
+#: One worker's clock is two hours fast.
+AHEAD_S = 7200
+
+WORKERS = {
+    "w1": {},
+    "w2": {},
+    "w3": {"SOAK_CLOCK_AHEAD_S": str(AHEAD_S), "PYTHONPATH": str(Path(__file__).parent / "clock")},
+    "next": {"SOAK_VERSION": "2"},
+}
+
+
+def main() -> int:
+    """Run a soak, print its report, and return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=3.0)
+    parser.add_argument("--sagas", type=int, default=2000)
+    parser.add_argument("--faults", type=int, default=45)
+    parser.add_argument("--seed", type=int, default=random.randrange(2**32))
+    parser.add_argument("--report", type=Path, help="write the report to this file as well")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    parser.add_argument("--keep", type=Path, help="keep the logs in this directory")
+    given = parser.parse_args()
+    print(f"soak: seed {given.seed}", flush=True)
+    report = soak(given)
+    page = "\n".join(report.lines())
+    print(page)
+    if given.report:
+        given.report.write_text(page + "\n", "utf-8")
+    return 1 if report.problems else 0
+
+
+def soak(given: argparse.Namespace) -> Report:
+    """Let sagas run and faults strike; then wait until everything has ended, and look at it."""
+    over_s = given.minutes * 60
+    with soak_place() as place, ExitStack() as stack:
+        if given.keep:
+            stack.callback(shutil.copytree, place.logs, given.keep, dirs_exist_ok=True)
+        scene = stack.enter_context(_processes(place, given))
+        strikes = Strikes(scene)
+        began = time.monotonic()
+        strikes.run(count=given.faults, over_s=over_s)
+        print(f"soak: the faults are over after {time.monotonic() - began:.0f} s", flush=True)
+        ended_before = ended_rows(place.record)
+        _wait_until_quiet(place, scene)
+        logs = [worker.log for worker in scene.workers]
+        measures = measure(place.record, place.services, strikes.done, logs)
+        wrong = found_wrong(place, ended_before=ended_before)
+        return Report(given.minutes, strikes, measures, wrong)
+
+
+@contextmanager
+def _processes(place: Place, given: argparse.Namespace) -> Iterator[Scene]:
+    def run(name: str, *words: str, once: bool, **env: str) -> Supervised:
+        command = [sys.executable, "-m", f"tests.soak.{words[0]}", *words[1:]]
+        environment = {**place.environment, **env}
+        log = place.logs / f"{name}.log"
+        return Supervised(command, log=log, env=environment, once=once)
+
+    began = time.time()
+
+    def shop(name: str, first: int, count: int, **env: str) -> Supervised:
+        words = (str(first), str(first + count), f"{count / (given.minutes * 60):.5f}", f"{began}")
+        return run(name, "shop", *words, once=True, **env)
+
+    few = max(given.sagas // 50, 1)
+    each = (given.sagas - few) // SHOPS
+    shops = [shop(f"shop-{n}", n * PLACES, each) for n in range(1, SHOPS + 1)]
+    shops.append(shop("next-shop", (SHOPS + 1) * PLACES, few, SOAK_VERSION="2"))
+    person = run("person", "person", once=False)
+    workers = [_worker(place, name, env) for name, env in WORKERS.items()]
+    yield Scene(place, workers, shops, random.Random(given.seed), threading.Event())
+    for process in (person, *shops, *workers):
+        process.terminate()
+    for process in (person, *shops, *workers):
+        process.stop()
+
+
+def _worker(place: Place, name: str, env: dict[str, str]) -> Worker:
+    log = place.logs / f"{name}.log"
+    environment = {**os.environ, **place.environment, **env}
+    return Worker("tests.soak.app", "-c", "4", log=log, env=environment, nursery=True)
+
+
+def _wait_until_quiet(place: Place, scene: Scene) -> None:
+    """Wait until everything is sold, every saga has ended, and no message is left."""
+
+    def ended() -> bool:
+        counts = place.record.read(queries.count_by_status)
+        return all(shop.ended for shop in scene.shops) and set(counts) <= ENDED - {"FAILED"}
+
+    def empty() -> bool:
+        with place.redis.client() as client:
+            return not client.llen("celery") and not client.hlen("unacked")
+
+    try:
+        wait_until(ended, timeout_s=QUIET_S, what="every saga ends")
+        wait_until(empty, timeout_s=120, what="no message is left")
+    except AssertionError as error:
+        print(f"soak: {error}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

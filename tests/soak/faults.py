@@ -1,0 +1,278 @@
+"""What is done to a soak: every kind of fault, each with its beginning and its end."""
+
+import os
+import random
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import psutil
+from sqlalchemy import NullPool, create_engine, text
+from sqlalchemy.exc import DBAPIError
+
+from tests.soak.place import MAX_CONNECTIONS, Place
+from tests.support.workers import Supervised, Worker
+
+__all__ = ["KINDS", "Busy", "Kind", "Scene"]
+
+#: The engine's default lease, in seconds: who is silent for so long is missed.
+LEASE_S = 3.0
+
+
+class Busy(Exception):
+    """Something else is being done to it at this moment."""
+
+
+@dataclass(slots=True)
+class Scene:
+    """What faults can reach. Each draws from the one source of chance."""
+
+    place: Place
+    workers: list[Worker]
+    shops: list[Supervised]
+    chance: random.Random
+    over: threading.Event
+    captured: list[bytes] = field(default_factory=list)
+
+    def pause(self, least_s: float, most_s: float) -> None:
+        """Let a fault last, but not beyond the end of all faults."""
+        self.over.wait(self.chance.uniform(least_s, most_s))
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One way to disturb, by the words of the report; it may say which worker it hit."""
+
+    title: str
+    strike: Callable[[Scene], str | None]
+    loses_messages: bool
+
+
+KINDS: list[Kind] = []
+
+S = TypeVar("S", bound=Callable[[Scene], str | None])
+
+
+def _kind(title: str, *, loses_messages: bool = False) -> Callable[[S], S]:
+    def declare(strike: S) -> S:
+        KINDS.append(Kind(title, strike, loses_messages))
+        return strike
+
+    return declare
+
+
+@contextmanager
+def _alone(lock: threading.Lock) -> Iterator[None]:
+    if not lock.acquire(blocking=False):
+        raise Busy
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@_kind("a pool child is killed")
+def _kill_child(scene: Scene) -> str:
+    worker = scene.chance.choice(scene.workers)
+    with suppress(psutil.NoSuchProcess, IndexError):
+        scene.chance.choice(worker.children).kill()
+    return worker.log.stem
+
+
+@_kind("a worker's main process is killed")
+def _kill_main(scene: Scene) -> str:
+    worker = scene.chance.choice(scene.workers)
+    with suppress(psutil.NoSuchProcess):
+        worker.main.kill()
+    return worker.log.stem
+
+
+@_kind("a worker is killed with its pool")
+def _kill_worker(scene: Scene) -> str:
+    worker = scene.chance.choice(scene.workers)
+    with suppress(psutil.NoSuchProcess, ProcessLookupError):
+        os.killpg(worker.main.pid, signal.SIGKILL)
+    return worker.log.stem
+
+
+@_kind("a shop is killed in the middle of its sales")
+def _kill_shop(scene: Scene) -> None:
+    with suppress(ProcessLookupError):
+        scene.chance.choice(scene.shops).signal_all(signal.SIGKILL)
+
+
+@_kind("a worker is stopped past its lease, and goes on")
+def _stop_worker(scene: Scene) -> str:
+    worker = scene.chance.choice(scene.workers)
+    with suppress(psutil.NoSuchProcess, ProcessLookupError):  # it was killed meanwhile
+        group = worker.main.pid
+        os.killpg(group, signal.SIGSTOP)
+        scene.pause(LEASE_S * 1.5, LEASE_S * 3)
+        os.killpg(group, signal.SIGCONT)
+    return worker.log.stem
+
+
+@_kind("a worker is told to end")
+def _end_worker(scene: Scene) -> None:
+    with suppress(psutil.NoSuchProcess):
+        scene.chance.choice(scene.workers).main.terminate()
+
+
+@_kind("Redis is killed, and comes back with its file")
+def _restart_redis(scene: Scene) -> None:
+    with _alone(scene.place.redis.busy):
+        scene.place.redis.kill()
+        scene.pause(0.2, 1.5)
+        scene.place.redis.start()
+
+
+@_kind("Redis is killed, and comes back empty", loses_messages=True)
+def _lose_redis(scene: Scene) -> None:
+    with _alone(scene.place.redis.busy):
+        scene.place.redis.kill()
+        scene.place.redis.forget()
+        scene.pause(0.2, 1.5)
+        scene.place.redis.start()
+
+
+@_kind("FLUSHALL", loses_messages=True)
+def _flush(scene: Scene) -> None:
+    with _alone(scene.place.redis.busy), scene.place.redis.client() as client:
+        client.flushall()
+
+
+@_kind("Redis refuses writes: its memory is full")
+def _fill_redis(scene: Scene) -> None:
+    with _alone(scene.place.redis.busy), scene.place.redis.client() as client:
+        client.config_set("maxmemory", 1)
+        scene.pause(0.5, 2)
+        client.config_set("maxmemory", 0)
+
+
+@_kind("messages come twice, and in another order")
+def _duplicate(scene: Scene) -> None:
+    with _alone(scene.place.redis.busy), scene.place.redis.client() as client:
+        waiting = list(client.lrange("celery", 0, 199))
+        scene.captured = [*scene.captured, *waiting][-2000:]
+        scene.chance.shuffle(waiting)
+        for message in waiting:
+            client.lpush("celery", message)
+
+
+@_kind("messages of long ago are sent again")
+def _replay(scene: Scene) -> None:
+    if not scene.captured:
+        raise Busy
+    with _alone(scene.place.redis.busy), scene.place.redis.client() as client:
+        count = min(len(scene.captured), 100)
+        client.lpush("celery", *scene.chance.sample(scene.captured, count))
+
+
+@_kind("messages that nobody can read")
+def _garbage(scene: Scene) -> None:
+    with _alone(scene.place.redis.busy), scene.place.redis.client() as client:
+        properties = '{"delivery_info": {}, "delivery_tag": "x", "body_encoding": "base64"}'
+        for kind in ("application/x-python-serialize", "application/json", "text/plain"):
+            body = f'"body": "gASVDg==", "content-encoding": "binary", "content-type": "{kind}"'
+            client.lpush("celery", f'{{{body}, "headers": {{}}, "properties": {properties}}}')
+
+
+@_kind("the connections to the broker are cut")
+def _cut_broker(scene: Scene) -> None:
+    door = scene.place.broker_door
+    with _alone(scene.place.redis.busy):
+        door.is_open = False
+        door.slam()
+        scene.pause(0, 1.5)
+        door.is_open = True
+
+
+@_kind("the broker is slow")
+def _slow_broker(scene: Scene) -> None:
+    scene.place.broker_door.delay_s = 0.2
+    scene.pause(1, 3)
+    scene.place.broker_door.delay_s = 0.0
+
+
+@_kind("the connections to the broker are half-open")
+def _muffle_broker(scene: Scene) -> None:
+    door = scene.place.broker_door
+    with _alone(scene.place.redis.busy):
+        door.silent = True
+        scene.pause(1, 4)
+        door.slam()
+        door.silent = False
+
+
+@_kind("the connections to the database are cut")
+def _cut_database(scene: Scene) -> None:
+    door = scene.place.database_door
+    with _alone(scene.place.postgres.busy):
+        door.is_open = False
+        door.slam()
+        scene.pause(0, 1.5)
+        door.is_open = True
+
+
+@_kind("the database is slow")
+def _slow_database(scene: Scene) -> None:
+    scene.place.database_door.delay_s = 0.03
+    scene.pause(1, 3)
+    scene.place.database_door.delay_s = 0.0
+
+
+@_kind("the connections to the database are half-open")
+def _muffle_database(scene: Scene) -> None:
+    door = scene.place.database_door
+    with _alone(scene.place.postgres.busy):
+        door.silent = True
+        scene.pause(1, 4)
+        door.slam()
+        door.silent = False
+
+
+@_kind("replies to COMMIT are lost")
+def _lose_commits(scene: Scene) -> None:
+    scene.place.database_door.lose_commits += scene.chance.randint(1, 20)
+
+
+@_kind("pg_terminate_backend")
+def _terminate_backends(scene: Scene) -> None:
+    with _alone(scene.place.postgres.busy):
+        scene.place.postgres.server.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
+        )
+
+
+@_kind("PostgreSQL is stopped at once, and recovers")
+def _restart_postgres(scene: Scene) -> None:
+    with _alone(scene.place.postgres.busy):
+        scene.place.postgres.stop()
+        scene.pause(0, 1)
+        scene.place.postgres.start()
+
+
+@_kind("no connection to the database is left")
+def _exhaust_connections(scene: Scene) -> None:
+    engine = create_engine(scene.place.postgres.server.url, poolclass=NullPool)
+    with _alone(scene.place.postgres.busy), ExitStack() as stack:
+        with suppress(DBAPIError):  # which is the point
+            for _ in range(MAX_CONNECTIONS):
+                stack.enter_context(engine.connect())
+        scene.pause(0.5, 2)
+
+
+@_kind("somebody else holds the rows of live sagas")
+def _hold_rows(scene: Scene) -> None:
+    live = "SELECT id FROM saga WHERE due_at IS NOT NULL ORDER BY random() LIMIT 20 FOR UPDATE"
+    with (
+        _alone(scene.place.postgres.busy),
+        suppress(DBAPIError),  # a deadlock, now and then
+        scene.place.record.engine.begin() as connection,
+    ):
+        connection.execute(text(live))
+        scene.pause(0.5, 2)

@@ -1,0 +1,110 @@
+"""A shop that sells until it has sold enough: ``python -m tests.soak.shop FIRST UNTIL RATE BEGAN``.
+
+Each purchase is one transaction: a row of the shop's and its saga, or neither. Whoever kills the
+shop loses at most the purchase that was not committed; the next shop goes on behind the last one.
+"""
+
+import random
+import sys
+import time
+from collections.abc import Callable
+
+from sqlalchemy import Connection, func, insert, select
+from sqlalchemy.exc import DBAPIError
+
+from sagas import Saga
+from sagas.record.database import Database
+from tests.soak import app as soak
+from tests.soak.tables import CUSTOMERS, PRODUCTS, purchase
+
+#: Every so many-th purchase is bought together with those that follow it.
+BATCH = 10
+
+
+def sell(record: Database, numbers: range, due_at: Callable[[int], float]) -> None:
+    """Sell each purchase when it is due, and catch up after an outage."""
+    for count in range(0, len(numbers), BATCH):
+        time.sleep(max(0.0, due_at(numbers[count]) - time.time()))
+        wanted = [_drawn(number) for number in numbers[count : count + BATCH]]
+        together = random.random() < 0.2
+        for group in [wanted] if together else [[one] for one in wanted]:
+            _sell_until_sold(record, group)
+
+
+def _sell_until_sold(record: Database, wanted: list[soak.Purchase]) -> None:
+    """Repeat it for as long as it takes: the keys make a repeat harmless."""
+    while True:
+        try:
+            with record.engine.begin() as connection:
+                _sell(connection, wanted)
+        except DBAPIError as error:
+            print(f"shop: {type(error.orig).__name__}; again", flush=True)
+            time.sleep(0.5)
+        else:
+            return
+
+
+def _sell(connection: Connection, wanted: list[soak.Purchase]) -> None:
+    known = purchase.c.number.in_([one.number for one in wanted])
+    there = set(connection.scalars(select(purchase.c.number).where(known)))
+    if new := [
+        {"number": one.number, "saga": _saga_of(one.number).name}
+        for one in wanted
+        if one.number not in there
+    ]:
+        connection.execute(insert(purchase), new)
+    for saga in (soak.tip, soak.short, soak.order):
+        mine = [(one, key_of(one.number)) for one in wanted if _saga_of(one.number) is saga]
+        saga.start_many(mine, session=connection)
+
+
+def key_of(number: int) -> str:
+    """Return the business key of a purchase."""
+    return f"P-{number}"
+
+
+def _saga_of(number: int) -> Saga[soak.Purchase]:
+    if soak.second:  # the second release sells what only it can wrap
+        return soak.order
+    kinds = [soak.tip] * 5 + [soak.short] * 3 + [soak.order] * 2
+    return random.Random(f"saga {number}").choice(kinds)
+
+
+def _drawn(number: int) -> soak.Purchase:
+    """Draw what is bought; always the same for one number, so that a repeat has the same input."""
+    chance = random.Random(number)
+    # Those of every release: an input must not depend on who draws it.
+    steps = [
+        step.name for step in _saga_of(number).plan if step.name in ("reserve", "charge", "ship")
+    ]
+    drawn: dict[str, object] = {
+        "number": number,
+        "product": chance.randrange(PRODUCTS),
+        "customer": chance.randrange(CUSTOMERS),
+        "flaky": 0.6 if chance.random() < 0.08 else 0.0,
+    }
+    if chance.random() < 0.2:
+        drawn["refuse"] = chance.choice(steps)
+    if chance.random() < 0.01:
+        drawn |= {"refuse": steps[-1], "broken_undo": steps[0]}
+    if chance.random() < 0.01:
+        drawn["slow"] = "charge"
+    if chance.random() < 0.002:
+        drawn["hang"] = "ship"
+    return soak.Purchase.model_validate(drawn)
+
+
+def main() -> None:
+    """Go on behind the last purchase of this shop."""
+    first, until = (int(word) for word in sys.argv[1:3])
+    rate, began = (float(word) for word in sys.argv[3:5])
+    record = Database(soak.app.conf.saga_database_url)
+    number = purchase.c.number
+    mine = select(func.max(number)).where(number.between(first, until - 1))
+    sold = record.read(lambda c: c.scalar(mine))
+    left = range(first if sold is None else sold + 1, until)
+    sell(record, left, lambda number: began + (number - first) / rate)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+"""What a worker's duties say when they fail."""
+
+import logging
+
+import pytest
+
+from sagas.errors import RecordNotReady
+from sagas.runtime.duties import Timer
+
+
+def failing(error: Exception) -> Timer:
+    def duty() -> None:
+        raise error
+
+    return Timer("sweep", duty, 1.0)
+
+
+def log_of(error: Exception, caplog: pytest.LogCaptureFixture) -> logging.LogRecord:
+    timer = failing(error)
+    for _ in range(2):
+        timer._run_once()  # noqa: SLF001 - without its thread
+    (record,) = caplog.records
+    return record
+
+
+def test_a_duty_that_fails_says_why_in_its_first_line_and_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    record = log_of(OSError("no route to host\nand more"), caplog)
+    message = "The saga sweep failed; it is repeated until it works: no route to host"
+    assert record.getMessage() == message
+    assert record.exc_info
+
+
+def test_an_error_that_says_what_to_do_needs_no_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    record = log_of(RecordNotReady("Create them with: sagas db upgrade"), caplog)
+    assert record.getMessage().endswith("works: Create them with: sagas db upgrade")
+    assert not record.exc_info
