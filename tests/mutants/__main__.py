@@ -29,6 +29,8 @@ def main() -> int:
     words = parser.parse_args().words
     every = (*ATTEMPTS, *DECISIONS, *RECORD)
     chosen = [m for m in every if not words or any(word in m.name for word in words)]
+    for mutant in every:
+        _changed(mutant, ROOT)  # what fits no more is told of at once
     prepare()
     with tempfile.TemporaryDirectory(prefix="sagas-mutants-") as folder:
         survivors = _survivors(Path(folder), chosen)
@@ -61,13 +63,17 @@ def _survivors(folder: Path, chosen: Sequence[Mutant]) -> list[str]:
 def _broken(folder: Path, whole: Path, mutants: Sequence[Mutant]) -> Iterator[Trial]:
     for number, mutant in enumerate(mutants):
         tree = _copied(whole, folder / f"mutant-{number}", copy=os.link)  # which is far cheaper
-        file = tree / mutant.file
-        text = file.read_text("utf-8")
-        if text.count(mutant.old) != 1:
-            raise ValueError(f"{mutant.name}: in {mutant.file}, once is wanted: {mutant.old!r}")
-        file.unlink()  # the link, and not the file that it shares
-        file.write_text(text.replace(mutant.old, mutant.new), "utf-8")
+        text = _changed(mutant, tree)
+        (tree / mutant.file).unlink()  # the link, and not the file that it shares
+        (tree / mutant.file).write_text(text, "utf-8")
         yield Trial(mutant.name, tree, mutant.tests)
+
+
+def _changed(mutant: Mutant, tree: Path) -> str:
+    text = (tree / mutant.file).read_text("utf-8")
+    if text.count(mutant.old) != 1:
+        raise ValueError(f"{mutant.name}: in {mutant.file}, once is wanted: {mutant.old!r}")
+    return text.replace(mutant.old, mutant.new)
 
 
 def _copied(

@@ -104,6 +104,16 @@ DECISIONS = (
         "return step.attempt < call_of(saga, step.name, ACTION).retry.max_attempts",
         "return step.attempt <= call_of(saga, step.name, ACTION).retry.max_attempts",
     ),
+    *(
+        Mutant(
+            f"an attempt planned for the action delays {what}",
+            "sagas/decision/order.py",
+            "own = operation is ACTION or step.status is StepStatus.COMPENSATING",
+            "own = True",
+            unit(tests),
+        )
+        for what, tests in (("the message of its undo", "move_on"), ("its undo", "claim"))
+    ),
     _order(
         "nobody looks when a deadline passes",
         "if deadline is None or due is None or due <= deadline:",

@@ -63,6 +63,12 @@ def test_a_step_whose_time_is_kept_in_the_record_is_not_granted_before_it(
     assert reason(claimed(saga, "a", operation)) == "it is not its time"
 
 
+def test_an_undo_is_granted_although_its_action_had_an_attempt_planned_for_later() -> None:
+    step = made("UNKNOWN", waits=True, retry_at=seconds(3_600))
+    saga = saga_at("COMPENSATING", [planned("a")], {"a": step}, sent_at=None)
+    assert isinstance(claimed(saga, "a", COMPENSATION).answer, Granted)
+
+
 def test_nor_is_the_first_step_of_a_saga_whose_start_is_delayed() -> None:
     saga = saga_at("STARTED", [planned("a")], sent_at=None, epoch=1)
     assert reason(claimed(saga, "a", ACTION, epoch=1)) == "it is not its time"

@@ -131,6 +131,18 @@ def test_a_compensation_that_waits_in_the_record_is_sent_when_it_is_due() -> Non
     assert moved(saga).dispatch == Dispatch(COMPENSATION, ("a",))
 
 
+@pytest.mark.parametrize("status", ["UNKNOWN", "SUCCESS"])
+def test_on_the_way_back_an_attempt_that_was_planned_for_the_action_is_not_waited_for(
+    status: str,
+) -> None:
+    """A cancel took the saga back from a backoff; its undo's message was lost."""
+    steps = {"a": made(status, waits=True, retry_at=seconds(3_600))}
+    saga = saga_at("COMPENSATING", PLAN, steps, sent_at=seconds(-9))
+    decision = moved(saga, lost=True)
+    assert decision.dispatch == Dispatch(COMPENSATION, ("a",))
+    assert decision.note == "sent again"
+
+
 def test_a_message_that_is_sent_again_makes_the_older_one_void() -> None:
     saga = saga_at("IN_PROGRESS", PLAN, sent_at=seconds(-9))
     decision = moved(saga, lost=True)
