@@ -71,18 +71,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize(name, _RUNS_ON[name], indirect=True)
 
 
-_SHARED = {"server", "rabbitmq", "postgresql-server", "mariadb"}
-
-
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let one process alone use the servers that run already: its tests flush and count there.
+    """Let one process alone use the Redis that runs already: its tests flush it and count there.
 
-    Every process has private servers of its own.
+    On every other server that runs already a test has a database or a queue of its own, and every
+    process has private servers of its own.
     """
     for item in items:
         called = getattr(item, "callspec", None)
-        if called and _SHARED & {v for v in called.params.values() if isinstance(v, str)}:
-            item.add_marker(pytest.mark.xdist_group("shared servers"))
+        if called and "server" in called.params.values():
+            item.add_marker(pytest.mark.xdist_group("Redis"))
 
 
 @pytest.fixture(scope="session")

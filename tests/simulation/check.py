@@ -30,7 +30,7 @@ def _observed(world: World) -> Observed:
         plan=saga.plan,
         steps={name: step.status for name, step in saga.steps.items()},
         history=history_of(world.record),
-        alerts=world.record.alerts,
+        alerts=world.record.parked_at,
         effects=[Effect(saga.id, step, operation, result) for step, operation, result in lines],
     )
 

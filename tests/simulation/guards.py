@@ -61,7 +61,7 @@ def tally(world: World) -> Counter[str]:
 
 def _seen(world: World) -> Iterator[str]:
     yield f"ended: {world.saga.status}"
-    yield from ["parked"] * len(world.record.alerts)
+    yield from [kind for kind, _ in world.record.alerts]
     if world.skipped:
         yield "skipped at the start"
     for _, entry in world.record.history:

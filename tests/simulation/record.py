@@ -55,7 +55,7 @@ class Record:
             deadline_at=None if deadline_s is None else self._after(delay_s + deadline_s),
         )
         self.due_at: datetime | None = self._after(delay_s or TIMING.lease_s)
-        self.alerts: list[int] = []
+        self.alerts: list[tuple[str, int]] = []
         self.history = [("starter", Entry(START, 1, SagaStatus.STARTED))]
         self.history += [
             ("starter", Entry(START, 1, StepStatus.SKIPPED, name, Operation.ACTION))
@@ -72,9 +72,16 @@ class Record:
         self.saga = written(before, decision)
         self.history += [(actor, entry) for entry in entries(before, decision)]
         if SagaStatus.FAILED in decision.path:
-            self.alerts.append(self.saga.epoch)
+            self.alerts.append(("parked", self.saga.epoch))
+        elif decision.values.get("waiting"):
+            self.alerts.append(("waiting", self.saga.epoch))
         self.due_at = decision.values.get("due_at", self.due_at)
         return Written(before, decision, self.saga)
+
+    @property
+    def parked_at(self) -> list[int]:
+        """The epochs at which people were told that the saga is parked."""
+        return [epoch for kind, epoch in self.alerts if kind == "parked"]
 
     def peek(self) -> SagaState:
         """Return the saga as it is now."""

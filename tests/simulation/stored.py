@@ -114,8 +114,9 @@ class StoredRecord(Record):
         history = read(lambda c: queries.history_of(c, self.saga.id))
         told = [replace(entry, id=0, detail=_as_json(entry.detail)) for entry in history_of(self)]
         _same([replace(entry, id=0) for entry in history], told)
-        query = select(t.alert.c.epoch).where(t.alert.c.saga_id == self.saga.id)
-        _same(read(lambda c: list(c.scalars(query.order_by(t.alert.c.id)))), self.alerts)
+        query = select(t.alert.c.kind, t.alert.c.epoch).where(t.alert.c.saga_id == self.saga.id)
+        alerts = read(lambda c: c.execute(query.order_by(t.alert.c.id)).all())
+        _same([tuple(alert) for alert in alerts], self.alerts)
 
     def _compare(self) -> None:
         _same(self._store.peek(self.saga.id), self.peek())

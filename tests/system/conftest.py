@@ -84,9 +84,9 @@ class World:
         ends: list[int] = json.loads(done.stdout)
         return ends
 
-    def start_batch(self, saga: str, number: int, **given: object) -> None:
+    def start_batch(self, saga: str, count: int, *, first: int = 0, **given: object) -> None:
         """Start so many sagas in one transaction, from an application process."""
-        words = [saga, str(number), json.dumps(given)]
+        words = [saga, str(first), str(count), json.dumps(given)]
         command = [sys.executable, "-m", "tests.system.start_batch", *words]
         subprocess.run(command, env={**os.environ, **self.env}, check=True)
 

@@ -9,7 +9,8 @@ from tests.support.workers import Worker
 from tests.system.conftest import World, world_on
 
 WORKERS = 8
-SAGAS = 200
+#: So many trips more for every worker that is restarted.
+TRIPS = 25
 
 
 def test_eight_workers_that_are_restarted_one_after_the_other_lose_and_double_nothing(
@@ -18,15 +19,20 @@ def test_eight_workers_that_are_restarted_one_after_the_other_lose_and_double_no
     with world_on(RedisBroker(redis_url), postgres_url, tmp_path) as world:
         workers = [world.worker(f"w{number}", "-c", "1") for number in range(WORKERS)]
         wait_until(lambda: all(w.ready for w in workers), timeout_s=120, what="all are ready")
-        world.start_batch("trip", SAGAS, takes_s=0.4)
-        wait_until(lambda: len(world.effects()) > WORKERS, timeout_s=30, what="all are at work")
-        for worker in workers:
+        for number, worker in enumerate(workers):
+            _give_work(world, first=number * TRIPS)
+            assert not _ended(world), "there was too little to do for it to be interrupted"
             _restart(worker)
-        assert not _ended(world), "there was too little to do for the workers to be interrupted"
         world.wait_until_ended(timeout_s=120)
         assert {saga.status for saga in world.sagas()} == {SagaStatus.COMPLETED}
         attempts = {step.attempt for key in _keys(world) for step in world.steps(key).values()}
         assert attempts == {1}
+
+
+def _give_work(world: World, *, first: int) -> None:
+    enough = len(world.effects()) + WORKERS
+    world.start_batch("trip", TRIPS, first=first, takes_s=0.4)
+    wait_until(lambda: len(world.effects()) > enough, timeout_s=30, what="all are at work")
 
 
 def _restart(worker: Worker) -> None:
