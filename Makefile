@@ -5,7 +5,7 @@
 PYTHON ?= python3
 UV     ?= $(shell command -v uv 2>/dev/null)
 ARGS   ?=
-JOBS   ?= 3
+JOBS   ?= 4
 
 VENV   := .venv
 BIN    := $(VENV)/bin
