@@ -5,7 +5,7 @@ Tests run on the private servers always, and on the real ones too where ``SAGAS_
 each fixture here stands for one run on each of its servers.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from functools import cache
 
@@ -71,17 +71,24 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize(name, _RUNS_ON[name], indirect=True)
 
 
+_SHARED_BROKERS = {"server", "rabbitmq"}
+
+
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let one process alone use the Redis that runs already: its tests flush it and count there.
+    """Let one process alone use a broker that runs already: there, workers know each other by name.
 
-    On every other server that runs already a test has a database or a queue of its own, and every
-    process has private servers of its own.
+    In a database server that runs already a test has a database of its own, and every process has
+    private servers of its own.
     """
     for item in items:
         called = getattr(item, "callspec", None)
-        if called and "server" in called.params.values():
-            item.add_marker(pytest.mark.xdist_group("Redis"))
+        for broker in _SHARED_BROKERS & set(_words(called.params.values() if called else ())):
+            item.add_marker(pytest.mark.xdist_group(broker))
+
+
+def _words(values: Iterable[object]) -> Iterator[str]:
+    return (value for value in values if isinstance(value, str))
 
 
 @pytest.fixture(scope="session")

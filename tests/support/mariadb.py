@@ -4,12 +4,13 @@ import os
 import re
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Self
 
 from sqlalchemy import Connection, Engine, create_engine, make_url, text
+from sqlalchemy.exc import OperationalError
 
 __all__ = ["MariadbServer", "real_mariadb_url"]
 
@@ -108,4 +109,5 @@ def _tables(server: Connection, database: str) -> dict[str, str]:
 def _disconnect_all(server: Connection, database: str) -> None:
     query = "SELECT id FROM information_schema.processlist WHERE db = :of AND id <> CONNECTION_ID()"
     for connection in server.scalars(text(query), {"of": database}).all():
-        server.execute(text(f"KILL {connection}"))
+        with suppress(OperationalError):  # it has just gone by itself
+            server.execute(text(f"KILL {connection}"))
