@@ -32,9 +32,9 @@ class ForkGuard:
         with self._lock:
             yield
 
-    def acquire(self) -> None:
-        """Wait for the block under way."""
-        self._lock.acquire()
+    def acquire(self, *, wait: bool) -> bool:
+        """Take it, if need be after the block under way; tell whether it is taken."""
+        return self._lock.acquire(blocking=wait)
 
     def release(self) -> None:
         """Let the next block begin."""
@@ -52,12 +52,22 @@ def before_fork(method: Callable[[], Any]) -> None:
 
 
 def _before() -> None:
-    for guard in tuple(_guards):
-        guard.acquire()
-        _held.append(guard)
+    busy = _take_all(None)
+    while busy is not None:
+        _after()  # nobody else is held up while one is waited for, least of all the heartbeat
+        busy = _take_all(busy)
     for callback in _callbacks:
         if (method := callback()) is not None:
             method()
+
+
+def _take_all(awaited: ForkGuard | None) -> ForkGuard | None:
+    """Take every guard, *awaited* first and after a wait; return another one that is busy."""
+    for guard in sorted(_guards, key=lambda guard: guard is not awaited):
+        if not guard.acquire(wait=guard is awaited):
+            return guard
+        _held.append(guard)
+    return None
 
 
 def _after() -> None:

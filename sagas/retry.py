@@ -6,10 +6,11 @@ from datetime import timedelta
 
 from sagas.errors import DefinitionError
 
-__all__ = ["Retry"]
+__all__ = ["YEAR_S", "Retry"]
 
 
-_YEAR_S = 366 * 86_400.0
+#: No duration is longer, in seconds: a moment far off is none that every database can hold.
+YEAR_S = 366 * 86_400.0
 
 
 def _seconds(value: float | timedelta) -> float:
@@ -55,7 +56,7 @@ class Retry:
             (_seconds(self.wait_max) >= 0, "wait_max is in seconds: give 0 or more"),
             (self.wait_exp_base >= 1, "wait_exp_base is the growth of the wait: give 1 or more"),
             (0 <= self.wait_jitter <= 1, "wait_jitter is a share: give a value from 0 to 1"),
-            (_seconds(self.wait_max) <= _YEAR_S, "wait_max is too long: give a year at most"),
+            (_seconds(self.wait_max) <= YEAR_S, "wait_max is too long: give a year at most"),
         ):
             if not right:  # in this form a NaN is refused as well
                 raise DefinitionError(f"{self!r}: {remedy}.")

@@ -19,7 +19,6 @@ from sagas.payload import describe_error
 from sagas.record import migrate, queries
 from sagas.record.queries import HistoryEntry, SagaView, StepView
 from sagas.runtime.app import Runtime, runtime_of
-from sagas.runtime.handle import SagaHandle
 from sagas.runtime.saga import saga_named
 from sagas.states import SagaStatus
 
@@ -162,21 +161,13 @@ def start(
 
     FILE holds a JSON object, or an array of them; - is stdin.
     """
-    own = runtime(context)
+    runtime(context)  # finds the app, whose sagas these are
     definition = saga_named(name)
     inputs = _inputs(file)
     if key is not None and len(inputs) != 1:
         raise click.UsageError("--key names one saga, but the file has several. Use --key-field.")
     keys = [key if key_field is None else str(_field(text, key_field)) for text in inputs]
-
-    def start_all(connection: Connection) -> list[SagaHandle]:
-        """All in one transaction: where one cannot be started, none is."""
-        return [
-            definition.start_json(text, key=own, session=connection)
-            for text, own in zip(inputs, keys, strict=True)
-        ]
-
-    handles = own.database.write(start_all)
+    handles = definition.start_many_json(zip(inputs, keys, strict=True))
     views = [handle.view() for handle in handles]
     if as_json:
         render.print_json(views)

@@ -1,6 +1,5 @@
 """What an operator does to sagas: cancel, retry, skip, resolve."""
 
-import getpass
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -10,15 +9,13 @@ import click
 from sagas.cli import render
 from sagas.cli.commands import in_words, matching, runtime, saga
 from sagas.errors import SagaError
-from sagas.runtime.handle import SagaHandle
+from sagas.runtime.handle import SagaHandle, user_name
 from sagas.states import SagaStatus
 
 __all__ = ["cancel", "resolve", "retry", "skip"]
 
 sagas = click.argument("ids_or_keys", metavar="ID-or-KEY...", nargs=-1, required=True)
-by = click.option(
-    "--by", default=getpass.getuser, show_default="your user name", help="Who does this."
-)
+by = click.option("--by", default=user_name, show_default="your user name", help="Who does this.")
 note = click.option("--note", required=True, help="Why; it is kept in the history.")
 
 

@@ -102,7 +102,7 @@ def _grant(
     runs = operation is COMPENSATION or has_attempts_left(saga, step)
     attempt = step.attempts(operation) + runs
     timeout_s = call_of(saga, step.name, operation).timeout_s
-    expires_at = after(saga, timeout_s + timing.lease_s) if timeout_s else None
+    expires_at = after(saga, timeout_s + timing.grace_s + timing.lease_s) if timeout_s else None
     change = StepChange(
         step.name,
         operation,

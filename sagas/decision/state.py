@@ -20,11 +20,13 @@ class Timing:
     ``timer_s``: a wait longer than this is kept in the record and not in a countdown message,
     which would live in one worker's memory.
     ``look_s``: how often a step that runs on a living worker is looked at.
+    ``grace_s``: how long after its timeout an attempt may clean up before its process is killed.
     """
 
     lease_s: float = 3.0
     timer_s: float = 2.0
     look_s: float = 60.0
+    grace_s: float = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,8 @@ class StepState:
     whatever later attempts say. ``probe_attempt``: how often the probe alone was asked, once the
     attempts had run out. ``claim``: the execution that holds the step, or held it
     last. ``retry_at``: when the next attempt is due, None where none is planned. ``expires_at``:
-    when a running attempt is over whatever it does, by its timeout.
+    when a running attempt is over whatever it does, by its timeout. ``attended``: the worker that
+    holds it is not buried.
     """
 
     name: str
@@ -49,6 +52,7 @@ class StepState:
     probe_attempt: int = 0
     retry_at: datetime | None = None
     expires_at: datetime | None = None
+    attended: bool = True
 
     def attempts(self, operation: Operation) -> int:
         """Return how many attempts of the operation were claimed."""

@@ -9,7 +9,7 @@ from typing import Any, get_type_hints
 from sagas.errors import DefinitionError
 from sagas.payload import Payload
 from sagas.plan import PlannedCall
-from sagas.retry import Retry
+from sagas.retry import YEAR_S, Retry
 
 __all__ = ["NAME_LIMIT", "Call", "checked_timeout", "declare_call", "is_name", "payload_of"]
 
@@ -165,10 +165,13 @@ def payload_of(what: str, where: str, annotation: Any) -> Payload:
 
 
 def checked_timeout(what: str, timeout: float | timedelta | None) -> float | None:
-    """Return a timeout in seconds; raises DefinitionError unless it is above 0."""
+    """Return a timeout in seconds; raises DefinitionError unless it is above 0, a year at most."""
     if timeout is None:
         return None
     seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
-    if not isinstance(seconds, int | float) or not seconds > 0:  # so that NaN is refused as well
-        raise DefinitionError(f"{what} has timeout={timeout!r}: give seconds above 0, or None.")
+    # Not "<= 0 or > YEAR_S", so that NaN is refused as well.
+    if not isinstance(seconds, int | float) or not 0 < seconds <= YEAR_S:
+        raise DefinitionError(
+            f"{what} has timeout={timeout!r}: give seconds above 0, a year at most, or None."
+        )
     return float(seconds)

@@ -11,6 +11,7 @@ from sagas.definition.call import NAME_LIMIT, is_name, payload_of
 from sagas.definition.step import Step, StepDefinition
 from sagas.errors import DefinitionError
 from sagas.plan import Plan, PlannedStep
+from sagas.retry import YEAR_S
 
 __all__ = ["build_plan"]
 
@@ -54,9 +55,10 @@ def build_plan(
 def _deadline_s(saga: str, deadline: timedelta | None) -> float | None:
     if deadline is None:
         return None
-    if not isinstance(deadline, timedelta) or deadline <= timedelta(0):
+    if not isinstance(deadline, timedelta) or not 0 < deadline.total_seconds() <= YEAR_S:
         raise DefinitionError(
-            f"Saga {saga!r} has deadline={deadline!r}: give a timedelta above 0, or None."
+            f"Saga {saga!r} has deadline={deadline!r}: give a timedelta above 0, a year at most, "
+            "or None."
         )
     return deadline.total_seconds()
 

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from sagas.decision import Decision, SagaState
 from sagas.record import tables as t
-from sagas.sql import after_now, insert_unless_there, now
+from sagas.sql import after_now, insert_unless_there, now, statement_now
 from sagas.states import SagaStatus
 
 __all__ = [
@@ -135,7 +135,7 @@ def _row(alert: Alert) -> dict[str, Any]:
 
 def any_due(connection: Connection) -> bool:
     """Tell, without a lock, whether an alert is due."""
-    query = select(t.alert.c.id).where(t.alert.c.due_at <= now()).limit(1)
+    query = select(t.alert.c.id).where(t.alert.c.due_at <= statement_now()).limit(1)
     return connection.execute(query).one_or_none() is not None
 
 
@@ -143,7 +143,7 @@ def take_alerts(connection: Connection, *, limit: int, hold_s: float) -> Sequenc
     """Take alerts that are due, and keep them from other workers for *hold_s* seconds."""
     due = (
         select(t.alert)
-        .where(t.alert.c.due_at <= now())
+        .where(t.alert.c.due_at <= statement_now())
         .order_by(t.alert.c.due_at)
         .limit(limit)
         .with_for_update(skip_locked=True)

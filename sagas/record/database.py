@@ -55,12 +55,14 @@ class Database:
         if self._engine is None or self._pid != os.getpid():
             if self._engine is not None:
                 self._inherited.append(self._engine)  # collected, it would close the parent's
-            self._engine, self._pid = create_record_engine(self.url), os.getpid()
-            self._begins = {
-                mode: self._engine.execution_options(saga_begin=mode)
+            engine = create_record_engine(self.url)
+            begins: dict[str, Engine] = {
+                mode: engine.execution_options(saga_begin=mode)
                 for mode in ("IMMEDIATE", "DEFERRED")
             }
-            self._begins["SNAPSHOT"] = _at_one_moment(self._begins["DEFERRED"])
+            begins["SNAPSHOT"] = _at_one_moment(begins["DEFERRED"])
+            self._engine, self._begins = engine, begins
+            self._pid = os.getpid()  # last: by this another thread knows that all is there
         return self._engine
 
     def write(self, work: Callable[[Connection], T]) -> T:

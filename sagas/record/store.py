@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, bindparam, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, insert, or_, select, update
 
 from sagas.decision import (
     Decision,
@@ -109,7 +109,12 @@ class Store:
 
 _READ = select(t.saga, now().label("now")).where(t.saga.c.id == bindparam("saga_id"))
 _LOCK = _READ.with_for_update()
-_STEPS = select(t.step).where(t.step.c.saga_id == bindparam("saga_id"))
+# Whether a worker is buried is read after the saga is locked: its burial made the saga due.
+_STEPS = (
+    select(t.step, or_(t.step.c.worker.is_(None), t.worker.c.id.is_not(None)).label("attended"))
+    .outerjoin(t.worker, t.worker.c.id == t.step.c.worker)
+    .where(t.step.c.saga_id == bindparam("saga_id"))
+)
 
 
 def _state(row: Row[Any], steps: Iterable[Row[Any]], plan: Plan) -> SagaState:
@@ -146,6 +151,7 @@ def _step_state(row: Row[Any]) -> StepState:
         probe_attempt=row.probe_attempt,
         retry_at=row.retry_at,
         expires_at=row.expires_at,
+        attended=bool(row.attended),
     )
 
 

@@ -5,6 +5,7 @@ import json
 import logging
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -64,14 +65,17 @@ class Alerting:
         self._failed: set[str] = set()
 
     def deliver_once(self) -> int:
-        """Deliver what is due; return how many alerts were looked at."""
+        """Deliver what is due; return how many were tried."""
         self._failed.clear()
         database = self._runtime.database
         with self._guard.guarded():
             if not database.read(outbox.any_due):
                 return 0
             taken = database.write(lambda c: outbox.take_alerts(c, limit=BATCH, hold_s=HOLD_S))
-        for pending in taken:
+        until = time.monotonic() + HOLD_S / 2  # what is left then is taken anew after the hold
+        for delivered, pending in enumerate(taken):
+            if time.monotonic() > until:
+                return delivered
             self._deliver(pending)
         return len(taken)
 

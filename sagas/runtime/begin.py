@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from sagas import faults
 from sagas.decision import Dispatch, SagaState, StepState
@@ -13,6 +13,7 @@ from sagas.record.starts import NewSaga, insert_sagas, require_same_record
 from sagas.runtime.after_commit import after_commit
 from sagas.runtime.app import Runtime
 from sagas.runtime.messages import Chain
+from sagas.sql import now
 from sagas.states import Operation, SagaStatus, StepStatus
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def begin(
     """Start sagas in the caller's transaction, or in one of their own; return their ids."""
 
     def insert(connection: Connection) -> list[UUID]:
+        runtime.messages.note_clock(connection.execute(select(now())).scalar_one())
         return insert_sagas(
             connection,
             runtime.store.plans,

@@ -1,6 +1,7 @@
 """``SagaHandle``: one saga in the record, to look at, to wait for, and to act upon."""
 
 import getpass
+import os
 from collections.abc import Sequence
 from typing import ParamSpec, TypeVar
 from uuid import UUID
@@ -13,7 +14,7 @@ from sagas.runtime import operate
 from sagas.runtime.app import Runtime
 from sagas.states import ENDED, SagaStatus
 
-__all__ = ["SagaHandle"]
+__all__ = ["SagaHandle", "user_name"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -99,7 +100,7 @@ class SagaHandle:
             ActionDeclined: its pivot has begun, or it has ended; nothing changed.
             SagaNotFound: the record has no such saga.
         """
-        operate.cancel(self._runtime, self.id, reason=reason, by=by or _me())
+        operate.cancel(self._runtime, self.id, reason=reason, by=by or user_name())
 
     def retry(self, *, note: str | None = None, by: str | None = None) -> None:
         """Try a parked saga's failed steps again, with as many attempts as at first.
@@ -107,7 +108,7 @@ class SagaHandle:
         Raises:
             ActionDeclined: it is not parked, or nothing in it can be tried again.
         """
-        operate.retry(self._runtime, self.id, note=note, by=by or _me())
+        operate.retry(self._runtime, self.id, note=note, by=by or user_name())
 
     def skip(self, step: str, *, note: str | None = None, by: str | None = None) -> None:
         """Go on from a parked saga's failed step as if it were done: a person took care of it.
@@ -115,7 +116,7 @@ class SagaHandle:
         Raises:
             ActionDeclined: the saga is not parked, or not at this step.
         """
-        operate.skip(self._runtime, self.id, step, note=note, by=by or _me())
+        operate.skip(self._runtime, self.id, step, note=note, by=by or user_name())
 
     def resolve(
         self, *, note: str, status: SagaStatus | None = None, by: str | None = None
@@ -129,8 +130,12 @@ class SagaHandle:
             ActionDeclined: the saga is not parked.
             ValueError: *status* is neither of the two.
         """
-        operate.resolve(self._runtime, self.id, note=note, status=status, by=by or _me())
+        operate.resolve(self._runtime, self.id, note=note, status=status, by=by or user_name())
 
 
-def _me() -> str:
-    return getpass.getuser()
+def user_name() -> str:
+    """Return who runs this process; a container's user need not have a name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"

@@ -14,7 +14,7 @@ from celery import Celery, Signature, Task, chain, signals
 from celery.exceptions import QueueNotFound
 from kombu.entity import Queue
 
-from sagas.decision import Dispatch, SagaState
+from sagas.decision import Dispatch, SagaState, Timing
 from sagas.definition import is_name
 from sagas.plan import PlannedCall
 from sagas.runtime.settings import Settings
@@ -40,7 +40,7 @@ SEGMENT = 16
 LARGEST_EPOCH = 2**31 - 1
 
 #: After its soft limit a step has this many seconds to clean up before its process is killed.
-HARD_LIMIT_GRACE_S = 5.0
+HARD_LIMIT_GRACE_S = Timing().grace_s
 
 #: After a failed publish none is tried for this long: the sweep will send what was not sent.
 BROKER_REST_S = 1.0
@@ -111,7 +111,6 @@ class Messages:
         try:
             with self._app.producer_or_acquire() as producer, _in_one_go(producer, chains):
                 for chain_ in chains:
-                    self.note_clock(chain_.saga.now)
                     self._send(producer, chain_)
         except Exception as error:  # noqa: BLE001
             # Whatever kombu and the transports raise: not one of them may reach the caller, whose

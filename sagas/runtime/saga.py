@@ -12,6 +12,7 @@ from sagas.ids import uuid7
 from sagas.payload import Payload
 from sagas.record import queries
 from sagas.record.starts import NewSaga
+from sagas.retry import YEAR_S
 from sagas.runtime.app import Runtime, runtime_of
 from sagas.runtime.begin import begin
 from sagas.runtime.handle import SagaHandle
@@ -89,8 +90,8 @@ class Saga(Generic[I]):
             input: the saga's input, validated here.
             key: the business key, of 1 to 200 characters; by default the saga's id.
             session: a SQLAlchemy Session or Connection on the record's database.
-            delay: how long the saga waits in the record before its first step; its deadline
-                counts from then on.
+            delay: how long the saga waits in the record before its first step, a year at most;
+                its deadline counts from then on.
 
         Raises:
             pydantic.ValidationError: the input is not valid; no row was written.
@@ -100,6 +101,7 @@ class Saga(Generic[I]):
             PayloadTooLarge: the input is over ``saga_payload_limit_bytes``; no row was written.
             WrongDatabase: the session is on another database; no row was written.
             RecordNotReady: the record's tables are missing.
+            ValueError: the delay is too long; no row was written.
         """
         return self._start([(input, key)], session, delay)[0]
 
@@ -122,6 +124,10 @@ class Saga(Generic[I]):
         """Start a saga whose input is JSON; otherwise as ``start``."""
         return self.start(self._input.load(text), key=key, session=session)
 
+    def start_many_json(self, sagas: Iterable[tuple[str, str | None]]) -> list[SagaHandle]:
+        """Start sagas whose inputs are JSON; otherwise as ``start_many``."""
+        return self.start_many([(self._input.load(text), key) for text, key in sagas])
+
     def _start(
         self,
         sagas: Sequence[tuple[I, str | None]],
@@ -131,6 +137,11 @@ class Saga(Generic[I]):
         runtime = runtime_of()
         news = [self._new(runtime, input, key) for input, key in sagas]
         delay_s = 0.0 if delay is None else max(delay.total_seconds(), 0.0)
+        if delay_s > YEAR_S:
+            raise ValueError(
+                f"Saga {self.name!r} cannot be started with delay={delay!r}: give a year at most. "
+                "Nothing was started."
+            )
         ids = begin(runtime, news, session, delay_s=delay_s) if news else []
         return [SagaHandle(runtime, saga_id) for saga_id in ids]
 

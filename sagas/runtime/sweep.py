@@ -48,19 +48,19 @@ class Sweep:
         deadline = time.monotonic() + 2 * self._lease_s
         taken = BATCH
         while taken == BATCH and time.monotonic() < deadline:
-            taken = self._look_at(evidence, set(fresh))
+            taken = self._look_at(evidence)
             looked_at += taken
         # Last, and a batch at most: those that could not be moved on before.
-        return looked_at + self._look_at(evidence, set(fresh), stumbled=True)
+        return looked_at + self._look_at(evidence, stumbled=True)
 
-    def _look_at(self, evidence: Evidence, fresh: set[UUID], *, stumbled: bool = False) -> int:
+    def _look_at(self, evidence: Evidence, *, stumbled: bool = False) -> int:
         hold_s = 3 * self._lease_s
         batch = self._runtime.database.write(
             lambda c: due.take_due(c, limit=BATCH, hold_s=hold_s, stumbled=stumbled)
         )
         for saga_id in batch:
             with self._stumbling(saga_id):
-                self._move_on(saga_id, evidence, fresh)
+                self._move_on(saga_id, evidence)
         return len(batch)
 
     @contextmanager
@@ -91,7 +91,7 @@ class Sweep:
             exc_info=error if stumbles == 1 else None,
         )
 
-    def _move_on(self, saga_id: UUID, evidence: Evidence, fresh: set[UUID]) -> None:
+    def _move_on(self, saga_id: UUID, evidence: Evidence) -> None:
         known = self._runtime.store.peek(saga_id)
         if known is None:
             return
@@ -102,15 +102,13 @@ class Sweep:
         def still_lost(saga: SagaState) -> bool:
             return lost and (saga.epoch, saga.sent_at) == (known.epoch, known.sent_at)
 
-        def alive(step: StepState) -> bool:
-            return self._alive(step, fresh)
+        self._move(saga_id, alive=self._alive, lost=still_lost)
 
-        self._move(saga_id, alive=alive, lost=still_lost)
-
-    def _alive(self, step: StepState, fresh: set[UUID]) -> bool:
+    def _alive(self, step: StepState) -> bool:
+        # Who is dead is for the burial to say: it gives the others time to speak up after a gap.
         if step.worker == self._runtime.worker_id:
             return step.task_id in self._hand.task_ids()
-        return step.worker in fresh
+        return step.attended
 
     def _vouch(self) -> None:
         """Put off the sagas whose messages this worker has received and not begun."""

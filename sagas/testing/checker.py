@@ -53,7 +53,14 @@ def violations(
         whole.take(saga)
         found += _violations_of(saga, evidence)
     if since := evidence.get("since"):
-        found += [whole.of("S2", text, saga_id) for saga_id, text in changes_since(record, since)]
+        found += [
+            whole.of("S2", "it had ended, and is gone", i) for i in since if not whole.knows(i)
+        ]
+        found += [
+            whole.of("S2", text, saga_id)
+            for saga_id, text in changes_since(record, since)
+            if whole.knows(saga_id)
+        ]
     return [*found, *whole.violations()]
 
 

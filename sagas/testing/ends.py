@@ -28,6 +28,9 @@ def check_end(walked: Walk, tally: Tally | None, terms: Terms, found: Found) -> 
     if saga.status is SagaStatus.COMPLETED:
         for planned in saga.plan.steps:
             _check_completed(planned, walked, tally, found)
+    elif saga.status is SagaStatus.FAILED:
+        for planned in saga.plan.steps:
+            _check_parked(planned, walked, tally, found)
     elif saga.status is SagaStatus.COMPENSATED:
         for planned in saga.plan.steps:
             _check_compensated(planned, walked, tally, found)
@@ -58,6 +61,17 @@ def _check_completed(planned: PlannedStep, walked: Walk, tally: Tally | None, fo
         found.append(("S5", f"{name} was skipped, and was applied"))
     if status is StepStatus.SUCCESS and not done and not planned.read_only:
         found.append(("S5", f"it is completed, and {name} was not applied"))
+
+
+def _check_parked(planned: PlannedStep, walked: Walk, tally: Tally | None, found: Found) -> None:
+    name, status = planned.name, _status_of(planned, walked.saga.steps)
+    if tally is None or name in tally.unknown or name in walked.by_hand:
+        return
+    done = (name, "action") in tally.applied
+    if status is StepStatus.SUCCESS and not done and not planned.read_only:
+        found.append(("S5", f"it is parked, and {name} was not applied"))
+    if status is StepStatus.COMPENSATED and done and not tally.undid(name):
+        found.append(("S6", f"it is parked, and {name} is not undone"))
 
 
 def _check_compensated(

@@ -17,7 +17,7 @@ class Tally:
     ``unknown`` are the steps of which the ledger knows nothing.
     """
 
-    __slots__ = ("_keys", "_weak", "applied", "found", "seen", "unknown", "walked")
+    __slots__ = ("_keys", "_own", "_weak", "applied", "found", "seen", "unknown", "walked")
 
     def __init__(self, walked: Walk, terms: Terms, found: Found) -> None:
         self.walked = walked
@@ -27,6 +27,7 @@ class Tally:
         self.unknown: Collection[str] = terms.get("no_ledger", ())
         self._weak: Collection[str] = terms.get("at_least_once", ())
         self._keys: dict[str, tuple[str, str]] = {}
+        self._own: dict[tuple[str, str], str] = {}
 
     def take(self, effect: Effect) -> None:
         """Take the next line."""
@@ -44,6 +45,8 @@ class Tally:
 
     def _take_strong(self, effect: Effect, what: tuple[str, str]) -> None:
         step, operation = what
+        if effect.key is not None and self._own.setdefault(what, effect.key) != effect.key:
+            self._add("S4", f"the {operation} of {step} came with two keys")
         if effect.result == DUPLICATE and what not in self.seen:
             self._add("S4", f"the {operation} of {step} was taken for a repeat, but is the first")
         if effect.result != APPLIED:

@@ -52,6 +52,7 @@ class Walk:
     __slots__ = (
         "_asked_only",
         "_attempts",
+        "_claimed_in",
         "_doubtful",
         "_epoch",
         "_given_up",
@@ -79,6 +80,7 @@ class Walk:
         self.resolved = False
         self.places = {step.name: place for place, step in enumerate(saga.plan.steps)}
         self._epoch = 1
+        self._claimed_in = 0
         self._hand = 0  # the epoch that a person's deed began
         self._passed: str | None = None  # the pivot, once it has happened
         self._parked_in: list[int] = []
@@ -127,6 +129,8 @@ class Walk:
         self.found.append((rule, text))
 
     def _take_note(self, entry: HistoryEntry) -> None:
+        if entry.event == "taken over" and entry.epoch <= self._claimed_in:
+            self._add("S10", "an attempt was taken over, and its epoch is not over")
         if entry.event in BY_HAND and self.status is SagaStatus.FAILED:
             self._hand = entry.epoch
             self.resolved = entry.event == "resolved"
@@ -146,8 +150,28 @@ class Walk:
             self._add("S2", f"{to} follows {before} without a person")
         if to is SagaStatus.FAILED:
             self._parked_in.append(entry.epoch)
-        elif to is SagaStatus.COMPENSATING and self._passed:
-            self._add("S6", f"it turned back past its pivot {self._passed}")
+            self._take_parking(back=before is SagaStatus.COMPENSATING)
+        elif to is SagaStatus.COMPENSATING:
+            if passed := self._passed or self._pivot_in_doubt():
+                self._add("S6", f"it turned back past its pivot {passed}")
+            if entry.epoch <= self._claimed_in:
+                self._add("S10", "it turned back in the epoch of an attempt")
+
+    def _take_parking(self, *, back: bool) -> None:
+        if not back and not (self._passed or self._pivot_in_doubt()):
+            self._add("S6", "it was parked, and could have turned back")
+        for planned in self.saga.plan.steps if back else ():
+            if planned.compensation is not None and self.steps.get(planned.name) in _TO_UNDO:
+                self._add("S6", f"it was parked before {planned.name} was undone")
+
+    def _pivot_in_doubt(self) -> str | None:
+        """Return the pivot that runs, or that may have happened and cannot be undone."""
+        for planned in self.saga.plan.pivots:
+            status = self.steps.get(planned.name)
+            for_good = planned.compensation is None
+            if status is StepStatus.RUNNING or (status is StepStatus.UNKNOWN and for_good):
+                return planned.name
+        return None
 
     def _take_step(self, entry: HistoryEntry, name: str) -> None:
         if name not in self.places or entry.event not in _STEP:
@@ -157,6 +181,10 @@ class Walk:
         before, to = self.steps.get(name, StepStatus.PENDING), _STEP[entry.event]
         self.steps[name] = to
         by_hand = (before, to) in _EDGES_BY_HAND
+        if before is StepStatus.PENDING and to is StepStatus.SKIPPED and self.attempted:
+            self._add("S2", f"{name} was skipped after the start, without a person")
+        if before is StepStatus.RUNNING and entry.attempt != self._attempts.get(name):
+            self._add("S10", f"{_text(entry)} is of attempt {entry.attempt}, which did not run")
         if to not in STEP_EDGES[before]:
             self._add("S2", f"no edge leads {name} from {before} to {to}")
         elif self.status in _OVER:
@@ -201,6 +229,9 @@ class Walk:
 
     def _claim(self, entry: HistoryEntry, name: str) -> None:
         self.attempted.add((name, "action"))
+        self._claimed_in = entry.epoch
+        if (entry.attempt or 0) > self._planned(name).action.retry.max_attempts:
+            self._add("S9", f"{_text(entry)} is attempt {entry.attempt}, more than its plan allows")
         if self._attempts.get(name) == entry.attempt:
             self._asked_only.add(name)
         else:
@@ -212,7 +243,8 @@ class Walk:
 
     def _ruled_out(self, entry: HistoryEntry, name: str) -> bool:
         # The probe's word counts where nothing was run after it.
-        return name in self._asked_only and "probe" in (entry.detail or {})
+        said = (entry.detail or {}).get("probe")
+        return name in self._asked_only and said == "it did not happen"
 
     def _is_settled(self, planned: PlannedStep) -> bool:
         status = self.steps.get(planned.name)

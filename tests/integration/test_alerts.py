@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Iterator
 from datetime import UTC
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
@@ -109,6 +110,23 @@ def test_a_hook_gets_the_alert(
     (alert,) = seen
     assert (alert.saga_id, alert.name, alert.key) == (saga_id, "trip", "T-1")
     assert (alert.steps, alert.at.tzinfo) == (("flight",), UTC)
+
+
+def test_slow_receivers_get_no_alert_twice(
+    duty: alerting.Alerting, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was not tried within half of the hold is left to whoever takes it after the hold."""
+    monkeypatch.setattr(alerting, "_hooks", {})
+    moments = iter(range(0, 1_000, 50))  # each look at the clock is 50 seconds later
+    clock = SimpleNamespace(monotonic=lambda: float(next(moments)))
+    monkeypatch.setattr(alerting, "time", clock)
+    seen: list[Alert] = []
+    on_alert(seen.append)
+    for number in range(4):
+        parked(store, f"T-{number}")
+    assert duty.deliver_once() == 1
+    assert duty.deliver_once() == 0
+    assert len(seen) == 1
 
 
 def test_a_receiver_that_fails_gets_it_later_and_the_others_get_it_once(

@@ -12,10 +12,12 @@ import pytest
 from celery import Celery
 from celery import _state as celery_state
 from click.testing import CliRunner, Result
-from sqlalchemy import update
+from sqlalchemy import Connection, update
+from sqlalchemy.exc import OperationalError
 
 from sagas.cli import main
 from sagas.decision import Broke, Succeeded
+from sagas.record import queries
 from sagas.record import tables as t
 from sagas.record.database import Database
 from sagas.record.migrate import head_revision
@@ -307,6 +309,25 @@ def test_many_sagas_are_started_with_an_array_of_inputs(run_saga: Run) -> None:
     first, again = (json_of(run_saga(*words, input=text)) for _ in range(2))
     assert [saga["key"] for saga in first] == ["ORD-0", "ORD-1", "ORD-2"]
     assert again == first
+
+
+def test_a_saga_is_started_once_though_the_reply_to_its_commit_is_lost(
+    run_saga: Run, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost: list[object] = []
+    once = Database._once  # noqa: SLF001
+
+    def loses_one(self: Database, begin: str, work: Callable[[Connection], Any]) -> Any:
+        done = once(self, begin, work)
+        if begin == "IMMEDIATE" and not lost:
+            lost.append(done)
+            raise OperationalError("COMMIT", {}, Exception("gone"), connection_invalidated=True)
+        return done
+
+    monkeypatch.setattr(Database, "_once", loses_one)
+    output_of(run_saga("start", "shop.order", "-", input="{}"))
+    assert lost
+    assert len(store.database.read(queries.find_sagas)) == 1
 
 
 def test_of_inputs_one_of_which_is_invalid_none_is_started(run_saga: Run) -> None:

@@ -54,6 +54,23 @@ def bury(database: Database, worker_id: UUID, lease_s: float | None = LEASE_S) -
     return database.write(lambda c: liveness.bury(c, worker_id, lease_s))
 
 
+def attended(store: Store, saga_id: UUID) -> bool:
+    state = store.peek(saga_id)
+    assert state is not None
+    return state.step("flight").attended
+
+
+def test_a_step_is_attended_until_its_worker_is_buried(store: Store) -> None:
+    """Only a burial says that a worker is dead: it waits for those whom an outage has silenced."""
+    saga_id = started(store)
+    worker_id = beaten(store.database)
+    claims(store, saga_id, "flight", worker=worker_id)
+    silence(store.database, worker_id, 60)
+    assert attended(store, saga_id)
+    assert bury(store.database, worker_id)
+    assert not attended(store, saga_id)
+
+
 def is_due(database: Database, saga_id: UUID) -> bool:
     return saga_id in database.write(lambda c: due.take_due(c, limit=100, hold_s=60))
 

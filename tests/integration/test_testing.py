@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from celery import Celery
-from sqlalchemy import Table, delete, func, insert, select, update
+from sqlalchemy import Connection, Table, delete, func, insert, select, update
 
 from sagas.decision import RetryLater, Succeeded, resolve
 from sagas.errors import RecordNotReady
@@ -128,6 +128,31 @@ def test_a_row_that_was_changed_is_seen(
         one &= table.c.id == newest
     store.database.write(lambda c: c.execute(update(table).where(one).values(values)))
     assert rule in rules(store.database)
+
+
+def test_a_parked_saga_that_is_gone_is_seen(store: Store) -> None:
+    saga_id = parked(store, "T-1")
+    since = ended_rows(store.database)
+
+    def forget(connection: Connection) -> None:
+        for column in (t.alert.c.saga_id, t.history.c.saga_id, t.step.c.saga_id, t.saga.c.id):
+            connection.execute(delete(column.table).where(column == saga_id))
+
+    store.database.write(forget)
+    assert rules(store.database, since=since) == {"S2"}
+
+
+def test_a_key_that_was_to_be_parked_and_is_no_saga_is_seen(store: Store) -> None:
+    parked(store, "T-1")
+    assert rules(store.database, parked=["T-1"]) == set()
+    assert rules(store.database, parked=["T-1", "T-0"]) == {"L1"}
+
+
+def test_what_came_after_the_evidence_is_no_violation_while_sagas_run(store: Store) -> None:
+    parked(store, "T-1")
+    gathered: dict[str, Any] = {"keys": {"trip": []}, "delivered": {"hook": []}}
+    assert rules(store.database, **gathered) == {"S1", "S12"}
+    assert rules(store.database, **gathered, running=True) == set()
 
 
 def test_an_alert_that_is_missing_is_seen(store: Store) -> None:

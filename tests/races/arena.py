@@ -30,7 +30,7 @@ from sagas.record import tables as t
 from sagas.record.database import Database
 from sagas.record.store import Store
 from sagas.sql import Instant, now
-from sagas.testing import Effect, Violation, violations
+from sagas.testing import Violation, violations
 from tests.races.schedule import Choices, in_every_order, race
 from tests.races.session import Move, Session
 
@@ -128,8 +128,7 @@ class Arena:
         return outcome
 
     def _violations(self) -> list[Violation]:
-        effects = self.store.database.read(_effects)
-        return violations(self.store.database, effects, running=True)
+        return violations(self.store.database, running=True)
 
 
 def _as_it_is(outcome: Outcome) -> Outcome:
@@ -163,18 +162,6 @@ def _columns(table: Table) -> Iterator[tuple[Any, Any]]:
             yield text(f"'{column.name}'"), come
         elif not (table in _NUMBERED and column.name == "id") and column is not t.alert.c.body:
             yield text(f"'{column.name}'"), column
-
-
-def _effects(connection: Connection) -> list[Effect]:
-    """Return what took effect, by the history: a compensation only where the action did."""
-    query = select(t.history).where(t.history.c.event.in_(("SUCCESS", "COMPENSATED")))
-    effects: list[Effect] = []
-    for row in connection.execute(query.order_by(t.history.c.id)):
-        if row.step and (
-            row.operation == "action" or Effect(row.saga_id, row.step, "action") in effects
-        ):
-            effects.append(Effect(row.saga_id, row.step, row.operation))
-    return effects
 
 
 def _difference(

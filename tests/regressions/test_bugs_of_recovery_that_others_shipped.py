@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
+from uuid import UUID
 
 import pytest
 import redis
@@ -19,6 +20,7 @@ from sagas.decision import (
     conclude,
 )
 from sagas.ids import uuid7
+from sagas.record import liveness
 from sagas.record import tables as t
 from sagas.record.store import Store
 from sagas.runtime.app import Runtime
@@ -87,6 +89,45 @@ def test_recovery_does_not_adopt_a_saga_that_has_just_started(
     before = saga_row(store.database, handle.id)
     assert Sweep(runtime, Hand()).sweep_once() == 0
     assert saga_row(store.database, handle.id) == before
+
+
+def test_recovery_does_not_take_over_from_a_worker_that_an_outage_has_silenced(
+    runtime: Runtime, store: Store
+) -> None:
+    """Nobody could write a heartbeat, and the sweep is back before this one's next."""
+    saga_id = started(store)
+    worker_id = uuid7()
+    beat(store, worker_id)
+    claims(store, saga_id, "flight", worker=worker_id)
+    silenced = update(t.worker).values(heartbeat_at=after_now(-60))
+    store.database.write(lambda c: c.execute(silenced))
+    let_it_be_due(store)
+    assert Sweep(runtime, Hand()).sweep_once() == 1
+    assert "taken over" not in events(store.database, saga_id)
+
+
+def test_recovery_sees_at_once_that_a_worker_was_buried_while_it_looked_at_others(
+    runtime: Runtime, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sweep may take long; what it knew of the workers when it began is no matter."""
+    saga_id = started(store)
+    worker_id = uuid7()
+    beat(store, worker_id)
+    claims(store, saga_id, "flight", worker=worker_id)
+
+    def dies(*_: object) -> bool:
+        assert store.database.write(lambda c: liveness.bury(c, worker_id, None))
+        return False
+
+    let_it_be_due(store)
+    monkeypatch.setattr(Evidence, "lost", dies)
+    Sweep(runtime, Hand()).sweep_once()
+    assert "taken over" in events(store.database, saga_id)
+
+
+def beat(store: Store, worker_id: UUID) -> None:
+    sign = liveness.Heartbeat(worker_id, "two@here", 7, {})
+    store.database.write(lambda c: liveness.beat(c, sign))
 
 
 @contextmanager

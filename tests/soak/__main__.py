@@ -77,11 +77,11 @@ def soak(given: argparse.Namespace) -> Report:
         strikes.run(count=given.faults, over_s=over_s)
         print(f"soak: the faults are over after {time.monotonic() - began:.0f} s", flush=True)
         ended_before = ended_rows(place.record)
-        _wait_until_quiet(place, scene)
+        late = _wait_until_quiet(place, scene)
         logs = [worker.log for worker in scene.workers]
         measures = measure(place.record, place.services, strikes.done, logs)
         wrong = found_wrong(place, ended_before=ended_before)
-        return Report(given.minutes, strikes, measures, wrong)
+        return Report(given.minutes, strikes, measures, [*late, *wrong])
 
 
 @contextmanager
@@ -117,8 +117,8 @@ def _worker(place: Place, name: str, env: dict[str, str]) -> Worker:
     return Worker("tests.soak.app", "-c", "4", log=log, env=environment, nursery=True)
 
 
-def _wait_until_quiet(place: Place, scene: Scene) -> None:
-    """Wait until everything is sold, every saga has ended, and no message is left."""
+def _wait_until_quiet(place: Place, scene: Scene) -> list[str]:
+    """Wait until all is sold, every saga has ended, and no message is left; return what is not."""
 
     def ended() -> bool:
         counts = place.record.read(queries.count_by_status)
@@ -132,7 +132,8 @@ def _wait_until_quiet(place: Place, scene: Scene) -> None:
         wait_until(ended, timeout_s=QUIET_S, what="every saga ends")
         wait_until(empty, timeout_s=120, what="no message is left")
     except AssertionError as error:
-        print(f"soak: {error}", flush=True)
+        return [str(error)]
+    return []
 
 
 if __name__ == "__main__":

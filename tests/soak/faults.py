@@ -14,6 +14,7 @@ from sqlalchemy import NullPool, create_engine, text
 from sqlalchemy.exc import DBAPIError
 
 from tests.soak.place import MAX_CONNECTIONS, Place
+from tests.support.waiting import wait_until
 from tests.support.workers import Supervised, Worker
 
 __all__ = ["KINDS", "Busy", "Kind", "Scene"]
@@ -23,7 +24,7 @@ LEASE_S = 3.0
 
 
 class Busy(Exception):
-    """Something else is being done to it at this moment."""
+    """There is nothing to strike at this moment, or something else is being done to it."""
 
 
 @dataclass(slots=True)
@@ -74,10 +75,18 @@ def _alone(lock: threading.Lock) -> Iterator[None]:
         lock.release()
 
 
+@contextmanager
+def _victim() -> Iterator[None]:
+    try:
+        yield
+    except (psutil.NoSuchProcess, ProcessLookupError, IndexError):  # it has just died
+        raise Busy from None
+
+
 @_kind("a pool child is killed")
 def _kill_child(scene: Scene) -> str:
     worker = scene.chance.choice(scene.workers)
-    with suppress(psutil.NoSuchProcess, IndexError):
+    with _victim():
         scene.chance.choice(worker.children).kill()
     return worker.log.stem
 
@@ -85,7 +94,7 @@ def _kill_child(scene: Scene) -> str:
 @_kind("a worker's main process is killed")
 def _kill_main(scene: Scene) -> str:
     worker = scene.chance.choice(scene.workers)
-    with suppress(psutil.NoSuchProcess):
+    with _victim():
         worker.main.kill()
     return worker.log.stem
 
@@ -93,31 +102,32 @@ def _kill_main(scene: Scene) -> str:
 @_kind("a worker is killed with its pool")
 def _kill_worker(scene: Scene) -> str:
     worker = scene.chance.choice(scene.workers)
-    with suppress(psutil.NoSuchProcess, ProcessLookupError):
-        os.killpg(worker.main.pid, signal.SIGKILL)
+    with _victim():
+        worker.kill()
     return worker.log.stem
 
 
 @_kind("a shop is killed in the middle of its sales")
 def _kill_shop(scene: Scene) -> None:
-    with suppress(ProcessLookupError):
+    with _victim():
         scene.chance.choice(scene.shops).signal_all(signal.SIGKILL)
 
 
 @_kind("a worker is stopped past its lease, and goes on")
 def _stop_worker(scene: Scene) -> str:
     worker = scene.chance.choice(scene.workers)
-    with suppress(psutil.NoSuchProcess, ProcessLookupError):  # it was killed meanwhile
+    with _victim():
         group = worker.main.pid
         os.killpg(group, signal.SIGSTOP)
-        scene.pause(LEASE_S * 1.5, LEASE_S * 3)
+    scene.pause(LEASE_S * 1.5, LEASE_S * 3)
+    with suppress(ProcessLookupError):  # it was killed meanwhile
         os.killpg(group, signal.SIGCONT)
     return worker.log.stem
 
 
 @_kind("a worker is told to end")
 def _end_worker(scene: Scene) -> None:
-    with suppress(psutil.NoSuchProcess):
+    with _victim():
         scene.chance.choice(scene.workers).main.terminate()
 
 
@@ -156,6 +166,8 @@ def _fill_redis(scene: Scene) -> None:
 def _duplicate(scene: Scene) -> None:
     with _alone(scene.place.redis.busy), scene.place.redis.client() as client:
         waiting = list(client.lrange("celery", 0, 199))
+        if not waiting:
+            raise Busy
         scene.captured = [*scene.captured, *waiting][-2000:]
         scene.chance.shuffle(waiting)
         for message in waiting:
@@ -236,7 +248,9 @@ def _muffle_database(scene: Scene) -> None:
 
 @_kind("replies to COMMIT are lost")
 def _lose_commits(scene: Scene) -> None:
-    scene.place.database_door.lose_commits += scene.chance.randint(1, 20)
+    door = scene.place.database_door
+    door.lose_commits += scene.chance.randint(1, 20)
+    wait_until(lambda: not door.lose_commits, timeout_s=60, what="the replies were lost")
 
 
 @_kind("pg_terminate_backend")

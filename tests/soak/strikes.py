@@ -53,12 +53,13 @@ class Strikes:
         thread.start()
 
     def _strike(self, kind: Kind) -> None:
-        began_at = time.time()
         while True:
+            began_at = time.time()
             try:
                 worker = kind.strike(self.scene)
-            except Busy:  # its victim is struck already: strike another one
-                kind = self.scene.chance.choice(KINDS)
+            except Busy:  # it waits for its turn, so that no kind is left out
+                if self.scene.over.wait(0.2):
+                    return
                 continue
             except Exception as error:  # noqa: BLE001 - told at the end, where it fails the soak
                 self.errors.append(error)

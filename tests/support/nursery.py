@@ -19,10 +19,7 @@ import celery.concurrency.prefork
 import celery.worker.consumer
 import kombu.transport.redis
 
-__all__ = ["BORN"]
-
-#: Written to the log at each start.
-BORN = "A worker is born."
+from tests.support.workers import BORN
 
 _PRELOADED = (celery.apps.worker, celery.concurrency.prefork, celery.worker.consumer, kombu)
 

@@ -13,7 +13,10 @@ import psutil
 
 from sagas.dev import start_guarded
 
-__all__ = ["Supervised", "Worker", "running_worker"]
+__all__ = ["BORN", "Supervised", "Worker", "running_worker"]
+
+#: What a nursery writes to the log whenever its worker starts.
+BORN = "A worker is born."
 
 #: The workers need not know each other; without that they start and stop sooner.
 _QUICK = ("--without-gossip", "--without-mingle", "--without-heartbeat")
@@ -121,7 +124,16 @@ class Worker(Supervised):
     @property
     def ready(self) -> bool:
         """Whether it receives messages, since it was started last."""
-        return self.log.read_text().count(" ready.") >= self.starts
+        return self.log.read_text().count(" ready.") >= self.births
+
+    @property
+    def births(self) -> int:
+        """How often it was started."""
+        return self.log.read_text().count(BORN) if self._in_nursery else self.starts
+
+    def kill(self) -> None:
+        """SIGKILL it with its pool; raises psutil.NoSuchProcess between two of them."""
+        os.killpg(self.main.pid, signal.SIGKILL)
 
     @property
     def children(self) -> list[psutil.Process]:

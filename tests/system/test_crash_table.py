@@ -10,7 +10,6 @@ import pytest
 from sagas.decision import Timing
 from sagas.faults import POINTS
 from sagas.states import SagaStatus
-from tests.support.nursery import BORN
 from tests.support.waiting import wait_until
 from tests.support.workers import Worker
 from tests.system.conftest import World
@@ -118,7 +117,7 @@ def longest_pause_s(world: World) -> float:
 
 def births(workers: Sequence[Worker]) -> int:
     """Tell how often these workers have started, all together."""
-    return sum(worker.log.read_text().count(BORN) for worker in workers)
+    return sum(worker.births for worker in workers)
 
 
 def start(world: World, deaths: Mapping[str, Death]) -> None:

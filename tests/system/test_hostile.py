@@ -3,6 +3,7 @@
 import json
 import pickle
 import uuid
+from pathlib import Path
 from typing import Any
 
 from kombu.connection import Connection
@@ -17,7 +18,7 @@ NO_NUMBERS = [float("nan"), float("inf")]  # which RabbitMQ itself does not take
 
 
 def test_hostile_messages_change_nothing_and_stop_nobody(world: World, broker: Broker) -> None:
-    gate = world.directory / "gate"
+    gate, pwned = world.directory / "gate", world.directory / "pwned"
     worker = world.worker("one")
     world.start(done={}, waits={"wait_for_file": str(gate)})
     wait_until(lambda: world.saga("done").status is SagaStatus.COMPLETED, timeout_s=40)
@@ -46,7 +47,7 @@ def test_hostile_messages_change_nothing_and_stop_nobody(world: World, broker: B
             send("car", [waits, "car", 1], saga_sent_at=moment, saga_queue=broker.queue)
         # It would stay in the worker's hands for an hour.
         send("car", [waits, "car", 10**30], eta="2099-01-01T00:00:00", saga_sent_at=1.0)
-        for kind, body in _foreign():
+        for kind, body in _foreign(pwned):
             producer.publish(
                 body, routing_key=broker.queue, content_type=kind, content_encoding="binary"
             )
@@ -60,7 +61,7 @@ def test_hostile_messages_change_nothing_and_stop_nobody(world: World, broker: B
     assert {step.attempt for step in world.steps("waits").values()} == {1}
     assert worker.starts == 1
     assert "The saga sweep failed" not in worker.log.read_text()
-    assert not (world.directory / "pwned").exists()
+    assert not pwned.exists()
 
 
 def _hostile(done: str, waits: str) -> list[Any]:
@@ -87,14 +88,17 @@ def _hostile(done: str, waits: str) -> list[Any]:
 class _Code:
     """What pickle would run: a file that tells of it."""
 
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
     def __reduce__(self) -> tuple[Any, ...]:
-        return open, ("pwned", "w")
+        return open, (str(self._path), "w")
 
 
-def _foreign() -> list[tuple[str, bytes]]:
+def _foreign(pwned: Path) -> list[tuple[str, bytes]]:
     return [
-        ("application/x-python-serialize", pickle.dumps(_Code())),
-        ("application/x-yaml", b"!!python/object/apply:os.system ['touch pwned']"),
+        ("application/x-python-serialize", pickle.dumps(_Code(pwned))),
+        ("application/x-yaml", f"!!python/object/apply:os.system ['touch {pwned}']".encode()),
         ("application/json", b"\xff\xfe not JSON"),
         ("text/plain", b"hello"),
     ]

@@ -17,7 +17,7 @@ def test_eight_workers_that_are_restarted_one_after_the_other_lose_and_double_no
     redis_url: str, postgres_url: str, tmp_path: Path
 ) -> None:
     with world_on(RedisBroker(redis_url), postgres_url, tmp_path) as world:
-        workers = [world.worker(f"w{number}", "-c", "1") for number in range(WORKERS)]
+        workers = [world.worker(f"w{n}", "-c", "1", nursery=True) for n in range(WORKERS)]
         wait_until(lambda: all(w.ready for w in workers), timeout_s=120, what="all are ready")
         for number, worker in enumerate(workers):
             _give_work(world, first=number * TRIPS)
@@ -36,9 +36,9 @@ def _give_work(world: World, *, first: int) -> None:
 
 
 def _restart(worker: Worker) -> None:
-    starts = worker.starts
-    worker.process.terminate()
-    wait_until(lambda: worker.starts > starts, timeout_s=30, what="it has stopped by itself")
+    births = worker.births
+    worker.main.terminate()
+    wait_until(lambda: worker.births > births, timeout_s=30, what="it has stopped by itself")
     wait_until(lambda: worker.ready, timeout_s=60, what="it is back")
 
 

@@ -241,11 +241,24 @@ def test_a_function_is_given_the_context_if_it_has_a_place_for_it(
     assert declared.action(Trip(), "CTX") == result
 
 
-@pytest.mark.parametrize("timeout", [0, -1, timedelta(0), float("nan")], ids=str)
-def test_a_timeout_that_is_not_above_zero_is_refused(timeout: float | timedelta) -> None:
+ENDLESS = [float("inf"), 1e12, timedelta.max]
+
+
+@pytest.mark.parametrize("timeout", [0, -1, timedelta(0), float("nan"), *ENDLESS], ids=str)
+def test_a_timeout_that_no_attempt_can_have_is_refused(timeout: float | timedelta) -> None:
     message = refused(lambda: made("defined.timeout", timeout=timeout))
     assert "Step 'defined.timeout'" in message
-    assert f"timeout={timeout!r}: give seconds above 0, or None." in message
+    assert f"timeout={timeout!r}: give seconds above 0, a year at most" in message
+
+
+@pytest.mark.parametrize("deadline", [timedelta(0), timedelta(seconds=-1), timedelta.max], ids=str)
+def test_a_deadline_that_no_saga_can_have_is_refused(deadline: timedelta) -> None:
+    declared = made("defined.deadline")
+    message = refused(
+        lambda: Saga("defined.endless", input=Trip, steps=[declared], deadline=deadline)
+    )
+    assert "Saga 'defined.endless' has deadline=" in message
+    assert "give a timedelta above 0, a year at most, or None." in message
 
 
 @pytest.mark.parametrize("option", [{"timeout": "soon"}, {"retry": 3}, {"retry": None}], ids=str)

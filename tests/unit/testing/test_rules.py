@@ -155,6 +155,61 @@ SUCCEEDED = dict.fromkeys("ab", StepStatus.SUCCESS)
 
 #: What is wrong -> the rule that it breaks, or the two that it cannot but break at once.
 BAD: dict[str, tuple[str, Case]] = {
+    "it was parked before a step was undone": (
+        "S6",
+        case(BROKEN + "2: COMPENSATING; b- COMPENSATING; b- COMPENSATION_FAILED; FAILED", "a+ b+"),
+    ),
+    "it is parked, and what is called undone is not": (
+        "S6",
+        case(
+            BROKEN + "2: COMPENSATING; b- COMPENSATING; b- COMPENSATION_FAILED; "
+            "a- COMPENSATING; a- COMPENSATED; FAILED",
+            "a+ b+",
+        ),
+    ),
+    "it was parked where it could have turned back": (
+        "S6",
+        case(A + "b RUNNING; b FAILED; 2: FAILED", "a+"),
+    ),
+    "it is parked past a pivot that never took effect": ("S5", case(PAST, "a+", **PIVOT)),
+    "it turned back from a pivot in doubt": (
+        "S6",
+        case(
+            BROKEN + "2: COMPENSATING; a- COMPENSATING; a- COMPENSATED; FAILED", "a+ b+ a-", **PIVOT
+        ),
+    ),
+    "it turned back from a pivot that runs": (
+        "S6",
+        case(
+            A + "b RUNNING; 2: cancelled; COMPENSATING; a- COMPENSATING; a- COMPENSATED; FAILED",
+            "a+ b+ a-",
+            **PIVOT,
+        ),
+    ),
+    "an attempt was taken over, and could still write": (
+        "S10",
+        case(
+            A + "b RUNNING; taken over; b UNKNOWN ?retry_in_s; 2: b RUNNING #2; b SUCCESS #2; "
+            "COMPLETED",
+            "a+ b+",
+        ),
+    ),
+    "an attempt that was over wrote its outcome": (
+        "S10",
+        case(A + "b RUNNING; b UNKNOWN ?retry_in_s; 2: b RUNNING #2; b SUCCESS #1; COMPLETED"),
+    ),
+    "it turned back in the epoch of an attempt": (
+        "S10",
+        case(REFUSED.replace("2: ", "") + "a- COMPENSATING; a- COMPENSATED; COMPENSATED", "a+ a-"),
+    ),
+    "a step was attempted more often than its plan allows": (
+        "S9",
+        case(A + "b RUNNING #99; b SUCCESS #99; COMPLETED", "a+ b+"),
+    ),
+    "a step was skipped in the middle, and by nobody": (
+        "S2",
+        case(A + "b SKIPPED #0; COMPLETED", "a+"),
+    ),
     "it began in the middle": ("S2", case("IN_PROGRESS; a RUNNING; a SUCCESS; COMPLETED", **ONE)),
     "it took an edge that is not drawn": ("S2", case(B + "STARTED; COMPLETED")),
     "a step took an edge that is not drawn": (
@@ -162,7 +217,7 @@ BAD: dict[str, tuple[str, Case]] = {
         case(A + "a RUNNING #2; a SUCCESS #2; b RUNNING; b SUCCESS; COMPLETED"),
     ),
     "a step went to a status that is none": ("S2", case(B + "b WELL; COMPLETED", steps=SUCCEEDED)),
-    "a note follows the end": ("S2", case(DONE + "; taken over")),
+    "a note follows the end": ("S2", case(DONE + "; 2: taken over")),
     "a step follows the end": (
         "S2",
         case(A + "b RUNNING; b UNKNOWN ?retry_in_s; COMPLETED; b RUNNING #2; b SUCCESS #2"),

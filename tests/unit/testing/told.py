@@ -51,7 +51,7 @@ def history(text: str) -> list[HistoryEntry]:
                 operation=operation,
                 attempt=int(attempt or 1) if step else None,
                 actor="somebody",
-                detail={detail: "…"} if detail else None,
+                detail={detail: "it did not happen"} if detail else None,
             )
         )
     return entries

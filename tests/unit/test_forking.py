@@ -1,0 +1,35 @@
+"""A fork waits for the work under way, and keeps nobody else from theirs meanwhile."""
+
+import threading
+from functools import partial
+
+from sagas import forking
+from sagas.forking import ForkGuard
+from tests.support.waiting import wait_until
+
+
+def test_while_a_fork_waits_for_one_the_others_work() -> None:
+    others = [ForkGuard() for _ in range(8)]
+    busy = ForkGuard()
+    forked = threading.Event()
+
+    def fork() -> None:  # as far as it may disturb; not everywhere may threads fork
+        forking._before()  # noqa: SLF001
+        forking._after()  # noqa: SLF001
+        forked.set()
+
+    with busy.guarded():
+        thread = threading.Thread(target=fork)
+        thread.start()
+        for other in others * 50:
+            wait_until(partial(is_free, other), timeout_s=5, what="it can work")
+        assert not forked.is_set()
+    thread.join(timeout=10)
+    assert forked.is_set()
+
+
+def is_free(guard: ForkGuard) -> bool:
+    """Tell whether somebody can begin to work at this moment."""
+    if taken := guard.acquire(wait=False):
+        guard.release()
+    return taken
