@@ -17,6 +17,11 @@ def _conclude(name: str, old: str, new: str) -> Mutant:
 
 
 ATTEMPTS = (
+    _claim(
+        "an attempt is taken over before it is killed",
+        "timeout_s + timing.grace_s + timing.lease_s",
+        "timeout_s + timing.lease_s",
+    ),
     _claim("a message of an older epoch runs", "if epoch != saga.epoch:", "if epoch > saga.epoch:"),
     _claim(
         "an action runs while the saga turns back",
