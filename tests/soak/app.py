@@ -87,7 +87,8 @@ def _act(bought: Purchase, ctx: Context, change: Change) -> str:
     _be_busy()
     if random.random() < bought.flaky / 2:
         raise RuntimeError("nobody answers")
-    if bought.refuse == ctx.step:
+    # A pivot in doubt that is refused afterwards parks for good, until the refusal is taken back.
+    if bought.refuse == ctx.step and not _is_repaired(ctx):
         raise StepFailed(f"no {ctx.step} for {bought.number}", code="REFUSED")
     _apply(bought, ctx, change)
     _be_busy()
