@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sagas.cli import main
@@ -59,6 +59,7 @@ def test_whatever_is_typed_ends_in_words_and_touches_no_other_saga(shown: World)
     codes = set()
 
     @effort(300)
+    @example("cancel", ["key of STARTED"], [], ["--reason", "…"], "{}")  # one that is sure to act
     @given(
         command=st.sampled_from(COMMANDS),
         first=st.lists(st.sampled_from(names), max_size=1),

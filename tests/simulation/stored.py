@@ -85,9 +85,9 @@ class StoredRecord(Record):
         stored = self._store.transition(self.saga.id, decide, actor=actor)
         done = super().transition(decide, actor)
         assert stored is not None
-        _same(stored.before, done.before)
+        _same(_all_attended(stored.before), done.before)
         _same(stored.decision, done.decision)
-        _same(stored.after, done.after)
+        _same(_all_attended(stored.after), done.after)
         if done.decision.values or done.decision.steps:
             self._compare()
         return done
@@ -119,7 +119,9 @@ class StoredRecord(Record):
         _same([tuple(alert) for alert in alerts], self.alerts)
 
     def _compare(self) -> None:
-        _same(self._store.peek(self.saga.id), self.peek())
+        peeked = self._store.peek(self.saga.id)
+        assert peeked is not None
+        _same(_all_attended(peeked), self.peek())
         _same(self._due_at(), self.due_at)
 
     def _due_at(self) -> datetime | None:
@@ -130,6 +132,12 @@ class StoredRecord(Record):
 
 
 _DUE_AT = select(t.saga.c.due_at).where(t.saga.c.id == bindparam("saga_id"))
+
+
+def _all_attended(saga: SagaState) -> SagaState:
+    """Leave out who is buried: the workers of a simulation are in no table."""
+    steps = {name: replace(step, attended=True) for name, step in saga.steps.items()}
+    return replace(saga, steps=steps)
 
 
 def _as_json(detail: Any) -> Any:

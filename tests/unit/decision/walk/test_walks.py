@@ -138,7 +138,8 @@ class Walk(RuleBasedStateMachine):
         if execution is not None:
             saga = self.world.saga
             limit_s = call_of(saga, message.step, message.operation).timeout_s
-            until = saga.now + timedelta(seconds=limit_s + TIMING.lease_s) if limit_s else None
+            over_s = (limit_s or 0.0) + TIMING.grace_s + TIMING.lease_s
+            until = saga.now + timedelta(seconds=over_s) if limit_s else None
             runs = execution.granted.run
             held = Held(execution.token, message.step, message.operation, until, runs)
             self.model.granted(held, saga.now)
