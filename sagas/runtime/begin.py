@@ -1,7 +1,7 @@
 """Beginning sagas: into the record in one transaction, then to the broker in one publish."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -30,9 +30,10 @@ def begin(
     delay_s: float,
 ) -> list[UUID]:
     """Start sagas in the caller's transaction, or in one of their own; return their ids."""
+    moments: list[datetime] = []  # by the database's clock; of the last try
 
     def insert(connection: Connection) -> list[UUID]:
-        runtime.messages.note_clock(connection.execute(select(now())).scalar_one())
+        moments.append(connection.execute(select(now())).scalar_one())
         return insert_sagas(
             connection,
             runtime.store.plans,
@@ -43,7 +44,9 @@ def begin(
 
     def publish() -> None:  # what is not published here, for whatever reason, the sweep sends
         begun = set(ids)
-        if chains := [chain for new in sagas if new.id in begun and (chain := _chain(new))]:
+        if chains := [
+            chain for new in sagas if new.id in begun and (chain := _chain(new, moments[-1]))
+        ]:
             runtime.messages.publish(*chains)
             for chain in chains:
                 faults.reach("start.published", chain.saga.key)
@@ -61,7 +64,7 @@ def begin(
     return ids
 
 
-def _chain(new: NewSaga) -> Chain | None:
+def _chain(new: NewSaga, moment: datetime) -> Chain | None:
     """Return the first chain of a saga that is committed."""
     faults.reach("start.committed", new.key)
     steps = tuple(step.name for step in new.plan if step.name not in new.skipped)
@@ -75,6 +78,6 @@ def _chain(new: NewSaga) -> Chain | None:
         epoch=1,
         plan=new.plan,
         steps={name: StepState(name, StepStatus.SKIPPED) for name in new.skipped},
-        now=datetime.now(UTC),
+        now=moment,
     )
     return Chain(saga, Dispatch(Operation.ACTION, steps), epoch=1)

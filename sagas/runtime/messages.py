@@ -111,6 +111,9 @@ class Messages:
         try:
             with self._app.producer_or_acquire() as producer, _in_one_go(producer, chains):
                 for chain_ in chains:
+                    # Stamped with the moment of the record, and not of the publish: a large batch
+                    # takes a while, and its last messages are not lost when its first are seen.
+                    self.note_clock(chain_.saga.now)
                     self._send(producer, chain_)
         except Exception as error:  # noqa: BLE001
             # Whatever kombu and the transports raise: not one of them may reach the caller, whose

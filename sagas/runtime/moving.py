@@ -42,7 +42,6 @@ def move_saga_on(
     moved = runtime.store.transition(saga_id, decide, actor=actor)
     if moved is None:
         return None
-    runtime.messages.note_clock(moved.before.now)
     if dispatch := moved.decision.dispatch:
         faults.reach(point, moved.before.key)
         _publish(runtime, Chain(moved.after, dispatch, moved.epoch))

@@ -75,7 +75,6 @@ def _act(
     if acted is None:
         raise SagaNotFound(f"The record has no saga {saga_id}.")
     saga = acted.before
-    runtime.messages.note_clock(saga.now)
     if isinstance(acted.decision.answer, Declined):
         raise ActionDeclined(
             f"Saga {saga.name} {saga.key} ({saga.id}) cannot be {done}: "
