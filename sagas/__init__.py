@@ -1,14 +1,21 @@
 """celery-sagas: distributed transactions for people who already run Celery.
 
-Each step of a saga is a Celery task with a compensation. The steps run as a chain; a step that
-fails lets its errback trigger the compensations in reverse order; and a SQL record of what was
-executed brings every saga to its end, whatever is lost, repeated or killed on the way.
+Each step of a saga is a Celery task with a compensation. The steps run as a chain. If a step fails,
+its errback triggers the compensations in reverse order. A SQL record of the executed steps brings
+every saga to its end, whatever is lost, repeated or killed on the way.
 """
+
+from importlib.metadata import version
 
 from celery import Celery
 
-from sagas.context import Context, Failure
-from sagas.definition import Step
+from sagas.client.handle import SagaHandle
+from sagas.client.lookup import count_by_status, find, get, upgrade_record
+from sagas.client.saga import Saga
+from sagas.context import CompensationContext, Context, Failure
+from sagas.definition import Step, StepDefinition
+from sagas.duties.alerts import on_alert
+from sagas.duties.supervisor import connect
 from sagas.errors import (
     ActionDeclined,
     AttemptSuperseded,
@@ -30,31 +37,36 @@ from sagas.errors import (
     WaitTimeout,
     WrongDatabase,
 )
+from sagas.events import Event
 from sagas.record.alerts import Alert
+from sagas.record.queries import HistoryEntry, SagaView, StepView
 from sagas.retry import Retry
-from sagas.runtime.alerting import on_alert
 from sagas.runtime.app import bind
-from sagas.runtime.duties import connect
-from sagas.runtime.handle import SagaHandle
-from sagas.runtime.lookup import count_by_status, find, get, upgrade_record
-from sagas.runtime.saga import Saga
-from sagas.runtime.steps import step
-from sagas.runtime.turn_back import turn_back as _turn_back  # noqa: F401 - registers the task
-from sagas.states import Outcome, SagaStatus, StepStatus
+from sagas.runtime.payload_codec import Codec
+from sagas.states import Operation, Outcome, SagaStatus, StepStatus
+from sagas.worker.step_task import step
+from sagas.worker.turn_back_task import turn_back as _turn_back  # noqa: F401 - registers the task
+
+__version__ = version("celery-sagas")
 
 __all__ = [
     "ActionDeclined",
     "Alert",
     "AttemptSuperseded",
     "BarrierError",
+    "Codec",
+    "CompensationContext",
     "ConfigurationError",
     "Context",
     "DefinitionError",
+    "Event",
     "Failure",
     "HangingAction",
+    "HistoryEntry",
     "InvalidInput",
     "InvalidKey",
     "KeyConflict",
+    "Operation",
     "Outcome",
     "OutputUnavailable",
     "PayloadTooLarge",
@@ -66,12 +78,16 @@ __all__ = [
     "SagaHandle",
     "SagaNotFound",
     "SagaStatus",
+    "SagaView",
     "SecretWithheld",
     "Step",
+    "StepDefinition",
     "StepFailed",
     "StepStatus",
+    "StepView",
     "WaitTimeout",
     "WrongDatabase",
+    "__version__",
     "count_by_status",
     "find",
     "get",

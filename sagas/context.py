@@ -1,11 +1,12 @@
-"""What a step may know and use while it runs."""
+"""The second argument of a step: what it may know and use while it runs."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec
 from uuid import UUID
 
 from sqlalchemy import Connection
+from typing_extensions import TypeVar
 
 from sagas import barrier, faults
 from sagas.errors import BarrierError, OutputUnavailable
@@ -17,18 +18,19 @@ if TYPE_CHECKING:
 
     from sagas.definition import StepDefinition
 
-__all__ = ["Context", "Failure"]
+__all__ = ["CompensationContext", "Context", "Failure"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
+Output = TypeVar("Output", default=Any)
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
     """What made the saga turn back: the step, the error's type and code, and its message.
 
-    The step is None where it was no step: type ``Cancelled`` or ``DeadlineExceeded``.
+    The step is None if no step failed: then the type is ``Cancelled`` or ``DeadlineExceeded``.
     """
 
     step: str | None
@@ -39,14 +41,16 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """The second argument of an action or a compensation, for one attempt.
+    """The second argument of a step's function, for one attempt.
+
+    A compensation gets a ``CompensationContext``. In tests, ``sagas.testing`` builds both.
 
     Attributes:
         saga_id: the saga's id.
         key: the saga's business key.
         step: the step's name in the saga.
         operation: action or compensation.
-        attempt: 1-based; actions and compensations count apart.
+        attempt: 1-based; actions and compensations are counted separately.
         output: in a compensation, what the action returned; None where its outcome is unknown.
         outcome: in a compensation, SUCCESS or UNKNOWN; None in an action.
         failure: in a compensation, what made the saga turn back; None in an action.
@@ -57,17 +61,17 @@ class Context:
     step: str
     operation: Operation
     attempt: int
-    output: Any = None
+    output: Any = field(default=None, repr=False)
     outcome: Outcome | None = None
     failure: Failure | None = None
-    result_type: Payload = field(default_factory=lambda: Payload(Any), repr=False)
-    outputs: Mapping[str, str | None] = field(default_factory=dict, repr=False)
-    confirm: Callable[[], None] = field(default=lambda: None, repr=False)
+    _result_type: Payload = field(default_factory=lambda: Payload(Any), repr=False)
+    _outputs: Mapping[str, str | None] = field(default_factory=dict, repr=False)
+    _confirm: Callable[[], None] = field(default=lambda: None, repr=False)
     _used: list[Any] = field(default_factory=list, repr=False)
 
     @property
     def idempotency_key(self) -> str:
-        """A key to hand to a participant: the same at every attempt of this operation.
+        """A key to pass to a participant: the same at every attempt of this operation.
 
         The action and the compensation of a step have different keys.
         """
@@ -75,7 +79,7 @@ class Context:
 
     @property
     def action_key(self) -> str:
-        """The action's key, by which a compensation finds the effect without an output."""
+        """The action's key: a compensation can find the effect by it, even without an output."""
         return self._key_of(Operation.ACTION)
 
     def _key_of(self, operation: Operation) -> str:
@@ -88,13 +92,13 @@ class Context:
             OutputUnavailable: the step was skipped, did not succeed, or runs after this one.
         """
         wanted = name or step.name
-        text = self.outputs.get(wanted)
+        text = self._outputs.get(wanted)
         if text is None:
             raise OutputUnavailable(
                 f"Step {self.step} of saga {self.saga_id} asked for the output of {wanted}, "
-                "which has none: it was skipped, did not succeed, runs later, or is not part of "
-                "the saga under that name. Ask only for steps that come before, and guard those "
-                "with when=… or best_effort=True."
+                "which has none: it was skipped, did not succeed, runs later, or has another name "
+                "in this saga. Ask only for earlier steps, and handle this error for those with "
+                "when=… or best_effort=True."
             )
         output: R = step.action.output.load(text)
         return output
@@ -106,15 +110,15 @@ class Context:
         *,
         returns: type[T] | None = None,
     ) -> T:
-        """Run *function* so that its effect happens once, whatever comes twice, late or reordered.
+        """Run *function* so that its effect happens once, even if messages repeat or come late.
 
-        The barrier's row and the effect commit with *session*'s transaction, which the caller
-        owns. At a repeat the function does not run, and its stored result is returned. What the
-        function returns must be of the step's return type, or of the type given by *returns*.
-        Use it once a transaction: effects that belong together go into one function.
+        The barrier's row and the effect commit with *session*'s transaction, which belongs to the
+        caller. At a repeat the function does not run, and its stored result is returned. The
+        function must return a value of the step's return type, or of the type *returns*. Call it
+        once per transaction: effects that belong together go into one function.
 
         Raises:
-            HangingAction: this action came after its own compensation; nothing was done.
+            HangingAction: this action came after its own compensation; it had no effect.
             BarrierError: it was called twice in one transaction, or the table is missing.
         """
         connection = session if isinstance(session, Connection) else session.connection()
@@ -125,9 +129,9 @@ class Context:
                 "would return the first one's result and do nothing. Put both effects in one "
                 "function."
             )
-        # Before it runs: a second call within it, or after it failed, must be refused too.
+        # Noted before it runs: a second call inside it, or after it failed, must be refused too.
         self._used.append(transaction)
-        payload = self.result_type if returns is None else Payload(returns)
+        payload = self._result_type if returns is None else Payload(returns)
         result: T = barrier.once(
             connection,
             function,
@@ -141,9 +145,26 @@ class Context:
         return result
 
     def heartbeat(self) -> None:
-        """Make sure that this attempt still holds its step; call it now and then in a long step.
+        """Check that this attempt still holds its step; call it regularly in a long step.
 
         Raises:
-            AttemptSuperseded: the saga went on without this attempt; stop, and do nothing more.
+            AttemptSuperseded: the saga has gone on without this attempt: stop without any effect.
         """
-        self.confirm()
+        self._confirm()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompensationContext(Context, Generic[Output]):
+    """The context of a compensation: also knows what to undo, and why.
+
+    The type parameter is what the action returns: ``CompensationContext[Payment]``.
+
+    Attributes:
+        output: what the action returned; None where its outcome is unknown.
+        outcome: SUCCESS or UNKNOWN.
+        failure: what made the saga turn back.
+    """
+
+    output: Output | None = field(default=None, repr=False)
+    outcome: Outcome
+    failure: Failure

@@ -1,8 +1,8 @@
 """The plan: what a saga will do, as plain data.
 
 A plan names tasks and policies and holds no code, so any worker can decide what comes next, even
-one that does not know the tasks. Its content hash is pinned to each saga at the start; steps are
-known by name, never by position.
+one that does not have the tasks. Its content hash is pinned to each saga at the start; steps are
+identified by name, never by position.
 """
 
 import dataclasses
@@ -14,16 +14,17 @@ from typing import Any
 
 from sagas.errors import DefinitionError, PlanUnreadable
 from sagas.retry import Retry
+from sagas.states import Operation
 
 __all__ = ["Plan", "PlannedCall", "PlannedStep"]
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedCall:
-    """One direction of a step: which Celery task, in which queue, how often, how long.
+    """One direction of a step: its Celery task, queue, retry policy and timeout.
 
-    *queue* is None where Celery's own routing decides; *timeout_s* is None where nothing bounds an
-    attempt.
+    *queue* is None where Celery's own routing decides; *timeout_s* is None where an attempt may
+    take any time.
     """
 
     task: str
@@ -35,11 +36,11 @@ class PlannedCall:
 
 @dataclass(frozen=True, slots=True)
 class PlannedStep:
-    """One step of a plan, known by *name*.
+    """One step of a plan, identified by *name*.
 
-    *best_effort*: its failure never turns the saga back. *pivot*: once it may have happened there
-    is no way back. *read_only*: it leaves nothing to undo. *probe*: the participant can be asked
-    whether its action happened.
+    *best_effort*: its failure never turns the saga back. *pivot*: once it may have happened, there
+    is no way back. *read_only*: it leaves nothing to undo. *probe*: it has a function that asks the
+    participant whether the action happened.
     """
 
     name: str
@@ -49,6 +50,10 @@ class PlannedStep:
     pivot: bool = False
     read_only: bool = False
     probe: bool = False
+
+    def call(self, operation: Operation) -> PlannedCall | None:
+        """Return the call of one direction; None where the step has no compensation."""
+        return self.action if operation is Operation.ACTION else self.compensation
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +75,9 @@ class Plan:
         raise KeyError(step)
 
     @property
-    def pivots(self) -> tuple[PlannedStep, ...]:
-        """The step after which there is no way back; one at most."""
-        return tuple(step for step in self.steps if step.pivot)
+    def pivot(self) -> PlannedStep | None:
+        """The step after which there is no way back; a plan has one at most."""
+        return next((step for step in self.steps if step.pivot), None)
 
     def to_json(self) -> str:
         """Write the plan in a canonical form: the same plan gives the same text."""

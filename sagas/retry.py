@@ -1,4 +1,4 @@
-"""How often an attempt is repeated, and how long is waited before the next."""
+"""Retry policies: how often an attempt is repeated, and after which wait."""
 
 import math
 from dataclasses import dataclass
@@ -6,14 +6,15 @@ from datetime import timedelta
 
 from sagas.errors import DefinitionError
 
-__all__ = ["YEAR_S", "Retry"]
+__all__ = ["YEAR_S", "Retry", "to_seconds"]
 
 
-#: No duration is longer, in seconds: a moment far off is none that every database can hold.
+#: The longest duration, in seconds: not every database can hold a moment further away.
 YEAR_S = 366 * 86_400.0
 
 
-def _seconds(value: float | timedelta) -> float:
+def to_seconds(value: float | timedelta) -> float:
+    """Return a duration in seconds."""
     return value.total_seconds() if isinstance(value, timedelta) else float(value)
 
 
@@ -22,15 +23,15 @@ class Retry:
     """A retry policy: exponential backoff with jitter.
 
     The wait before attempt *n + 1* is ``wait_initial * wait_exp_base ** (n - 1)``, at most
-    ``wait_max``. The share ``wait_jitter`` of it is random, so that failures of one moment do not
-    come back in one moment.
+    ``wait_max``. A share of it, ``wait_jitter``, is random, so that attempts that failed together
+    do not come back together.
 
     Args:
         max_attempts: how many attempts in all, the first included; at least 1.
         wait_initial: seconds (or a timedelta) before the second attempt.
         wait_max: upper bound of one wait, in seconds (or a timedelta).
         wait_exp_base: the factor from one wait to the next; at least 1.
-        wait_jitter: the random share of a wait, from 0 to 1.
+        wait_jitter: the random share of each wait, from 0 to 1.
 
     Raises:
         DefinitionError: a value is out of its range.
@@ -45,28 +46,28 @@ class Retry:
     def __post_init__(self) -> None:
         for name in ("wait_initial", "wait_max", "wait_exp_base", "wait_jitter"):
             # Floats throughout: 2 and 2.0 are one policy, and must give one plan.
-            object.__setattr__(self, name, _seconds(getattr(self, name)))
+            object.__setattr__(self, name, to_seconds(getattr(self, name)))
         whole = isinstance(self.max_attempts, int)
         for right, remedy in (
             (
                 whole and self.max_attempts >= 1,
                 "max_attempts counts the first attempt too: give 1 or more",
             ),
-            (_seconds(self.wait_initial) >= 0, "wait_initial is in seconds: give 0 or more"),
-            (_seconds(self.wait_max) >= 0, "wait_max is in seconds: give 0 or more"),
+            (to_seconds(self.wait_initial) >= 0, "wait_initial is in seconds: give 0 or more"),
+            (to_seconds(self.wait_max) >= 0, "wait_max is in seconds: give 0 or more"),
             (self.wait_exp_base >= 1, "wait_exp_base is the growth of the wait: give 1 or more"),
             (0 <= self.wait_jitter <= 1, "wait_jitter is a share: give a value from 0 to 1"),
-            (_seconds(self.wait_max) <= YEAR_S, "wait_max is too long: give a year at most"),
+            (to_seconds(self.wait_max) <= YEAR_S, "wait_max is too long: give a year at most"),
         ):
-            if not right:  # in this form a NaN is refused as well
+            if not right:  # this form refuses NaN as well
                 raise DefinitionError(f"{self!r}: {remedy}.")
 
     def wait_s(self, attempt: int, chance: float) -> float:
         """Return the seconds to wait after *attempt*; *chance*, from 0 to 1, chooses the jitter."""
         try:
-            wait = _seconds(self.wait_initial) * self.wait_exp_base ** (attempt - 1)
+            wait = to_seconds(self.wait_initial) * self.wait_exp_base ** (attempt - 1)
         except OverflowError:
             wait = math.inf
-        # 0 times infinity is no number, and means no wait.
-        wait = 0.0 if math.isnan(wait) else min(wait, _seconds(self.wait_max))
+        # Zero times infinity is NaN, and means no wait.
+        wait = 0.0 if math.isnan(wait) else min(wait, to_seconds(self.wait_max))
         return wait * (1 - self.wait_jitter * chance)

@@ -155,7 +155,7 @@ class _Watch:
 
 
 def _ending(handle: SagaHandle) -> Ending:
-    view = handle.view()
+    view = handle.describe()
     # What turned the saga back; or what went wrong in a step that it could do without.
     failed = (step.error for step in handle.steps() if step.status == StepStatus.FAILED)
     met = view.failure or next(failed, None)

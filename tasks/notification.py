@@ -49,7 +49,7 @@ thank you for your order {order.order_id}. {order.amount_due} EUR were charged.
 
 @step(name="notification.send", queue="notification", timeout=10)
 def send_notification(order: Order, ctx: Context) -> Mail:
-    """Hand the confirmation to the mail server of the customer."""
+    """InFlight the confirmation to the mail server of the customer."""
     with database.begin() as session:
         return ctx.once(session, lambda: _send(session, order, ctx))
 

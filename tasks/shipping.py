@@ -43,7 +43,7 @@ shipment = Table(
 
 @step(name="shipping.create", queue="shipping", timeout=10)
 def create_shipment(order: Order, ctx: Context) -> Shipment:
-    """Hand the parcel to the carrier that serves the address."""
+    """InFlight the parcel to the carrier that serves the address."""
     with database.begin() as session:
         return ctx.once(session, lambda: _create(session, order, ctx))
 

@@ -30,7 +30,7 @@ def do(task: Task, number: int, step: str, declines: bool) -> None:  # noqa: FBT
     take_time(effect)
 
 
-@shared_task(bind=True, name="chain.undo")  # type: ignore[untyped-decorator]
+@shared_task(bind=True, name="chain.compensation_call")  # type: ignore[untyped-decorator]
 def undo(task: Task, number: int, step: str) -> None:
     """Undo one step."""
     take_time(lambda: _append(task, number, step, UNDO))

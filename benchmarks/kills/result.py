@@ -9,7 +9,7 @@ from benchmarks.kills.participant import Row
 from benchmarks.kills.place import Variant
 from benchmarks.kills.verdict import Ending, Wrong, judge
 
-__all__ = ["Course", "Evidence", "Result", "result_of"]
+__all__ = ["Course", "LostMessages", "Result", "result_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Course:
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class LostMessages:
     """One of them: what it was meant to do, what became of it, and its course if that is wrong."""
 
     number: int
@@ -52,7 +52,7 @@ class Result:
     course: Course
     turned_back: int
     wrong: Mapping[Wrong, int]
-    evidence: Sequence[Evidence]
+    evidence: Sequence[LostMessages]
 
     @property
     def right(self) -> int:
@@ -90,10 +90,10 @@ def _judged(
     number: int,
     declines: bool,  # noqa: FBT001 - private, and named by its place
     rows: Sequence[Row],
-) -> Evidence:
+) -> LostMessages:
     ending = contender.ending(number, rows)
-    return Evidence(number, declines, ending, sorted(judge(rows, ending)), rows)
+    return LostMessages(number, declines, ending, sorted(judge(rows, ending)), rows)
 
 
-def _turned_back(one: Evidence) -> bool:
+def _turned_back(one: LostMessages) -> bool:
     return one.ending is Ending.COMPENSATED and not one.declines and not one.wrong

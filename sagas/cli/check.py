@@ -13,16 +13,16 @@ from sagas.errors import PlanUnreadable
 from sagas.plan import Plan, PlannedCall, PlannedStep
 from sagas.record.stats import LivePlan, live_plans, live_sagas_of
 from sagas.runtime.app import Runtime
-from sagas.runtime.steps import has_probe
+from sagas.worker.step_task import has_probe
 
 __all__ = ["check"]
 
-#: So many sagas of each plan are named.
+#: How many sagas of each plan are named.
 EXAMPLES = 3
 
 _KEEP = (
-    "Keep these until the sagas have ended, a renamed task under its old name too; or cancel them, "
-    "which needs the compensations of the steps that they have begun."
+    "Keep these until the sagas have ended; keep a renamed task under its old name too. Or cancel "
+    "the sagas, which needs the compensations of the steps that have begun."
 )
 _NEWER = "Deploy the version of celery-sagas that wrote it."
 
@@ -34,7 +34,7 @@ _NEWER = "Deploy the version of celery-sagas that wrote it."
 def check(context: click.Context, as_json: bool) -> None:  # noqa: FBT001 - click's way
     """List live sagas that this code cannot finish.
 
-    Run it with the new code, before you deploy that. The exit code is 1 if there are any.
+    Run it with the new code before you deploy it. The exit code is 1 if there are any.
     """
     own = runtime(context)
     stranded = own.database.read(lambda c: _stranded(c, own))
@@ -81,7 +81,7 @@ def _stranded(connection: Connection, own: Runtime) -> list[dict[str, Any]]:
 
 
 def _missing(own: Runtime, live: LivePlan) -> tuple[list[str], str]:
-    """Return what a plan needs and this code lacks, and what to do about it."""
+    """Return what a plan needs but this code lacks, and what to do about it."""
     try:
         plan = Plan.from_json(live.body)
     except PlanUnreadable as error:
@@ -102,7 +102,7 @@ def _lacks_of(own: Runtime, step: PlannedStep) -> Iterator[str]:
 
 
 def _has_queue(own: Runtime, call: PlannedCall) -> bool:
-    """Tell whether this code knows the queue: any, unless it lists all that it has."""
+    """Tell whether this code has the queue; without task_queues it has every queue."""
     try:
         name = own.messages.queue_of(call).name
     except QueueNotFound:

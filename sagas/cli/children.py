@@ -1,4 +1,4 @@
-"""Processes that show what they write under their name, and that end with this one."""
+"""Child processes whose output is shown under their name, and that end with this one."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ from sagas.dev import start_guarded
 
 __all__ = ["Child"]
 
-#: So long a child may take to end what it does; then it and all its own children are killed.
+#: How long a child may take to end; after that it is killed with all its children.
 PATIENCE_S = 5.0
 
 

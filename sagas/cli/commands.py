@@ -1,4 +1,4 @@
-"""The commands; each reads or writes the record, and prints a table or JSON."""
+"""The commands that list, show and start sagas, and upgrade their record."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -14,17 +14,17 @@ from sqlalchemy.exc import DBAPIError
 
 from sagas.cli import render
 from sagas.cli.age import Age
+from sagas.client.saga import saga_named
 from sagas.errors import SagaError, SagaNotFound
 from sagas.payload import describe_error
 from sagas.record import migrate, queries
 from sagas.record.queries import HistoryEntry, SagaView, StepView
 from sagas.runtime.app import Runtime, runtime_of
-from sagas.runtime.saga import saga_named
 from sagas.states import SagaStatus
 
 __all__ = ["as_json", "in_words", "matching", "runtime", "saga"]
 
-#: So many sagas at most are listed: more are no list.
+#: Upper bound for --limit.
 MOST = 1_000_000
 
 P = ParamSpec("P")
@@ -34,7 +34,7 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for 
 
 
 def in_words(command: Callable[P, R]) -> Callable[P, R]:
-    """Turn the errors that a person can act on into one line on stderr and exit code 1."""
+    """Report errors that a person can act on in one line on stderr, with exit code 1."""
 
     @wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -51,7 +51,7 @@ def in_words(command: Callable[P, R]) -> Callable[P, R]:
 
 
 def runtime(context: click.Context) -> Runtime:
-    """Return the runtime of the app that was named, with all its tasks imported."""
+    """Return the runtime of the given app, with all its tasks imported."""
     app = context.obj.app
     app.finalize()
     app.loader.import_default_modules()
@@ -60,7 +60,7 @@ def runtime(context: click.Context) -> Runtime:
 
 @click.group()
 def saga() -> None:
-    """Look at sagas, start them, and keep their record up to date."""
+    """Look at sagas, act on them, and upgrade their record."""
 
 
 @saga.command("list")
@@ -68,14 +68,14 @@ def saga() -> None:
 @click.option("--name", help="Only sagas of this name.")
 @click.option("--key", help="Only sagas with this business key.")
 @click.option(
-    "--waiting",
+    "--blocked",
     is_flag=True,
-    help="Only sagas that wait for what does not come by itself, such as a worker with their task.",
+    help="Only sagas that need a deploy or a repair, such as a worker with their task.",
 )
 @click.option(
-    "--older-than", type=Age(), help="Only sagas that began so long ago: 90s, 30m, 2h, 7d."
+    "--older-than", type=Age(), help="Only sagas started longer ago than this: 90s, 30m, 2h, 7d."
 )
-@click.option("--younger-than", type=Age(), help="Only sagas that began within that time.")
+@click.option("--younger-than", type=Age(), help="Only sagas started within this time.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, MOST))
 @as_json
 @click.pass_context
@@ -108,7 +108,7 @@ def _by_age(filters: Mapping[str, Any]) -> dict[str, Any]:
 @click.pass_context
 @in_words
 def show(context: click.Context, id_or_key: str, as_json: bool) -> None:  # noqa: FBT001
-    """Show one saga: its steps, its errors, its history."""
+    """Show one saga with its steps, its errors and its history."""
     own = runtime(context)
     found = own.database.read(lambda c: [_detail(c, own, view) for view in matching(c, id_or_key)])
     if as_json:
@@ -130,7 +130,7 @@ def _detail(connection: Connection, own: Runtime, view: SagaView) -> _Detail:
 
 
 def matching(connection: Connection, id_or_key: str) -> Sequence[SagaView]:
-    """Return the saga with that id, or the sagas with that key; raises SagaNotFound."""
+    """Return the saga with this id, or the sagas with this key; raises SagaNotFound."""
     try:
         by_id = queries.saga_by_id(connection, UUID(id_or_key))
     except ValueError:
@@ -144,8 +144,8 @@ def matching(connection: Connection, id_or_key: str) -> Sequence[SagaView]:
 @saga.command()
 @click.argument("name")
 @click.argument("file", type=click.File("r", encoding="utf-8"))
-@click.option("--key", help="The business key, where FILE holds one input.")
-@click.option("--key-field", help="The field of the input that is its business key.")
+@click.option("--key", help="The business key, if FILE holds one input.")
+@click.option("--key-field", help="The field of each input that holds its business key.")
 @as_json
 @click.pass_context
 @in_words
@@ -161,14 +161,14 @@ def start(
 
     FILE holds a JSON object, or an array of them; - is stdin.
     """
-    runtime(context)  # finds the app, whose sagas these are
+    runtime(context)  # imports the app, which defines the sagas
     definition = saga_named(name)
     inputs = _inputs(file)
     if key is not None and len(inputs) != 1:
-        raise click.UsageError("--key names one saga, but the file has several. Use --key-field.")
+        raise click.UsageError("--key is for one saga, but the file has several. Use --key-field.")
     keys = [key if key_field is None else str(_field(text, key_field)) for text in inputs]
     handles = definition.start_many_json(zip(inputs, keys, strict=True))
-    views = [handle.view() for handle in handles]
+    views = [handle.describe() for handle in handles]
     if as_json:
         render.print_json(views)
     else:
@@ -176,11 +176,11 @@ def start(
 
 
 def _inputs(file: IO[str]) -> list[str]:
-    """Return each input as it is written: a number that was read and written again may differ."""
+    """Return each input as it is written: a number that is read and written again may differ."""
     try:
         text = file.read()
         content = json.loads(text)
-    except (ValueError, RecursionError) as error:  # text that is no UTF-8 is a ValueError too
+    except (ValueError, RecursionError) as error:  # text that is not UTF-8 is a ValueError too
         name = render.printable(Path(file.name).name)
         raise click.ClickException(f"{name} is not JSON: {error}.") from error
     if not isinstance(content, list):

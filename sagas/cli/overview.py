@@ -1,12 +1,12 @@
-"""Looking at all sagas at once: figures, and a plan as a picture."""
+"""All sagas at a glance: figures, and a plan as a picture."""
 
 import click
 
 from sagas.cli import render
 from sagas.cli.commands import as_json, in_words, runtime, saga
+from sagas.client.saga import saga_named
 from sagas.plan import Plan
 from sagas.record.stats import stats as figures
-from sagas.runtime.saga import saga_named
 
 __all__ = ["graph", "stats"]
 
@@ -16,9 +16,9 @@ __all__ = ["graph", "stats"]
 @click.pass_context
 @in_words
 def stats(context: click.Context, as_json: bool) -> None:  # noqa: FBT001 - click's way
-    """Show how many sagas stand where, and what waits for a person.
+    """Show how many sagas have which status, and what needs a person.
 
-    And how many workers live, and how long the sagas of the last hour took.
+    Also shows how many workers are alive, and how long the sagas of the last hour took.
     """
     own = runtime(context)
     found = own.database.read(lambda c: figures(c, lease_s=own.settings.saga_lease_s))
@@ -39,7 +39,7 @@ def graph(context: click.Context, name: str) -> None:
 
 
 def mermaid(plan: Plan) -> str:
-    """Draw a plan: the way forward, and dashed the way back."""
+    """Draw a plan: solid arrows lead forward, dashed ones to compensations."""
     lines = ["flowchart LR"]
     for number, step in enumerate(plan):
         kinds = ("pivot", "best_effort", "read_only", "probe")

@@ -1,4 +1,4 @@
-"""``sagas ping``: whether a worker of this host does its duties, for supervisors and probes."""
+"""``sagas ping``: whether a worker of this host is alive, for supervisors and health checks."""
 
 import socket
 from collections.abc import Mapping
@@ -8,12 +8,12 @@ from sqlalchemy.exc import DBAPIError
 
 from sagas.cli.commands import in_words, runtime
 from sagas.errors import SagaError
-from sagas.record import liveness
+from sagas.record import workers
 from sagas.runtime.app import Runtime
 
 __all__ = ["ping"]
 
-#: Nothing is known about the worker, and to restart it would not help.
+#: The exit code where nothing is known about the worker: a restart would not help.
 AWAY = 3
 
 
@@ -22,19 +22,19 @@ class _Away(click.ClickException):
 
 
 class _Silent(SagaError):
-    """No worker of those asked for has given a sign of life within the lease."""
+    """None of the workers in question has sent a heartbeat within the lease."""
 
 
 @click.command()
-@click.option("--any", "anywhere", is_flag=True, help="A worker of any host will do.")
-@click.option("--worker", metavar="NAME@HOST", help="This worker, by its node name.")
+@click.option("--any", "anywhere", is_flag=True, help="Accept a worker on any host.")
+@click.option("--worker", metavar="NAME@HOST", help="Check the worker with this node name.")
 @click.pass_context
 @in_words
 def ping(context: click.Context, anywhere: bool, worker: str | None) -> None:  # noqa: FBT001
-    """Check that a worker of this host lives, and its servers answer.
+    """Check that a worker of this host is alive and that its servers answer.
 
-    Exit code 0: so it is. 1: the worker gives no sign of life. 3: the database or the broker does
-    not answer, so that a restart of the worker would not help.
+    Exit code 0: all is well. 1: no worker is alive. 3: the database or the broker does not answer,
+    so that restarting the worker would not help.
     """
     own = runtime(context)
     silences = _silences(own)
@@ -59,7 +59,7 @@ def _in_words(silences: Mapping[str, float]) -> str:
 
 def _silences(own: Runtime) -> Mapping[str, float]:
     try:
-        return own.database.read(liveness.silences)
+        return own.database.read(workers.silences)
     except DBAPIError as error:
         raise _Away(f"The record's database does not answer: {error.orig}") from error
 

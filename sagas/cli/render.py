@@ -1,4 +1,4 @@
-"""How sagas look on a terminal, and as JSON."""
+"""Printing sagas on a terminal, and as JSON."""
 
 import dataclasses
 import json
@@ -17,7 +17,7 @@ from sagas.states import ENDED, SagaStatus, StepStatus
 
 __all__ = ["counted", "print_json", "print_list", "print_saga", "print_stats", "printable"]
 
-#: Each status has a sign beside its colour, for those who do not see the one or the other.
+#: Each status has a sign as well as a colour, so that neither alone carries the meaning.
 _LOOK = {
     "STARTED": ("○", "bright_black"),
     "IN_PROGRESS": ("▶", "blue"),
@@ -35,7 +35,7 @@ _LOOK = {
 
 
 def print_json(value: Any) -> None:
-    """Print JSON with ISO moments."""
+    """Print JSON with ISO 8601 timestamps."""
     print(json.dumps(_plain(value), indent=2, default=str))  # noqa: T201 - this is the output
 
 
@@ -59,7 +59,8 @@ def print_list(sagas: Sequence[SagaView], *, limit: int) -> None:
         return
     table = _table("id", "saga", "key", "status", "started (UTC)", "took", "why")
     for saga in sagas:
-        why = (saga.parked or saga.waiting or {}).get("reason") or _failure(saga)
+        stuck = saga.parked or saga.blocked
+        why = stuck["reason"] if stuck else _failure(saga)
         table.add_row(
             str(saga.id),
             _text(saga.name),
@@ -89,8 +90,8 @@ def print_saga(saga: SagaView, steps: Sequence[StepView], history: Sequence[Hist
     if saga.parked:
         console.print(_text(f"parked: {saga.parked['reason']}"), style="red")
         console.print(_NEXT)
-    if saga.waiting:
-        console.print(_text(f"waiting: {saga.waiting['reason']}{_queue(saga)}"), style="yellow")
+    if saga.blocked:
+        console.print(_text(f"blocked: {saga.blocked['reason']}{_queue(saga)}"), style="yellow")
     if saga.resolved:
         console.print(_text(f"resolved by {saga.resolved['by']}: {saga.resolved['note']}"))
     console.print(_steps(steps, live=saga.status not in ENDED))
@@ -107,12 +108,12 @@ def print_stats(stats: Stats) -> None:
     console.print(f"{counted(stats.workers, 'worker')}, {counted(stats.overdue, 'saga')} overdue")
     if stats.parked:
         console.print(
-            f"{stats.parked} parked, waiting for a person: sagas list --status failed",
+            f"{stats.parked} parked, need a person: sagas list --status failed",
             style="red",
         )
-    if stats.waiting:
+    if stats.blocked:
         console.print(
-            f"{stats.waiting} waiting for what does not come by itself: sagas list --waiting",
+            f"{stats.blocked} blocked, need a deploy or a repair: sagas list --blocked",
             style="yellow",
         )
     if stats.p50_s is not None and stats.p95_s is not None:
@@ -139,7 +140,7 @@ def _steps(steps: Sequence[StepView], *, live: bool) -> Table:
 
 
 def _last_error(step: StepView) -> str:
-    """Return what a step ended with, and not what an undo met before it succeeded."""
+    """Return the error a step ended with; errors of a compensation that succeeded are left out."""
     undone = step.status == StepStatus.COMPENSATED
     return _error(step.error if undone else step.compensation_error or step.error)
 
@@ -167,22 +168,22 @@ def _history(history: Sequence[HistoryEntry]) -> Table:
 
 
 def _why(entry: HistoryEntry) -> str:
-    """Return what a person said, else what is left of a parked saga, else the error."""
+    """Return the operator's reason, the reason for parking, or the error."""
     detail = entry.detail or {}
-    failure = detail if "message" in detail else None  # what made the saga turn back
+    failure = detail if "message" in detail else None
     return detail.get("why") or detail.get("reason") or _error(detail.get("error") or failure)
 
 
-#: What a person may do about a parked saga.
+#: What an operator can do about a parked saga.
 _NEXT = (
-    "next: repair what the errors say, then `sagas retry` it; or settle by hand what is left, "
-    "then `sagas skip` the step or `sagas resolve` the saga"
+    "next: repair the cause, then `sagas retry` it; or settle by hand what is left, then "
+    "`sagas skip` the step or `sagas resolve` the saga"
 )
 
-#: What people copy or compare stays on one line; the rest gives way on a narrow terminal.
+#: Columns that people copy or compare never wrap; the others do on a narrow terminal.
 _WHOLE = ("id", "key", "status", "what", "at (UTC)")
 
-#: Wide enough for every column, where no terminal says how wide it is.
+#: Wide enough for every column, where the output is not a terminal.
 _PIPE_WIDTH = 200
 
 
@@ -199,12 +200,12 @@ def _table(*columns: str) -> Table:
 
 
 def _text(value: str) -> Text:
-    """Show what came from outside as it is: no markup in it, and no control of the terminal."""
+    """Return text from outside, without markup and without terminal control characters."""
     return Text(printable(value))
 
 
 def printable(text: str) -> str:
-    """Return a text as a terminal may be given it: without what would control it."""
+    """Return a text without the characters that control a terminal."""
     return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
@@ -221,7 +222,7 @@ def _failure(saga: SagaView) -> str:
 
 
 def _queue(saga: SagaView) -> str:
-    queue = (saga.waiting or {}).get("queue")
+    queue = saga.blocked.get("queue") if saga.blocked else None
     return f" Its queue is {queue}." if queue else ""
 
 
@@ -241,5 +242,5 @@ def _took(began: datetime | None, ended: datetime | None) -> str:
 
 
 def counted(count: int, noun: str) -> str:
-    """Return a number of things, as in "1 saga" and "2 sagas"."""
+    """Return a count with its noun: "1 saga", "2 sagas"."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -1,17 +1,30 @@
 """What happens next: pure functions from a saga's state and an event to writes and a message.
 
-Nothing else decides. The caller locks the saga, asks here, writes the decision in the same
-transaction and only then publishes. Two rules hold everything together:
+Nothing else decides. The caller locks the saga, runs ``transition``, writes what comes out of it in
+the same database transaction, and only then publishes. Two rules hold everything together:
 
-* An attempt belongs to whoever holds its *claim*, a token made for one execution. An outcome is
-  accepted from its holder only.
+* An attempt belongs to the holder of its *claim*, a token made for one execution. Only the holder
+  may report the outcome.
 * Every take-over raises the *epoch*. A message or a writer of an older epoch changes nothing.
 """
 
-from sagas.decision.answers import (
+from sagas.decision.advance import advance
+from sagas.decision.blocked import FAILED_SWEEPS_TO_ALERT
+from sagas.decision.claim import claim
+from sagas.decision.columns import (
+    AttemptError,
+    Blocked,
+    Holder,
+    Parked,
+    Resolved,
+    SagaColumns,
+    SagaFailure,
+    StepColumns,
+)
+from sagas.decision.conclude import conclude
+from sagas.decision.decision import (
     Accepted,
     Answer,
-    Broke,
     Decision,
     Declined,
     Dispatch,
@@ -19,58 +32,59 @@ from sagas.decision.answers import (
     Dropped,
     Fenced,
     Granted,
-    Probed,
     Recorded,
-    Refused,
-    Result,
     RetryLater,
     StepChange,
-    Succeeded,
 )
-from sagas.decision.claim import claim
-from sagas.decision.conclude import conclude
-from sagas.decision.move_on import move_on
 from sagas.decision.operate import cancel, resolve, retry, skip
-from sagas.decision.order import awaited, before_deadline, remaining, with_change
+from sagas.decision.progress import awaited_call, call_of, remaining, with_change
+from sagas.decision.results import Errored, Probed, Refused, Result, Succeeded
 from sagas.decision.state import SagaState, StepState, Timing
-from sagas.decision.waiting import STUMBLES_TO_ALERT, progressed
-from sagas.decision.written import Entry, entries, written
+from sagas.decision.transition import Decide, Entry, Transition, transition
 
 __all__ = [
-    "STUMBLES_TO_ALERT",
+    "FAILED_SWEEPS_TO_ALERT",
     "Accepted",
     "Answer",
-    "Broke",
+    "AttemptError",
+    "Blocked",
+    "Decide",
     "Decision",
     "Declined",
     "Dispatch",
     "Done",
     "Dropped",
     "Entry",
+    "Errored",
     "Fenced",
     "Granted",
+    "Holder",
+    "Parked",
     "Probed",
     "Recorded",
     "Refused",
+    "Resolved",
     "Result",
     "RetryLater",
+    "SagaColumns",
+    "SagaFailure",
     "SagaState",
     "StepChange",
+    "StepColumns",
     "StepState",
     "Succeeded",
     "Timing",
-    "awaited",
-    "before_deadline",
+    "Transition",
+    "advance",
+    "awaited_call",
+    "call_of",
     "cancel",
     "claim",
     "conclude",
-    "entries",
-    "move_on",
-    "progressed",
     "remaining",
     "resolve",
     "retry",
     "skip",
+    "transition",
     "with_change",
-    "written",
 ]

@@ -1,14 +1,11 @@
 """A message arrives: may it run its step?"""
 
-from collections.abc import Mapping
-from typing import Any
-
-from sagas.decision.answers import Decision, Done, Dropped, Granted, StepChange
-from sagas.decision.order import (
+from sagas.decision.columns import Holder, SagaColumns, StepColumns, attempt_started
+from sagas.decision.decision import Decision, Done, Dropped, Granted, StepChange
+from sagas.decision.progress import (
     after,
     backs_off,
     call_of,
-    column,
     current,
     gave_up,
     has_attempts_left,
@@ -30,14 +27,14 @@ def claim(
     *,
     epoch: int,
     token: str,
-    holder: Mapping[str, Any],
+    holder: Holder,
     timing: Timing,
     task: str | None = None,
 ) -> Decision:
-    """Decide what a message for one step may do.
+    """Decide whether a message may run its step.
 
-    *token* names this execution; *holder* are the columns that say who it is; *task* is the Celery
-    task that the message came to, None for the step's own.
+    *token* identifies this execution, and *holder* says who it is; *task* is the Celery task that
+    received the message, None for the step's own.
     """
     step = saga.step(name)
     if step.claim == token and step.held:  # the reply to our own commit was lost
@@ -63,9 +60,8 @@ def _void(saga: SagaState, name: str, operation: Operation, epoch: int) -> str |
 
 
 def _astray(saga: SagaState, name: str, operation: Operation, task: str | None) -> str | None:
-    """Name the reason why a task must not run this step: it would do another one's work."""
-    planned = saga.plan[name]
-    call = planned.action if operation is ACTION else planned.compensation
+    """Return why the task must not run this step: it is the task of another one."""
+    call = saga.plan[name].call(operation)
     if task is None or (call is not None and call.task == task):
         return None
     return f"{task} is not the task of the {operation} of {name}"
@@ -86,7 +82,7 @@ def _not_now(saga: SagaState, step: StepState, operation: Operation) -> str | No
 
 
 def _is_timed(saga: SagaState, step: StepState, operation: Operation) -> bool:
-    """Tell whether the record keeps the time of a start or a retry: who is early eats attempts."""
+    """Tell whether a timer of the record runs: an early message would burn an attempt."""
     delayed = saga.status is SagaStatus.STARTED and saga.epoch == 1
     return delayed or backs_off(saga, step, operation)
 
@@ -96,31 +92,35 @@ def _grant(
     step: StepState,
     operation: Operation,
     token: str,
-    holder: Mapping[str, Any],
+    holder: Holder,
     timing: Timing,
 ) -> Decision:
     runs = operation is COMPENSATION or has_attempts_left(saga, step)
     attempt = step.attempts(operation) + runs
     timeout_s = call_of(saga, step.name, operation).timeout_s
     expires_at = after(saga, timeout_s + timing.grace_s + timing.lease_s) if timeout_s else None
+    columns: StepColumns = {
+        **holder,
+        **attempt_started(operation, attempt, saga.now),
+        "claim": token,
+        "retry_at": None,
+        "expires_at": expires_at,
+    }
+    if not runs:
+        columns["probe_attempt"] = step.probe_attempt + 1
     change = StepChange(
         step.name,
         operation,
         attempt,
         StepStatus.RUNNING if operation is ACTION else StepStatus.COMPENSATING,
-        {
-            **holder,
-            column(operation, "attempt"): attempt,
-            **({} if runs else {"probe_attempt": step.probe_attempt + 1}),
-            "claim": token,
-            "retry_at": None,
-            "expires_at": expires_at,
-            column(operation, "started_at"): saga.now,
-            column(operation, "ended_at"): None,
-        },
-        holder,
+        columns,
+        {**holder},
     )
-    values = {"due_at": expires_at or after(saga, timing.look_s), "looks": 0, "sent_at": None}
+    values: SagaColumns = {
+        "due_at": expires_at or after(saga, timing.max_check_interval_s),
+        "checks": 0,
+        "sent_at": None,
+    }
     if saga.plan[step.name].pivot and operation is ACTION:
         values["deadline_at"] = None  # from here on it may be too late to turn back
     return Decision(
@@ -132,5 +132,5 @@ def _grant(
 
 
 def _granted(saga: SagaState, step: StepState, attempt: int, *, runs: bool) -> Granted:
-    """Let the probe be asked first where an earlier attempt may have happened."""
+    """Grant the attempt; the probe runs first where an earlier attempt may have happened."""
     return Granted(attempt, ask=step.doubtful and saga.plan[step.name].probe, run=runs)

@@ -2,35 +2,32 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, assert_never
+from typing import assert_never
 
-from sagas.decision.answers import (
-    Broke,
-    Decision,
-    Fenced,
-    Probed,
-    Recorded,
-    Refused,
-    Result,
-    RetryLater,
-    StepChange,
-    Succeeded,
+from sagas.decision.columns import (
+    AttemptError,
+    SagaColumns,
+    SagaFailure,
+    StepColumns,
+    attempt_ended,
+    attempt_failed,
 )
-from sagas.decision.order import (
+from sagas.decision.decision import Decision, Fenced, Recorded, RetryLater, StepChange
+from sagas.decision.ending import end
+from sagas.decision.progress import (
     after,
     call_of,
-    column,
     current,
-    end,
     has_attempts_left,
     remaining,
     with_change,
 )
+from sagas.decision.results import Errored, Probed, Refused, Result, Succeeded
 from sagas.decision.state import SagaState, StepState, Timing
 from sagas.decision.turn_back import turn_back
 from sagas.states import ENDED, Operation, StepStatus
 
-__all__ = ["conclude", "concluded"]
+__all__ = ["conclude", "settle"]
 
 ACTION, COMPENSATION = Operation.ACTION, Operation.COMPENSATION
 
@@ -52,10 +49,10 @@ def conclude(
         return Decision(Fenced())
     if not step.held:  # the reply to our own commit was lost
         return Decision(Recorded(ended=saga.status in ENDED))
-    return concluded(saga, step, operation, result, timing, chance)
+    return settle(saga, step, operation, result, timing, chance)
 
 
-def concluded(
+def settle(
     saga: SagaState,
     step: StepState,
     operation: Operation,
@@ -63,15 +60,15 @@ def concluded(
     timing: Timing,
     chance: float,
 ) -> Decision:
-    """Decide what a result means for a step that is held, whoever found out."""
+    """Decide what a result means for a step that is held, whoever reports the result."""
     if _has_last_word(step, result.probed):
         step = replace(step, doubtful=False)
     match result:
         case Succeeded():
             return _succeeded(saga, step, operation, result, timing)
-        case Broke(error, final=False) if _tried_again(saga, step, operation):
+        case Errored(error, final=False) if _tried_again(saga, step, operation):
             return _retried(saga, step, operation, error, timing, chance)
-        case Refused() | Broke():
+        case Refused() | Errored():
             return _failed_for_good(saga, step, operation, result, timing)
         case _:
             assert_never(result)
@@ -80,14 +77,14 @@ def concluded(
 def _has_last_word(step: StepState, probed: Probed | None) -> bool:
     """Tell whether the probe's answer settles what earlier attempts did.
 
-    "It happened" does. "It did not" does where nothing was run after it: before another attempt it
-    is no word on a lost one that may still come, and may be accepted where the later one is not.
+    "It happened" does. "It did not happen" does only where no attempt ran after the probe: before
+    another attempt it says nothing about a lost one, which may still arrive and take effect.
     """
     return probed is not None and (probed.happened or step.probe_attempt > 0)
 
 
 def _tried_again(saga: SagaState, step: StepState, operation: Operation) -> bool:
-    """Tell whether another attempt follows one that broke, be it of the probe alone."""
+    """Tell whether another attempt follows an errored one, even if only the probe runs in it."""
     policy = call_of(saga, step.name, operation).retry
     if operation is COMPENSATION:
         return step.compensation_attempt < policy.max_attempts
@@ -106,12 +103,12 @@ def _succeeded(
 ) -> Decision:
     action, probed = operation is ACTION, result.probed
     status = StepStatus.SUCCESS if action else StepStatus.COMPENSATED
-    values: dict[str, Any] = {column(operation, "ended_at"): saga.now}
+    values: StepColumns = attempt_ended(operation, saga.now)
     if action:
         values |= {"output": result.output, "error": None, "doubtful": False}
     elif probed is not None and probed.happened:
         values |= {"output": probed.output, "doubtful": False}
-    detail = _said(probed) or None
+    detail = _answer_of(probed) or None
     change = StepChange(step.name, operation, step.attempts(operation), status, values, detail)
     return _after_step(saga, change, timing)
 
@@ -126,40 +123,39 @@ def _after_step(saga: SagaState, change: StepChange, timing: Timing) -> Decision
         # After a success Celery publishes the next link; a failure ends its chain.
         on_its_way = change.status in (StepStatus.SUCCESS, StepStatus.COMPENSATED)
         sent_at = saga.now if on_its_way else None
-        values = {"due_at": after(saga, timing.lease_s), "looks": 0, "sent_at": sent_at}
+        values: SagaColumns = {
+            "due_at": after(saga, timing.lease_s),
+            "checks": 0,
+            "sent_at": sent_at,
+        }
         return Decision(Recorded(), values=values, steps=(change,))
-    status, values = end(changed, change.operation)
-    return Decision(Recorded(ended=True), path=(status,), values=values, steps=(change,))
+    status, ending = end(changed, change.operation)
+    return Decision(Recorded(ended=True), path=(status,), values=ending, steps=(change,))
 
 
 def _retried(
     saga: SagaState,
     step: StepState,
     operation: Operation,
-    error: Mapping[str, Any],
+    error: AttemptError,
     timing: Timing,
     chance: float,
 ) -> Decision:
     attempt = step.attempts(operation)
-    # Once its attempts have run out only the probe is asked, which is patient anew.
-    waits = max(step.probe_attempt, 1) if _only_asked(saga, step, operation) else attempt
+    # After the last attempt only the probe runs, and its waits start over.
+    waits = max(step.probe_attempt, 1) if _only_probes(saga, step, operation) else attempt
     wait_s = call_of(saga, step.name, operation).retry.wait_s(waits, chance)
     retry_at = after(saga, wait_s)
     status = StepStatus.UNKNOWN if operation is ACTION else StepStatus.COMPENSATING
-    change = StepChange(
-        step.name,
-        operation,
-        attempt,
-        status,
-        {
-            column(operation, "error"): error,
-            "claim": None,
-            "retry_at": retry_at,
-            column(operation, "ended_at"): saga.now,
-        }
-        | ({"doubtful": True} if operation is ACTION else {}),
-        {"error": _brief(error), "retry_in_s": round(wait_s, 3)},
-    )
+    columns: StepColumns = {
+        **attempt_failed(operation, saga.now, error),
+        "claim": None,
+        "retry_at": retry_at,
+    }
+    if operation is ACTION:
+        columns["doubtful"] = True
+    detail = {"error": _without_traceback(error), "retry_in_s": round(wait_s, 3)}
+    change = StepChange(step.name, operation, attempt, status, columns, detail)
     by_message = wait_s <= timing.timer_s
     return Decision(
         RetryLater(wait_s),
@@ -173,7 +169,7 @@ def _retried(
     )
 
 
-def _only_asked(saga: SagaState, step: StepState, operation: Operation) -> bool:
+def _only_probes(saga: SagaState, step: StepState, operation: Operation) -> bool:
     return operation is ACTION and not has_attempts_left(saga, step)
 
 
@@ -181,48 +177,54 @@ def _failed_for_good(
     saga: SagaState,
     step: StepState,
     operation: Operation,
-    result: Refused | Broke,
+    result: Refused | Errored,
     timing: Timing,
 ) -> Decision:
     change = _failure(saga, step, operation, result)
     if operation is COMPENSATION or saga.failure or saga.plan[step.name].best_effort:
         return _after_step(saga, change, timing)
-    failure = {"step": step.name, **_brief(result.error)}
-    values = {"due_at": after(saga, timing.lease_s), "looks": 0, "sent_at": None}
-    return Decision(Recorded(), values={**values, "failure": failure}, steps=(change,))
+    values: SagaColumns = {
+        "due_at": after(saga, timing.lease_s),
+        "checks": 0,
+        "sent_at": None,
+        "failure": _failure_of(step.name, result.error),
+    }
+    return Decision(Recorded(), values=values, steps=(change,))
 
 
 def _failure(
-    saga: SagaState, step: StepState, operation: Operation, result: Refused | Broke
+    saga: SagaState, step: StepState, operation: Operation, result: Refused | Errored
 ) -> StepChange:
-    doubtful = step.doubtful or isinstance(result, Broke)
+    doubtful = step.doubtful or isinstance(result, Errored)
     if operation is COMPENSATION:
         status = StepStatus.COMPENSATION_FAILED
     else:
         # A refusal speaks for its own attempt only: an earlier one may have happened all the same.
         status = StepStatus.UNKNOWN if doubtful else StepStatus.FAILED
-    values = {
-        column(operation, "error"): result.error,
+    columns: StepColumns = {
+        **attempt_failed(operation, saga.now, result.error),
         "retry_at": None,
-        column(operation, "ended_at"): saga.now,
     }
-    return StepChange(
-        step.name,
-        operation,
-        step.attempts(operation),
-        status,
-        values | ({"doubtful": doubtful} if operation is ACTION else {}),
-        {"error": _brief(result.error), **_said(result.probed)},
-    )
+    if operation is ACTION:
+        columns["doubtful"] = doubtful
+    detail = {"error": _without_traceback(result.error), **_answer_of(result.probed)}
+    return StepChange(step.name, operation, step.attempts(operation), status, columns, detail)
 
 
-def _said(probed: Probed | None) -> dict[str, str]:
-    """Let the history keep what the participant said: it is why a doubt is one no more."""
-    if probed is None:
-        return {}
-    return {"probe": "it happened" if probed.happened else "it did not happen"}
+def _answer_of(probed: Probed | None) -> Mapping[str, bool]:
+    """Return the probe's answer for the history: it is the reason why a doubt is settled."""
+    return {} if probed is None else {"probe": probed.happened}
 
 
-def _brief(error: Mapping[str, Any]) -> dict[str, Any]:
+def _failure_of(step: str, error: AttemptError) -> SagaFailure:
+    failure: SagaFailure = {"step": step, "type": error["type"], "message": error["message"]}
+    if "code" in error:
+        failure["code"] = error["code"]
+    return failure
+
+
+def _without_traceback(error: AttemptError) -> AttemptError:
     """Leave out the traceback, which the step keeps for its last attempt."""
-    return {name: value for name, value in error.items() if name != "traceback"}
+    brief = error.copy()
+    brief.pop("traceback", None)
+    return brief

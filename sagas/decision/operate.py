@@ -1,13 +1,14 @@
-"""What a person may ask of a saga, and what comes of it."""
+"""What an operator may ask of a saga, and what follows."""
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
-from sagas.decision.answers import Accepted, Decision, Declined, StepChange
-from sagas.decision.order import after, current, end, remaining, with_change
+from sagas.decision.columns import Parked, Resolved, SagaColumns, SagaFailure, StepColumns
+from sagas.decision.decision import Accepted, Decision, Declined, StepChange
+from sagas.decision.ending import end, left_undone
+from sagas.decision.progress import after, current, remaining, with_change
 from sagas.decision.state import SagaState, StepState, Timing
 from sagas.decision.turn_back import may_have_passed_pivot, turn_back
+from sagas.events import Event
 from sagas.states import Operation, SagaStatus, StepStatus
 
 __all__ = ["cancel", "resolve", "retry", "skip"]
@@ -23,95 +24,98 @@ def cancel(saga: SagaState, *, reason: str, timing: Timing) -> Decision:
         return Decision(Declined(reason_against))
     if saga.failure:  # it is about to turn back already
         return Decision(Accepted())
-    failure = {"step": None, "type": "Cancelled", "message": reason}
+    failure: SagaFailure = {"step": None, "type": "Cancelled", "message": reason}
     cancelled = replace(saga, failure=failure)
     running = current(saga, ACTION)
-    values: dict[str, Any] = {"failure": failure, "deadline_at": None}
+    values: SagaColumns = {"failure": failure, "deadline_at": None}
     if running is not None and saga.step(running).held:
-        # To undo what may still be running would race with it: its end, or its loss, comes first.
-        return Decision(Accepted(), values=values, note="cancel requested")
+        # Undoing what may still be running would race with it: its end, or its loss, comes first.
+        return Decision(Accepted(), values=values, note=Event.CANCEL_REQUESTED)
     turned = turn_back(cancelled, timing)
-    return replace(turned, answer=Accepted(), values={**turned.values, **values}, note="cancelled")
+    return replace(
+        turned, answer=Accepted(), values={**turned.values, **values}, note=Event.CANCELLED
+    )
 
 
 def _too_late(saga: SagaState) -> str | None:
     if saga.status is SagaStatus.COMPLETED:
-        return "it is COMPLETED: start a saga that makes up for it"
+        return "it is COMPLETED: start another saga that makes up for it"
     if saga.status is SagaStatus.FAILED:
         return "it is parked: retry, skip or resolve it"
     if may_have_passed_pivot(saga):
-        return "its pivot has begun, and there is no way back from there"
+        return "its pivot has begun, after which there is no way back"
     return None
 
 
 def retry(saga: SagaState, *, timing: Timing) -> Decision:
-    """Try again what a parked saga is stuck at, with as many attempts as at first."""
-    if (stuck := _stuck(saga)) is None:
+    """Try the failed steps of a parked saga again, with as many attempts as at first."""
+    if (parked := _parked(saga)) is None:
         return _not_parked(saga)
-    operation, steps = stuck
-    changes = tuple(_again(saga.step(name), operation, saga) for name in steps if _can(saga, name))
+    operation = Operation(parked["operation"])
+    again = (saga.step(name) for name in parked["steps"])
+    changes = tuple(
+        _start_over(step, operation, saga) for step in again if _can_retry(step, operation)
+    )
     if not changes:
-        what = ", ".join(steps)
+        steps = ", ".join(parked["steps"])
         return Decision(
-            Declined(f"nothing of {what} can be tried again: skip the step or resolve the saga")
+            Declined(f"{steps} cannot be tried again: skip the step or resolve the saga")
         )
-    return _unparked(saga, operation, changes, timing, note="retried")
+    return _unparked(saga, operation, changes, timing, note=Event.RETRIED)
 
 
 def skip(saga: SagaState, step: str, *, timing: Timing) -> Decision:
-    """Take a step that a parked saga is stuck at as dealt with by a person."""
-    if (stuck := _stuck(saga)) is None:
+    """Go on from a failed step of a parked saga: a person has taken care of it."""
+    if (parked := _parked(saga)) is None:
         return _not_parked(saga)
-    operation, steps = stuck
-    if step not in steps:
-        return Decision(Declined(f"it is stuck at {', '.join(steps)}, not at {step}"))
+    if step not in parked["steps"]:
+        return Decision(Declined(f"it is stuck at {', '.join(parked['steps'])}, not at {step}"))
+    operation = Operation(parked["operation"])
     attempt = saga.step(step).attempts(operation)
-    settled = {"claim": None, "retry_at": None, "doubtful": False}
-    change = StepChange(step, operation, attempt, StepStatus.SKIPPED, settled)
-    left = [name for name in steps if name != step]
-    if left:  # stuck at something else as well
-        reason = f"What these steps did, or may have done, is not undone: {', '.join(left)}."
-        parked = {**(saga.parked or {}), "reason": reason, "steps": left}
-        values = {"parked": parked}
-        return Decision(
-            Accepted(), raise_epoch=True, values=values, steps=(change,), note="skipped"
-        )
-    return _unparked(saga, operation, (change,), timing, note="skipped")
+    columns: StepColumns = {"claim": None, "retry_at": None, "doubtful": False}
+    change = StepChange(step, operation, attempt, StepStatus.SKIPPED, columns)
+    left = [name for name in parked["steps"] if name != step]
+    if not left:
+        return _unparked(saga, operation, (change,), timing, note=Event.SKIPPED_BY_OPERATOR)
+    return Decision(  # still parked, at the steps that are left
+        Accepted(),
+        raise_epoch=True,
+        values={"parked": left_undone(left)},
+        steps=(change,),
+        note=Event.SKIPPED_BY_OPERATOR,
+    )
 
 
-def resolve(saga: SagaState, *, completed: bool | None, resolved: Mapping[str, Any]) -> Decision:
-    """End a parked saga by a person's word; *completed* is None for the way it was going."""
-    if (stuck := _stuck(saga)) is None:
+def resolve(saga: SagaState, *, completed: bool | None, resolved: Resolved) -> Decision:
+    """End a parked saga on an operator's word; *completed* is None for the way it was going."""
+    if (parked := _parked(saga)) is None:
         return _not_parked(saga)
-    forward = stuck[0] is ACTION if completed is None else completed
+    forward = Operation(parked["operation"]) is ACTION if completed is None else completed
     status = SagaStatus.COMPLETED if forward else SagaStatus.COMPENSATED
-    values = {"resolved": dict(resolved), "parked": None}
-    return Decision(Accepted(), path=(status,), raise_epoch=True, values=values, note="resolved")
+    values: SagaColumns = {"resolved": resolved, "parked": None}
+    return Decision(Accepted(), (status,), raise_epoch=True, values=values, note=Event.RESOLVED)
 
 
-def _stuck(saga: SagaState) -> tuple[Operation, tuple[str, ...]] | None:
-    if saga.status is not SagaStatus.FAILED or not saga.parked:
-        return None
-    return Operation(saga.parked["operation"]), tuple(saga.parked["steps"])
+def _parked(saga: SagaState) -> Parked | None:
+    return saga.parked if saga.status is SagaStatus.FAILED else None
 
 
 def _not_parked(saga: SagaState) -> Decision:
     return Decision(Declined(f"it is {saga.status}, not parked (FAILED)"))
 
 
-def _can(saga: SagaState, name: str) -> bool:
-    operation = Operation((saga.parked or {})["operation"])
-    return operation is ACTION or saga.step(name).status is StepStatus.COMPENSATION_FAILED
+def _can_retry(step: StepState, operation: Operation) -> bool:
+    return operation is ACTION or step.status is StepStatus.COMPENSATION_FAILED
 
 
-def _again(step: StepState, operation: Operation, saga: SagaState) -> StepChange:
-    values: dict[str, Any] = {"claim": None, "retry_at": saga.now}
+def _start_over(step: StepState, operation: Operation, saga: SagaState) -> StepChange:
+    columns: StepColumns = {"claim": None, "retry_at": saga.now}
     if operation is COMPENSATION:
-        values["compensation_attempt"] = 0
-        return StepChange(step.name, operation, 0, StepStatus.COMPENSATING, values)
-    values |= {"attempt": 0, "probe_attempt": 0}
+        columns["compensation_attempt"] = 0
+        return StepChange(step.name, operation, 0, StepStatus.COMPENSATING, columns)
+    columns |= {"attempt": 0, "probe_attempt": 0}
     status = StepStatus.UNKNOWN if step.status is StepStatus.UNKNOWN else StepStatus.PENDING
-    return StepChange(step.name, operation, 0, status, values)
+    return StepChange(step.name, operation, 0, status, columns)
 
 
 def _unparked(
@@ -120,22 +124,22 @@ def _unparked(
     changes: tuple[StepChange, ...],
     timing: Timing,
     *,
-    note: str,
+    note: Event,
 ) -> Decision:
     changed = saga
     for change in changes:
         changed = with_change(changed, change)
     moving = SagaStatus.IN_PROGRESS if operation is ACTION else SagaStatus.COMPENSATING
-    values: dict[str, Any] = {"parked": None, "ended_at": None}
+    values: SagaColumns = {"parked": None, "ended_at": None}
     if operation is ACTION:
         values["failure"] = None  # the history keeps it
     dispatch = remaining(changed, operation)
     path: tuple[SagaStatus, ...] = (moving,)
     if dispatch is None:
         status, ending = end(changed, operation)
-        path, values = (moving, status), values | ending
+        path, values = (moving, status), {**values, **ending}
     else:
-        values |= {"due_at": after(saga, timing.lease_s), "looks": 0, "sent_at": saga.now}
+        values |= {"due_at": after(saga, timing.lease_s), "checks": 0, "sent_at": saga.now}
     return Decision(
         Accepted(),
         path,

@@ -1,11 +1,11 @@
-"""A saga as the decisions see it: plain values at one moment of the database's clock."""
+"""A saga as decisions see it: plain values at one moment of the database's clock."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
+from sagas.decision.columns import Blocked, Parked, SagaFailure
 from sagas.plan import Plan
 from sagas.states import Operation, SagaStatus, StepStatus
 
@@ -16,16 +16,16 @@ __all__ = ["SagaState", "StepState", "Timing"]
 class Timing:
     """The durations that decisions use, in seconds.
 
-    ``lease_s``: after so long without a sign of life, a worker or a message is looked into.
-    ``timer_s``: a wait longer than this is kept in the record and not in a countdown message,
-    which would live in one worker's memory.
-    ``look_s``: how often a step that runs on a living worker is looked at.
-    ``grace_s``: how long after its timeout an attempt may clean up before its process is killed.
+    ``lease_s``: a worker or a message without a sign of life for this long is checked.
+    ``timer_s``: a longer wait is kept in the record; a shorter one in a countdown message, which
+    lives in one worker's memory.
+    ``max_check_interval_s``: the longest time between two checks of a saga that is under way.
+    ``grace_s``: how long an attempt may clean up after its timeout before its process is killed.
     """
 
     lease_s: float = 3.0
     timer_s: float = 2.0
-    look_s: float = 60.0
+    max_check_interval_s: float = 60.0
     grace_s: float = 5.0
 
 
@@ -34,11 +34,11 @@ class StepState:
     """One step of one saga, as the record has it.
 
     ``doubtful``: an attempt ended without a certain outcome, so the step may have happened,
-    whatever later attempts say. ``probe_attempt``: how often the probe alone was asked, once the
-    attempts had run out. ``claim``: the execution that holds the step, or held it
-    last. ``retry_at``: when the next attempt is due, None where none is planned. ``expires_at``:
-    when a running attempt is over whatever it does, by its timeout. ``attended``: the worker that
-    holds it is not buried.
+    whatever later attempts report. ``probe_attempt``: how often the probe ran on its own, after the
+    last attempt. ``claim``: the execution that holds the step, or held it last. ``retry_at``: when
+    the next attempt is due, None where none is planned. ``expires_at``: the moment at which the
+    timeout ends a running attempt in any case. ``attended``: the worker that holds the step has not
+    been expired.
     """
 
     name: str
@@ -67,13 +67,14 @@ class StepState:
 
 @dataclass(frozen=True, slots=True)
 class SagaState:
-    """One saga, locked, at the database's time *now*.
+    """One saga at the database's time *now*; locked, where a decision is to be written.
 
-    ``failure``: what makes it turn back; a saga that still moves forward turns as soon as no
-    execution holds a step. ``deadline_at`` is None where no deadline applies, or none any more.
-    ``resends``: how often in a row its message was sent again and nobody claimed it.
-    ``stumbles``: how often in a row the sweep could not move it on. ``waiting``: what it waits for
-    that does not come by itself, and people were told of.
+    ``failure``: what makes the saga turn back; one that still moves forward turns as soon as no
+    execution holds a step. ``deadline_at`` is None where no deadline applies, or none any longer.
+    ``checks``: how often the sweep has checked the saga since its last progress. ``resends``: how
+    often in a row its message was sent again without being claimed. ``failed_sweeps``: how often in
+    a row the sweep failed to advance it. ``blocked``: why it cannot go on by itself; people have
+    been alerted.
     """
 
     id: UUID
@@ -84,15 +85,15 @@ class SagaState:
     plan: Plan
     steps: Mapping[str, StepState]
     now: datetime
-    looks: int = 0
+    checks: int = 0
     sent_at: datetime | None = None
-    failure: Mapping[str, Any] | None = None
-    parked: Mapping[str, Any] | None = None
+    failure: SagaFailure | None = None
+    parked: Parked | None = None
     deadline_at: datetime | None = None
     resends: int = 0
-    stumbles: int = 0
-    waiting: Mapping[str, Any] | None = None
+    failed_sweeps: int = 0
+    blocked: Blocked | None = None
 
     def step(self, name: str) -> StepState:
-        """Return the state of a step; one that was never claimed is PENDING."""
+        """Return the state of a step; a step that was never claimed is PENDING."""
         return self.steps.get(name) or StepState(name)

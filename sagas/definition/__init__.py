@@ -1,4 +1,4 @@
-"""Declaring steps and sagas, and checking the declarations when they are made."""
+"""Declaring steps and sagas; every declaration is checked when it is made."""
 
 from sagas.definition.call import Call, declare_call, is_name
 from sagas.definition.saga import build_plan

@@ -9,22 +9,22 @@ from typing import Any, get_type_hints
 from sagas.errors import DefinitionError
 from sagas.payload import Payload
 from sagas.plan import PlannedCall
-from sagas.retry import YEAR_S, Retry
+from sagas.retry import YEAR_S, Retry, to_seconds
 
-__all__ = ["NAME_LIMIT", "Call", "checked_timeout", "declare_call", "is_name", "payload_of"]
+__all__ = ["NAME_LIMIT", "Call", "checked_duration", "declare_call", "is_name", "payload_of"]
 
-#: How long the names of sagas and steps may be, in characters; the record's columns hold no more.
+#: The longest name of a saga or a step, in characters, that the record's columns can hold.
 NAME_LIMIT = 200
 
 
 def is_name(text: str) -> bool:
-    """Tell whether sagas and steps may have this name: it fits its column, and a line of a log."""
+    """Tell whether a saga or a step may have this name: it must fit its column and a log line."""
     return 1 <= len(text) <= NAME_LIMIT and text.isprintable()
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One function of a step, and how it is to be run as a Celery task."""
+    """One function of a step, and how it runs as a Celery task."""
 
     function: Callable[..., Any]
     task: str
@@ -37,7 +37,7 @@ class Call:
 
     @property
     def planned(self) -> PlannedCall:
-        """What the plan says of it."""
+        """The plan's data about this call."""
         return PlannedCall(
             self.task,
             self.options.get("queue"),
@@ -47,7 +47,7 @@ class Call:
         )
 
     def __call__(self, value: Any, context: Any) -> Any:
-        """Call the function, with the context if it wants it."""
+        """Call the function, with the context if it takes one."""
         return self.function(value, context) if self.takes_context else self.function(value)
 
 
@@ -68,10 +68,10 @@ def declare_call(
             f"{what} has a name that cannot be stored: use 1 to {NAME_LIMIT} printable characters."
         )
     _refuse_options(what, options)
-    if any(lazy(function) for lazy in _LAZY):
+    if any(is_lazy(function) for is_lazy in _LAZY):
         raise DefinitionError(
             f"{what} does not run when it is called: it is a coroutine function or a generator. "
-            "Write a plain function; asyncio.run() may be used within it."
+            "Write a plain function; it may call asyncio.run()."
         )
     parameters = _parameters(what, function)
     hints = _hints(what, function)
@@ -79,7 +79,7 @@ def declare_call(
         function=function,
         task=task,
         retry=retry,
-        timeout_s=checked_timeout(what, timeout),
+        timeout_s=checked_duration(what, "timeout", timeout),
         options=dict(options),
         input=payload_of(what, "its first parameter", hints.get(parameters[0], Any)),
         output=payload_of(what, "its return value", hints.get("return", Any)),
@@ -98,12 +98,19 @@ _REMEDIES = {
     "retry_jitter": "use retry=Retry(wait_jitter=…) instead",
     "exchange": "use queue=… instead",
     "routing_key": "use queue=… instead",
-    "acks_late": "leave it out: the record brings back what a lost worker held",
-    "reject_on_worker_lost": "leave it out: the record brings back what a lost worker held",
-    "ignore_result": "leave it out: results are in the record",
-    "throws": "leave it out: StepFailed is known as an expected error already",
+    "acks_late": "leave it out: the record recovers what a lost worker held",
+    "reject_on_worker_lost": "leave it out: the record recovers what a lost worker held",
+    "ignore_result": "leave it out: the record has the results",
+    "throws": "leave it out: StepFailed is an expected error already",
     "pydantic": "leave it out: inputs and outputs are validated by their annotations",
     "typing": "leave it out: the engine makes the messages",
+    "time_limit": "use timeout=… instead",
+    "soft_time_limit": "use timeout=… instead",
+    "expires": "use the saga's deadline=… instead",
+    "serializer": "leave it out: messages are JSON and carry only ids",
+    "compression": "leave it out: messages carry only ids",
+    "store_errors_even_if_ignored": "leave it out: the record has the errors",
+    "acks_on_failure_or_timeout": "leave it out: messages are acknowledged early",
 }
 
 
@@ -154,7 +161,7 @@ def _hints(what: str, function: Callable[..., Any]) -> dict[str, Any]:
 
 
 def payload_of(what: str, where: str, annotation: Any) -> Payload:
-    """Return the way of a declared type to JSON; raises DefinitionError where it has none."""
+    """Return the payload of a declared type; raises DefinitionError if JSON cannot carry it."""
     try:
         return Payload(annotation)
     except Exception as error:
@@ -164,14 +171,19 @@ def payload_of(what: str, where: str, annotation: Any) -> Payload:
         ) from error
 
 
-def checked_timeout(what: str, timeout: float | timedelta | None) -> float | None:
-    """Return a timeout in seconds; raises DefinitionError unless it is above 0, a year at most."""
-    if timeout is None:
+def checked_duration(what: str, name: str, value: float | timedelta | None) -> float | None:
+    """Return a duration in seconds.
+
+    Raises:
+        DefinitionError: it is not above 0, or is more than a year; *what* has it as *name*.
+    """
+    if value is None:
         return None
-    seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
     # Not "<= 0 or > YEAR_S", so that NaN is refused as well.
-    if not isinstance(seconds, int | float) or not 0 < seconds <= YEAR_S:
+    is_number = isinstance(value, int | float | timedelta) and not isinstance(value, bool)
+    if not is_number or not 0 < to_seconds(value) <= YEAR_S:
         raise DefinitionError(
-            f"{what} has timeout={timeout!r}: give seconds above 0, a year at most, or None."
+            f"{what} has {name}={value!r}: give seconds or a timedelta, above 0 and a year at "
+            "most, or None."
         )
-    return float(seconds)
+    return to_seconds(value)

@@ -1,17 +1,15 @@
-"""A saga's declaration, checked as a whole, and the plan that comes of it."""
+"""A saga's declaration, checked as a whole, and its plan."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from pydantic import BaseModel
-
-from sagas.definition.call import NAME_LIMIT, is_name, payload_of
+from sagas.definition.call import NAME_LIMIT, checked_duration, is_name, payload_of
+from sagas.definition.fit import may_read, type_name
 from sagas.definition.step import Step, StepDefinition
 from sagas.errors import DefinitionError
 from sagas.plan import Plan, PlannedStep
-from sagas.retry import YEAR_S
 
 __all__ = ["build_plan"]
 
@@ -20,7 +18,7 @@ def build_plan(
     name: str,
     input_type: Any,
     steps: Sequence[StepDefinition[Any, Any] | Step],
-    deadline: timedelta | None = None,
+    deadline: float | timedelta | None = None,
 ) -> tuple[Plan, tuple[Step, ...]]:
     """Check a saga's declaration and return its plan; raises DefinitionError."""
     if not is_name(name):
@@ -33,38 +31,28 @@ def build_plan(
     placed = tuple(_placed(name, step) for step in steps)
     seen: set[str] = set()
     for step in placed:
-        if step.key in seen:
+        if step.step_name in seen:
             raise DefinitionError(
-                f"Saga {name!r} has two steps named {step.key!r}. "
+                f"Saga {name!r} has two steps named {step.step_name!r}. "
                 f"Give one of them another name: Step({step.definition.name}, name=…)."
             )
-        if not is_name(step.key):
+        if not is_name(step.step_name):
             raise DefinitionError(
-                f"Saga {name!r} names a step {step.key!r}: "
+                f"Saga {name!r} names a step {step.step_name!r}: "
                 f"use 1 to {NAME_LIMIT} printable characters."
             )
-        seen.add(step.key)
+        seen.add(step.step_name)
         _check_input(name, input_type, step)
         step.definition.planned_by = name
     steps_planned = _with_pivot(tuple(step.planned for step in placed))
-    plan = Plan(name, steps_planned, _deadline_s(name, deadline))
+    deadline_s = checked_duration(f"Saga {name!r}", "deadline", deadline)
+    plan = Plan(name, steps_planned, deadline_s)
     _check_way_back(plan)
     return plan, placed
 
 
-def _deadline_s(saga: str, deadline: timedelta | None) -> float | None:
-    if deadline is None:
-        return None
-    if not isinstance(deadline, timedelta) or not 0 < deadline.total_seconds() <= YEAR_S:
-        raise DefinitionError(
-            f"Saga {saga!r} has deadline={deadline!r}: give a timedelta above 0, a year at most, "
-            "or None."
-        )
-    return deadline.total_seconds()
-
-
 def _with_pivot(steps: tuple[PlannedStep, ...]) -> tuple[PlannedStep, ...]:
-    """Make a last step that nothing can undo the pivot, where no other is."""
+    """Make the last step the pivot if nothing can undo it and no other step is the pivot."""
     last = next((step for step in reversed(steps) if not step.best_effort), None)
     if last is None or last.compensation or last.read_only or any(step.pivot for step in steps):
         return steps
@@ -72,23 +60,24 @@ def _with_pivot(steps: tuple[PlannedStep, ...]) -> tuple[PlannedStep, ...]:
 
 
 def _check_way_back(plan: Plan) -> None:
-    """Refuse a plan that could get stuck on its way back at a step that nothing can undo."""
-    if len(plan.pivots) > 1:
-        names = ", ".join(repr(step.name) for step in plan.pivots)
+    """Refuse a plan that could turn back over a step that nothing can undo."""
+    pivots = [step for step in plan if step.pivot]
+    if len(pivots) > 1:
+        names = ", ".join(repr(step.name) for step in pivots)
         raise DefinitionError(
             f"Saga {plan.name!r} has several pivots ({names}). There is one point of no return: "
             "keep the first."
         )
     may_fail = [step for step in plan if not step.best_effort]
-    for step in may_fail[:-1]:  # after the last nothing can fail
+    for step in may_fail[:-1]:  # after the last one nothing can fail
         if step.pivot:
             return
         if step.compensation is None and not step.read_only:
             raise DefinitionError(
                 f"Step {step.name!r} of saga {plan.name!r} has no compensation, and later steps "
-                "may fail. Declare one with @<step>.compensation; or say that it has nothing to "
-                "undo, @step(read_only=True); or that it does not matter, "
-                "Step(…, best_effort=True); or that there is no way back after it, "
+                "may fail. Declare one with @<step>.compensation. Or declare that the step leaves "
+                "nothing to undo, @step(read_only=True), that its failure does not matter, "
+                "Step(…, best_effort=True), or that there is no way back after it, "
                 "Step(…, pivot=True)."
             )
 
@@ -105,17 +94,13 @@ def _placed(saga: str, step: Any) -> Step:
 
 
 def _check_input(saga: str, input_type: Any, step: Step) -> None:
-    calls = [step.definition.action, step.definition.undo, step.definition.asks]
+    definition = step.definition
+    calls = [definition.action, definition.compensation_call, definition.probe_call]
     for call in filter(None, calls):
         wanted = call.input.annotation
-        if _are_models(wanted, input_type) and not issubclass(input_type, wanted):
+        if not may_read(wanted, written_as=input_type):
             raise DefinitionError(
-                f"Saga {saga!r} has the input {input_type.__name__}, but {call.task!r} (step "
-                f"{step.key!r}) takes {wanted.__name__}. Annotate its first parameter with "
-                f"{input_type.__name__} or a base class of it."
+                f"Saga {saga!r} has the input {type_name(input_type)}, but {call.task!r} (step "
+                f"{step.step_name!r}) takes {type_name(wanted)}. Annotate its first parameter with "
+                f"{type_name(input_type)} or a base class of it."
             )
-
-
-def _are_models(*types: Any) -> bool:
-    # Of other types (unions, Any, TypedDict, lists) pydantic judges when the step reads its input.
-    return all(isinstance(t, type) and issubclass(t, BaseModel) for t in types)

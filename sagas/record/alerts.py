@@ -1,4 +1,4 @@
-"""The outbox of alerts: written with what they tell of, kept until they are delivered."""
+"""The outbox of alerts: written with the transition that raises them, kept until delivery."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,10 +8,9 @@ from uuid import UUID
 
 from sqlalchemy import Connection, insert, select, update
 
-from sagas.decision import Decision, SagaState
+from sagas.decision import Transition
 from sagas.record import tables as t
 from sagas.sql import after_now, insert_unless_there, now, statement_now
-from sagas.states import SagaStatus
 
 __all__ = [
     "Alert",
@@ -20,31 +19,30 @@ __all__ = [
     "note_delivery",
     "raise_alert",
     "raise_unless_raised",
-    "take_alerts",
+    "reserve_alerts",
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """A saga needs a person: it is parked, or it waits for what does not come by itself.
+    """A saga needs a person: it is parked or blocked.
 
     Attributes:
-        event: "saga.parked": it has stopped, and a person decides. "saga.waiting": it goes on by
-            itself once what it waits for is there.
+        event: "saga.parked": it has stopped until a person decides. "saga.blocked": it goes on by
+            itself after a deploy or a repair.
         saga_id: the saga's id.
         name: the saga's name.
         key: its business key.
-        epoch: with the id and the event it names this alert.
+        epoch: identifies the alert, together with the id and the event.
         reason: why, in a sentence.
         steps: the steps at which it is stuck.
         failure: what made it turn back: step, type, code, message.
-        at: when it was parked, or people were first told that it waits, in UTC.
-        task: where it waits for a worker that has a task: which task.
-        queue: and the queue of that task's messages.
+        at: when it was parked or became blocked, in UTC.
+        task: the task that no worker runs, where that is why it is blocked.
+        queue: the queue of that task's messages.
     """
 
     event: str
-
     saga_id: UUID
     name: str
     key: str
@@ -88,7 +86,7 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class PendingAlert:
-    """An alert that was not delivered to everybody yet."""
+    """An alert that some receiver does not have yet."""
 
     id: int
     alert: Alert
@@ -96,20 +94,22 @@ class PendingAlert:
     attempts: int
 
 
-def raise_alert(connection: Connection, state: SagaState, decision: Decision) -> None:
-    """Put the alert of a saga that is being parked, or that waits, into the outbox."""
-    kind = "parked" if SagaStatus.FAILED in decision.path else "waiting"
-    why = decision.values[kind]
+def raise_alert(connection: Connection, made: Transition) -> None:
+    """Put the alert of a transition that parks or blocks its saga into the outbox."""
+    saga = made.after
+    why: Mapping[str, Any] | None = saga.parked if made.alert == "parked" else saga.blocked
+    if why is None:
+        raise AssertionError(f"Saga {saga.id} raises an alert without a reason.")
     alert = Alert(
-        event=f"saga.{kind}",
-        saga_id=state.id,
-        name=state.name,
-        key=state.key,
-        epoch=state.epoch + decision.raise_epoch,
+        event=f"saga.{made.alert}",
+        saga_id=saga.id,
+        name=saga.name,
+        key=saga.key,
+        epoch=saga.epoch,
         reason=why["reason"],
         steps=tuple(why["steps"]),
-        failure=decision.values.get("failure", state.failure),
-        at=state.now,
+        failure=saga.failure,
+        at=saga.now,
         task=why.get("task"),
         queue=why.get("queue"),
     )
@@ -117,7 +117,7 @@ def raise_alert(connection: Connection, state: SagaState, decision: Decision) ->
 
 
 def raise_unless_raised(connection: Connection, alert: Alert) -> None:
-    """Put an alert into the outbox, unless the saga's epoch has one of this kind."""
+    """Put an alert into the outbox unless this epoch of the saga has one of its kind."""
     insert_unless_there(connection, t.alert, _row(alert))
 
 
@@ -139,8 +139,10 @@ def any_due(connection: Connection) -> bool:
     return connection.execute(query).one_or_none() is not None
 
 
-def take_alerts(connection: Connection, *, limit: int, hold_s: float) -> Sequence[PendingAlert]:
-    """Take alerts that are due, and keep them from other workers for *hold_s* seconds."""
+def reserve_alerts(
+    connection: Connection, *, limit: int, reservation_s: float
+) -> Sequence[PendingAlert]:
+    """Return alerts that are due; no other worker gets them for *reservation_s* seconds."""
     due = (
         select(t.alert)
         .where(t.alert.c.due_at <= statement_now())
@@ -150,8 +152,8 @@ def take_alerts(connection: Connection, *, limit: int, hold_s: float) -> Sequenc
     )
     rows = connection.execute(due).all()
     if rows:
-        taken = t.alert.c.id.in_([row.id for row in rows])
-        connection.execute(update(t.alert).where(taken).values(due_at=after_now(hold_s)))
+        reserved = t.alert.c.id.in_([row.id for row in rows])
+        connection.execute(update(t.alert).where(reserved).values(due_at=after_now(reservation_s)))
     return [
         PendingAlert(row.id, Alert.from_json(row.body), frozenset(row.delivered_to), row.attempts)
         for row in rows
@@ -161,7 +163,7 @@ def take_alerts(connection: Connection, *, limit: int, hold_s: float) -> Sequenc
 def note_delivery(
     connection: Connection, pending: PendingAlert, to: Collection[str], *, again_in_s: float | None
 ) -> None:
-    """Note to whom an alert was delivered; *again_in_s* is None where nobody is left."""
+    """Note who has received an alert; *again_in_s* is None where no receiver is left."""
     values: dict[str, Any] = {
         "delivered_to": dict.fromkeys(sorted(pending.delivered_to | set(to)), True),
         "attempts": pending.attempts + 1,

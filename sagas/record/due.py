@@ -1,4 +1,4 @@
-"""Which sagas are due, and for whom they wait."""
+"""Which sagas are due, and who checks them."""
 
 from collections.abc import Collection, Sequence
 from uuid import UUID
@@ -9,7 +9,7 @@ from sagas.decision import SagaState
 from sagas.record import tables as t
 from sagas.sql import after_now, statement_now
 
-__all__ = ["any_due", "note_unsent", "take_due", "vouch"]
+__all__ = ["any_due", "extend", "note_unsent", "reserve_due"]
 
 
 def any_due(connection: Connection) -> bool:
@@ -18,36 +18,36 @@ def any_due(connection: Connection) -> bool:
     return connection.execute(query).one_or_none() is not None
 
 
-def take_due(
-    connection: Connection, *, limit: int, hold_s: float, stumbled: bool = False
+def reserve_due(
+    connection: Connection, *, limit: int, reservation_s: float, failing: bool = False
 ) -> Sequence[UUID]:
-    """Take sagas that are due, and keep them from others for *hold_s* seconds.
+    """Return sagas that are due; no other sweep gets them for *reservation_s* seconds.
 
-    If the taker dies they are due again after that. Half of them are those overdue the longest, so
-    that each has its turn; the others are those that became due last, so that none waits for a
-    crowd that nobody can help and nobody knows yet. *stumbled*: those that could not be moved on
-    when they were taken before, which are in nobody's way.
+    If the caller dies, they are due again after that. Half of them have been due the longest, so
+    that each gets its turn; the others became due last, so that a crowd of sagas that nothing can
+    help, and that is not known as such yet, delays nobody. *failing*: those whose last sweep
+    failed, which are kept apart so that they delay nobody either.
     """
     older = limit - limit // 2
-    taken = _pick(connection, older, stumbled=stumbled)
-    if len(taken) == older and limit > older:
-        taken += _pick(connection, limit - older, stumbled=stumbled, newest=True, without=taken)
+    reserved = _pick(connection, older, failing=failing)
+    if len(reserved) == older and limit > older:
+        reserved += _pick(connection, limit - older, failing=failing, newest=True, without=reserved)
     # Two statements: MariaDB neither returns what it updates, nor reads what it updates.
-    if taken:
-        held = update(t.saga).where(t.saga.c.id.in_(taken)).values(due_at=after_now(hold_s))
-        connection.execute(held)
-    return taken
+    if reserved:
+        due_at = after_now(reservation_s)
+        connection.execute(update(t.saga).where(t.saga.c.id.in_(reserved)).values(due_at=due_at))
+    return reserved
 
 
 def _pick(
     connection: Connection,
     limit: int,
     *,
-    stumbled: bool,
+    failing: bool,
     newest: bool = False,
     without: Collection[UUID] = (),
 ) -> list[UUID]:
-    lane = t.saga.c.stumbles > 0 if stumbled else t.saga.c.stumbles == 0
+    lane = t.saga.c.failed_sweeps > 0 if failing else t.saga.c.failed_sweeps == 0
     due = (
         select(t.saga.c.id)
         .where(t.saga.c.due_at <= statement_now(), lane, t.saga.c.id.not_in(without))
@@ -59,28 +59,31 @@ def _pick(
 
 
 def note_unsent(connection: Connection, saga: SagaState) -> None:
-    """Note that the broker did not take a saga's message, so nobody takes it for a lost one.
+    """Note that the broker refused a saga's message, so that it does not count as lost.
 
-    *saga* is as it was when the message was sent. Where it has gone on since, the broker took the
-    message all the same, and what the saga waits for now is another one, of the same epoch maybe.
+    *saga* is the state in which the message was sent. Nothing is written where the saga has gone on
+    since: then the broker had accepted the message after all, and the saga may wait for a later one
+    of the same epoch.
     """
     this = (t.saga.c.id == saga.id, t.saga.c.epoch == saga.epoch, t.saga.c.sent_at == saga.sent_at)
     connection.execute(update(t.saga).where(*this).values(sent_at=None))
 
 
-def vouch(connection: Connection, messages: Collection[tuple[UUID, int]], *, hold_s: float) -> None:
-    """Put off sagas whose messages are known to be in a living worker's hands.
+def extend(
+    connection: Connection, messages: Collection[tuple[UUID, int]], *, extension_s: float
+) -> None:
+    """Postpone the check of sagas whose messages a living worker has received.
 
-    Each message is named by its saga and its epoch: one of an older epoch proves nothing.
+    Each message is identified by its saga and its epoch: one of an older epoch proves nothing.
     """
     connection.execute(
         update(t.saga)
         .where(
             tuple_(t.saga.c.id, t.saga.c.epoch).in_(messages),
-            t.saga.c.due_at < after_now(hold_s / 2),
+            t.saga.c.due_at < after_now(extension_s / 2),
             t.saga.c.sent_at.is_not(None),
-            # A message in somebody's hands does not keep a deadline from passing.
-            or_(t.saga.c.deadline_at.is_(None), t.saga.c.deadline_at > after_now(hold_s)),
+            # A message that a worker has received does not suspend the deadline.
+            or_(t.saga.c.deadline_at.is_(None), t.saga.c.deadline_at > after_now(extension_s)),
         )
-        .values(due_at=after_now(hold_s))
+        .values(due_at=after_now(extension_s))
     )

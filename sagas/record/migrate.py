@@ -1,7 +1,7 @@
-"""Bringing a database to the tables of this version, by the migrations in the package.
+"""Upgrading a database to the tables of this version, by the migrations in the package.
 
-Alembic is imported when it is used: it would be a sixth of the time that a worker takes to start,
-and no worker migrates.
+Alembic is imported when it is used: it would take a sixth of a worker's start-up time, and no
+worker migrates.
 """
 
 from collections.abc import Iterator
@@ -22,17 +22,17 @@ __all__ = ["VERSION_TABLE", "current_revision", "head_revision", "upgrade"]
 #: Alembic's own table under a name of ours: the application may use alembic in the same database.
 VERSION_TABLE = "saga_alembic_version"
 
-#: The advisory lock of a migration: any number, as long as it is always the same.
+#: The advisory lock of a migration: any number, as long as it stays the same.
 _LOCK_ID = 7_300_717
 
-#: How long MariaDB lets one migration wait for another; less than its connection may be silent.
+#: How long a migration waits for another on MariaDB: less than the connection's read timeout.
 _LOCK_PATIENCE_S = 10
 
 
 def upgrade(database: Database, revision: str = "head") -> None:
-    """Create the record's tables or bring them up to *revision*. Does nothing where they are.
+    """Create the record's tables or upgrade them to *revision*; do nothing if they are there.
 
-    Where several processes do it at one moment, one does the work and the others wait for it.
+    If several processes do it at the same time, one does the work and the others wait for it.
     """
     from alembic import command
 
@@ -49,9 +49,10 @@ def upgrade(database: Database, revision: str = "head") -> None:
 
 @contextmanager
 def _alone_on_mariadb(engine: Engine) -> Iterator[None]:
-    """Keep other migrations away until this one has committed, which MariaDB does at every table.
+    """Keep other migrations out until this one has committed.
 
-    Its locks by name belong to a connection, and are known to the whole server.
+    On MariaDB every CREATE TABLE commits, so the transaction does not do it. Named locks belong to
+    a connection and are visible to the whole server.
     """
     if not is_mariadb(engine.dialect):
         yield
@@ -59,7 +60,7 @@ def _alone_on_mariadb(engine: Engine) -> Iterator[None]:
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         name = f"sagas.{_LOCK_ID}.{connection.scalar(select(func.md5(func.database())))}"
         if connection.scalar(select(func.get_lock(name, _LOCK_PATIENCE_S))) != 1:
-            raise RecordNotReady("Another process migrates this record. Try again in a moment.")
+            raise RecordNotReady("Another process is upgrading this record. Try again in a moment.")
         try:
             yield
         finally:
@@ -67,14 +68,14 @@ def _alone_on_mariadb(engine: Engine) -> Iterator[None]:
 
 
 def head_revision() -> str | None:
-    """Return the revision that this version of the package wants."""
+    """Return the revision that this version of the package needs."""
     from alembic.script import ScriptDirectory
 
     return ScriptDirectory.from_config(_config()).get_current_head()
 
 
 def current_revision(connection: Connection) -> str | None:
-    """Return the revision that the database is at, None where it has no record yet."""
+    """Return the revision of the database, None where it has no record yet."""
     from alembic.runtime.migration import MigrationContext
 
     context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})

@@ -1,4 +1,4 @@
-"""Plans by their content hash: written once, read once a process."""
+"""Plans by their content hash: written once, and read once per process."""
 
 from sqlalchemy import Connection, select
 
@@ -10,7 +10,7 @@ __all__ = ["Plans"]
 
 
 class Plans:
-    """A cache without an end: a plan never changes under its hash."""
+    """Unbounded cache: plans are immutable, and an application has few."""
 
     def __init__(self) -> None:
         self._known: dict[str, Plan] = {}

@@ -8,7 +8,9 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, func, select
 
+from sagas.decision import AttemptError, Blocked, Parked, Resolved, SagaFailure
 from sagas.errors import PlanUnreadable
+from sagas.events import Event
 from sagas.plan import Plan
 from sagas.record import tables as t
 from sagas.sql import before_now
@@ -31,17 +33,32 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class SagaView:
-    """One saga as people see it; moments are aware, in UTC."""
+    """One saga as the record has it now; moments are aware, in UTC.
+
+    Attributes:
+        id: the saga's id.
+        name: the name of its plan.
+        key: its business key.
+        status: where it stands.
+        epoch: its fencing number.
+        failure: what made it turn back: step, type, message and code.
+        parked: why it is parked, and at which steps.
+        blocked: why it cannot go on without a deploy or a repair.
+        resolved: who ended it by hand, and why.
+        deadline_at: when it turns back unless it has ended.
+        started_at: when it was started.
+        ended_at: when it ended or was parked.
+    """
 
     id: UUID
     name: str
     key: str
     status: SagaStatus
     epoch: int
-    failure: Mapping[str, Any] | None
-    parked: Mapping[str, Any] | None
-    waiting: Mapping[str, Any] | None
-    resolved: Mapping[str, Any] | None
+    failure: SagaFailure | None
+    parked: Parked | None
+    blocked: Blocked | None
+    resolved: Resolved | None
     deadline_at: datetime | None
     started_at: datetime
     ended_at: datetime | None
@@ -49,15 +66,32 @@ class SagaView:
 
 @dataclass(frozen=True, slots=True)
 class StepView:
-    """One step of a saga as people see it."""
+    """One step of a saga as the record has it now.
+
+    Attributes:
+        name: the step's name in the plan.
+        status: where it stands.
+        attempt: how many attempts of the action were claimed.
+        compensation_attempt: how many attempts of the compensation were claimed.
+        output: what the action returned, as JSON without secrets.
+        error: how the last attempt of the action ended, if badly.
+        compensation_error: the same of the compensation.
+        hostname: the node name of the worker that holds the step, or held it last.
+        task_id: the id of the Celery task that did.
+        retry_at: when the next attempt is due.
+        started_at: when the last attempt of the action was claimed.
+        ended_at: when it ended.
+        compensation_started_at: when the last attempt of the compensation was claimed.
+        compensation_ended_at: when it ended.
+    """
 
     name: str
     status: StepStatus = StepStatus.PENDING
     attempt: int = 0
     compensation_attempt: int = 0
     output: str | None = None
-    error: Mapping[str, Any] | None = None
-    compensation_error: Mapping[str, Any] | None = None
+    error: AttemptError | None = None
+    compensation_error: AttemptError | None = None
     hostname: str | None = None
     task_id: str | None = None
     retry_at: datetime | None = None
@@ -69,12 +103,24 @@ class StepView:
 
 @dataclass(frozen=True, slots=True)
 class HistoryEntry:
-    """One line of the append-only history: what happened, to which step, by whom."""
+    """One entry of the append-only history: what happened, to which step, and who did it.
+
+    Attributes:
+        id: rises with time.
+        at: when it happened, by the database's clock, in UTC.
+        epoch: the saga's epoch from then on.
+        event: what happened.
+        step: the step that it happened to; None where it concerns the whole saga.
+        operation: "action" or "compensation".
+        attempt: the number of the attempt.
+        actor: who did it: an application, a worker, a sweep, an operator.
+        detail: more, depending on the event: an error, a reason.
+    """
 
     id: int
     at: datetime
     epoch: int
-    event: str
+    event: Event
     step: str | None
     operation: str | None
     attempt: int | None
@@ -110,22 +156,22 @@ def find_sagas(
     key: str | None = None,
     status: SagaStatus | None = None,
     name: str | None = None,
-    waiting: bool = False,
+    blocked: bool = False,
     older_than_s: float | None = None,
     younger_than_s: float | None = None,
     limit: int = 50,
 ) -> Sequence[SagaView]:
     """Return the sagas that match everything given, the newest first, at most *limit*.
 
-    Their age, in seconds, counts from their start. *waiting*: only those that wait for what does
-    not come by itself.
+    Their age, in seconds, counts from their start. *blocked*: only those that need a deploy or a
+    repair.
     """
     wanted = {"key": key, "status": status, "name": name}
     if not _storable(key or "", name or ""):
         return []
     query = _SAGA.where(*(t.saga.c[n] == value for n, value in wanted.items() if value is not None))
-    if waiting:
-        query = query.where(t.saga.c.due_at.is_not(None), t.saga.c.waiting.is_not(None))
+    if blocked:
+        query = query.where(t.saga.c.due_at.is_not(None), t.saga.c.blocked.is_not(None))
     if older_than_s is not None:
         query = query.where(t.saga.c.started_at < before_now(older_than_s))
     if younger_than_s is not None:
@@ -135,12 +181,12 @@ def find_sagas(
 
 
 def _storable(*texts: str) -> bool:
-    """Tell whether a row may have these texts: drivers refuse to ask for others."""
+    """Tell whether a row can have these texts: drivers refuse a query with others."""
     return all(text.isprintable() for text in texts)
 
 
 def ended_among(connection: Connection, saga_ids: Sequence[UUID]) -> dict[UUID, SagaStatus]:
-    """Return those of the sagas that have ended, and how."""
+    """Return the final status of each of the sagas that has ended."""
     query = select(t.saga.c.id, t.saga.c.status).where(
         t.saga.c.id.in_(saga_ids), t.saga.c.status.in_(ENDED)
     )
@@ -154,9 +200,9 @@ def count_by_status(connection: Connection) -> Mapping[SagaStatus, int]:
 
 
 def steps_of(connection: Connection, saga_id: UUID) -> Sequence[StepView]:
-    """Return every step of a saga in the order of its plan; one never claimed is PENDING.
+    """Return every step of a saga in the order of its plan; an unclaimed one is PENDING.
 
-    Where this version cannot read the plan: those that were claimed, in no order.
+    Where this version cannot read the plan, it returns the steps that were claimed, in no order.
     """
     body = connection.execute(_PLAN_OF.where(t.saga.c.id == saga_id)).scalar_one_or_none()
     if body is None:
@@ -188,4 +234,4 @@ def history_of(connection: Connection, saga_id: UUID) -> Sequence[HistoryEntry]:
     """Return the history of a saga, the oldest entry first."""
     query = select(*(t.history.c[name] for name in HistoryEntry.__dataclass_fields__))
     rows = connection.execute(query.where(t.history.c.saga_id == saga_id).order_by(t.history.c.id))
-    return [HistoryEntry(**row._asdict()) for row in rows]
+    return [HistoryEntry(**{**row._asdict(), "event": Event(row.event)}) for row in rows]

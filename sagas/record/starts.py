@@ -1,9 +1,9 @@
-"""Putting a new saga into the record, in whichever transaction the caller is in."""
+"""Inserting new sagas into the record, in the transaction that the caller is in."""
 
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -23,19 +23,19 @@ __all__ = ["NewSaga", "insert_sagas", "record_id", "require_same_record"]
 
 @dataclass(frozen=True, slots=True)
 class NewSaga:
-    """A saga that is not in the record yet; *input* is validated JSON, as it is to be kept."""
+    """A saga that is not in the record yet; *input* is validated JSON, encoded for the record."""
 
     id: UUID
     key: str
     plan: Plan
-    input: str
+    input: str = field(repr=False)
     skipped: tuple[str, ...]
     actor: str
-    # Tells whether two inputs are one: the same set, say, may be written in another order.
+    # Compares two inputs by meaning: the same set, say, may be written in another order.
     same_input: Callable[[str, str], bool] = operator.eq
 
 
-#: So many keys are asked for in one statement.
+#: Upper bound for the keys in one statement.
 _CHUNK = 500
 
 
@@ -49,8 +49,8 @@ def insert_sagas(
 ) -> list[UUID]:
     """Insert sagas of one plan, or find those with this name, key and input; return their ids.
 
-    They are due after a lease: where the caller dies before the publish, a sweep sends them then.
-    With *delay_s* they are due after that, and sent by the sweep alone.
+    They are due after a lease: if the caller dies before the publish, a sweep publishes them then.
+    With *delay_s* they are due after the delay, and only the sweep publishes them.
 
     Raises:
         KeyConflict: a name and key are taken by a saga with another input; no row was written.
@@ -70,8 +70,8 @@ def insert_sagas(
 def _savepoint(connection: Connection) -> NestedTransaction:
     own = connection.connection.dbapi_connection
     if connection.dialect.name == "sqlite" and not getattr(own, "in_transaction", True):
-        # Python's driver begins a transaction with the first INSERT only. A savepoint before that
-        # would be a transaction of its own: its release would commit what the caller rolls back.
+        # Python's driver begins a transaction only with the first INSERT. A savepoint before it
+        # would be a transaction by itself: its release would commit what the caller rolls back.
         connection.exec_driver_sql("BEGIN")
     return connection.begin_nested()
 
@@ -89,9 +89,9 @@ def _insert(
         "plan": plans.put(connection, plan),
         "status": SagaStatus.STARTED,
         "epoch": 1,
-        "looks": 0,
+        "checks": 0,
         "resends": 0,
-        "stumbles": 0,
+        "failed_sweeps": 0,
         "started_at": now(),
         "sent_at": None if delay_s else now(),
         "due_at": after_now(delay_s or lease_s),
@@ -103,8 +103,8 @@ def _insert(
 
 
 def _is_new(row: Row[Any], new: NewSaga) -> bool:
-    # Where the connection was lost at the commit, that may have succeeded while this was repeated:
-    # then the row is this saga's own, and has its history.
+    # If the connection was lost at the commit, the commit may have succeeded, and this is a repeat:
+    # then the row belongs to this saga, and has its history.
     return bool(row.id == new.id and not row.begun)
 
 
@@ -174,7 +174,7 @@ def require_same_record(connection: Connection, expected: UUID | None) -> None:
         with connection.begin_nested():  # a failed SELECT must not spoil the caller's transaction
             found = record_id(connection)
     except DBAPIError as error:
-        if transient(error):  # it says nothing of where the connection leads
+        if transient(error):  # it says nothing about the database that the session is on
             raise
         found = None
     if found is None or found != expected:

@@ -1,4 +1,4 @@
-"""Figures about all sagas: how many stand where, how long they take, what waits for a person."""
+"""Figures about all sagas: how many have which status, how long they take, what needs a person."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,17 +20,17 @@ class Stats:
     Attributes:
         counts: saga name -> status -> how many.
         parked: how many wait for a person.
-        waiting: how many wait for what does not come by itself, such as a worker with their task.
-        overdue: how many should have been looked at a lease ago, and were not: does a worker run?
-        workers: how many workers gave a sign of life within a lease.
+        blocked: how many need a deploy or a repair.
+        overdue: how many have been due for more than a lease: does a worker run?
+        workers: how many workers sent a heartbeat within a lease.
         ended_last_hour: how many ended within the last hour.
-        p50_s: of those, half took at most so many seconds; None where there are none.
-        p95_s: the same for 95 of 100.
+        p50_s: the median duration of those, in seconds; None where there are none.
+        p95_s: the duration that 95% of those did not exceed, in seconds.
     """
 
     counts: Mapping[str, Mapping[SagaStatus, int]]
     parked: int
-    waiting: int
+    blocked: int
     overdue: int
     workers: int
     ended_last_hour: int
@@ -38,12 +38,12 @@ class Stats:
     p95_s: float | None
 
 
-#: Durations are taken from so many sagas that ended last, so the question stays cheap.
+#: Durations come from the latest sagas only, so that the query stays cheap.
 _SAMPLE = 10_000
 
 
 def stats(connection: Connection, *, lease_s: float) -> Stats:
-    """Return the figures of this moment."""
+    """Return the current figures."""
     counts: dict[str, dict[SagaStatus, int]] = {}
     query = select(t.saga.c.name, t.saga.c.status, func.count())
     for name, status, number in connection.execute(
@@ -54,8 +54,8 @@ def stats(connection: Connection, *, lease_s: float) -> Stats:
     return Stats(
         counts=counts,
         parked=sum(by_status.get(SagaStatus.FAILED, 0) for by_status in counts.values()),
-        waiting=_count(
-            connection, t.saga, t.saga.c.due_at.is_not(None) & t.saga.c.waiting.is_not(None)
+        blocked=_count(
+            connection, t.saga, t.saga.c.due_at.is_not(None) & t.saga.c.blocked.is_not(None)
         ),
         overdue=_count(connection, t.saga, t.saga.c.due_at < before_now(lease_s)),
         workers=_count(connection, t.worker, t.worker.c.heartbeat_at >= before_now(lease_s)),
@@ -87,13 +87,13 @@ def _quantile(ordered: Sequence[float], share: float) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class LivePlan:
-    """A plan by which sagas run that have not ended, or are parked.
+    """A plan that has live sagas: sagas that are under way or parked.
 
     Attributes:
         hash: its content hash.
         name: the name of its sagas.
-        body: the plan as it is written, which this version may or may not read.
-        sagas: how many those are.
+        body: the plan as JSON, which this version may not be able to read.
+        sagas: how many live sagas it has.
         parked: how many of them are parked.
     """
 
@@ -104,12 +104,12 @@ class LivePlan:
     parked: int
 
 
-#: An operator may have a parked saga retried.
+#: A parked saga counts: an operator may retry it.
 _LIVE = [status for status in SagaStatus if status not in ENDED or status is SagaStatus.FAILED]
 
 
 def live_plans(connection: Connection) -> list[LivePlan]:
-    """Return the plans of live sagas, by name; the database counts, however many there are."""
+    """Return the plans of live sagas, by name. The database counts the sagas."""
     query = select(t.saga.c.plan, t.saga.c.status, func.count()).where(t.saga.c.status.in_(_LIVE))
     counts: dict[str, dict[str, int]] = {}
     for plan, status, number in connection.execute(query.group_by(t.saga.c.plan, t.saga.c.status)):

@@ -1,27 +1,25 @@
-"""Every write to a saga: lock it, let the decision be made, write it with its history, commit.
+"""Every write to a saga: lock it, decide, write the decision with its history, commit.
 
-All writers of one saga queue up at its row, so a decision always sees everything that was decided
-before it. Each UPDATE repeats what it expects (status, epoch) in its WHERE clause: a guard against
-a writer that would come without the lock.
+All writers of one saga queue up at its row, so a decision always sees every decision before it.
+Each UPDATE repeats what it expects (status, epoch) in its WHERE clause, as a guard against a writer
+without the lock.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, Row, bindparam, insert, or_, select, update
 
 from sagas.decision import (
-    Decision,
+    Decide,
     Entry,
     SagaState,
     StepChange,
     StepState,
-    before_deadline,
-    entries,
-    progressed,
-    written,
+    Transition,
+    transition,
 )
 from sagas.plan import Plan
 from sagas.record import alerts
@@ -31,21 +29,18 @@ from sagas.record.plans import Plans
 from sagas.sql import now
 from sagas.states import SagaStatus, StepStatus
 
-__all__ = ["Store", "Transition"]
+__all__ = ["Committed", "Store"]
 
 
 @dataclass(frozen=True, slots=True)
-class Transition:
-    """A decision that is committed: what the saga was, what was decided, what it is now.
+class Committed(Transition):
+    """A transition that is committed.
 
-    ``input`` and ``outputs`` are JSON, as they were before the decision.
+    ``input`` and ``outputs`` are JSON as the record keeps it, from before the decision.
     """
 
-    before: SagaState
-    decision: Decision
-    after: SagaState
-    input: str
-    outputs: Mapping[str, str | None]
+    input: str = field(repr=False)
+    outputs: Mapping[str, str | None] = field(repr=False)
 
     @property
     def status(self) -> SagaStatus:
@@ -59,36 +54,35 @@ class Transition:
 
 
 class Store:
-    """The one door through which a saga's rows are written."""
+    """The only place that writes the rows of a saga that has started."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
         self.plans = Plans()
 
-    def transition(
-        self, saga_id: UUID, decide: Callable[[SagaState], Decision], *, actor: str
-    ) -> Transition | None:
-        """Lock the saga, ask *decide*, write what it says and commit.
+    def transition(self, saga_id: UUID, decide: Decide, *, actor: str) -> Committed | None:
+        """Lock the saga, run the transition that *decide* asks for, write it and commit.
 
-        Returns None where there is no such saga. *actor* goes into the history. Safe to repeat
-        after a commit whose reply was lost, as long as *decide* recognises its own work.
+        Returns None where there is no such saga. *actor* goes into the history. It is safe to
+        repeat after a commit whose reply was lost, as long as *decide* recognises its own work.
         """
 
-        def work(connection: Connection) -> Transition | None:
+        def work(connection: Connection) -> Committed | None:
             row = connection.execute(_LOCK, {"saga_id": saga_id}).one_or_none()
             if row is None:
                 return None
             steps = connection.execute(_STEPS, {"saga_id": saga_id}).all()
-            state = _state(row, steps, self.plans.get(connection, row.plan))
-            decision = progressed(state, before_deadline(state, decide(state)))
-            after = _apply(connection, state, decision, actor)
+            made = transition(_state(row, steps, self.plans.get(connection, row.plan)), decide)
+            _write(connection, made, actor)
             outputs = {step.name: step.output for step in steps}
-            return Transition(state, decision, after, row.input, outputs)
+            return Committed(
+                made.before, made.decision, made.after, made.entries, row.input, outputs
+            )
 
         return self.database.write(work)
 
     def peek(self, saga_id: UUID) -> SagaState | None:
-        """Return the saga as it is, without locking it; it may have changed a moment later."""
+        """Return the saga as it is, without a lock: it may have changed a moment later."""
 
         def work(connection: Connection) -> SagaState | None:
             row = connection.execute(_READ, {"saga_id": saga_id}).one_or_none()
@@ -109,7 +103,7 @@ class Store:
 
 _READ = select(t.saga, now().label("now")).where(t.saga.c.id == bindparam("saga_id"))
 _LOCK = _READ.with_for_update()
-# Whether a worker is buried is read after the saga is locked: its burial made the saga due.
+# Whether a worker has expired is read after the saga is locked: its expiry made the saga due.
 _STEPS = (
     select(t.step, or_(t.step.c.worker.is_(None), t.worker.c.id.is_not(None)).label("attended"))
     .outerjoin(t.worker, t.worker.c.id == t.step.c.worker)
@@ -127,14 +121,14 @@ def _state(row: Row[Any], steps: Iterable[Row[Any]], plan: Plan) -> SagaState:
         plan=plan,
         steps={step.name: _step_state(step) for step in steps},
         now=row.now,
-        looks=row.looks,
+        checks=row.checks,
         sent_at=row.sent_at,
         failure=row.failure,
         parked=row.parked,
         deadline_at=row.deadline_at,
         resends=row.resends,
-        stumbles=row.stumbles,
-        waiting=row.waiting,
+        failed_sweeps=row.failed_sweeps,
+        blocked=row.blocked,
     )
 
 
@@ -155,26 +149,23 @@ def _step_state(row: Row[Any]) -> StepState:
     )
 
 
-def _apply(connection: Connection, before: SagaState, decision: Decision, actor: str) -> SagaState:
-    after = written(before, decision)
-    _update_saga(connection, before, after, decision)
-    for change in decision.steps:
-        _write_step(connection, before, change)
-    if rows := [_history_row(before, entry, actor) for entry in entries(before, decision)]:
+def _write(connection: Connection, made: Transition, actor: str) -> None:
+    _update_saga(connection, made)
+    for change in made.decision.steps:
+        _write_step(connection, made.before, change)
+    if rows := [_history_row(made.before, entry, actor) for entry in made.entries]:
         connection.execute(insert(t.history), rows)
-    if SagaStatus.FAILED in decision.path or decision.values.get("waiting"):
-        alerts.raise_alert(connection, before, decision)
-    return after
+    if made.alert:
+        alerts.raise_alert(connection, made)
 
 
-def _update_saga(
-    connection: Connection, before: SagaState, after: SagaState, decision: Decision
-) -> None:
-    values = dict(decision.values)
+def _update_saga(connection: Connection, made: Transition) -> None:
+    before, decision = made.before, made.decision
+    values: dict[str, Any] = {**decision.values}
     if decision.path:
-        values["status"] = after.status
+        values["status"] = made.after.status
     if decision.raise_epoch:
-        values["epoch"] = after.epoch
+        values["epoch"] = made.after.epoch
     if not values:
         return
     expected = (

@@ -54,19 +54,19 @@ saga = Table(
     Column("parked", JsonText),
     # Who ended it by hand, and why.
     Column("resolved", JsonText),
-    # When the sweep looks at it; NULL once it has ended.
+    # When the sweep checks it next; NULL once it has ended.
     Column("due_at", Instant),
     # When the message that it waits for was sent; NULL where none is on the way.
     Column("sent_at", Instant),
-    # How often the sweep has looked since the last progress.
-    Column("looks", Integer, nullable=False),
-    # How often in a row its message was sent again and nobody claimed it.
+    # How often the sweep has checked it since its last progress.
+    Column("checks", Integer, nullable=False),
+    # How often in a row its message was sent again without being claimed.
     Column("resends", Integer, nullable=False),
-    # How often in a row the sweep could not move it on.
-    Column("stumbles", Integer, nullable=False),
-    # What it waits for that does not come by itself; NULL while nobody was told of any.
-    Column("waiting", JsonText),
-    # When it turns back unless it has ended; NULL where no deadline applies, or none any more.
+    # How often in a row the sweep failed to advance it.
+    Column("failed_sweeps", Integer, nullable=False),
+    # Why it cannot go on without a deploy or a repair; NULL unless people were alerted.
+    Column("blocked", JsonText),
+    # When it turns back unless it has ended; NULL where no deadline applies, or none any longer.
     Column("deadline_at", Instant),
     Column("started_at", Instant, nullable=False),
     Column("ended_at", Instant),
@@ -84,7 +84,7 @@ step = Table(
     Column("status", String(24), nullable=False),
     Column("attempt", Integer, nullable=False, default=0),
     Column("compensation_attempt", Integer, nullable=False, default=0),
-    # How often its probe alone was asked, once its attempts had run out.
+    # How often its probe ran on its own, after the last attempt.
     Column("probe_attempt", Integer, nullable=False, default=0),
     Column("doubtful", Boolean, nullable=False, default=False),
     Column("output", Document),
@@ -125,8 +125,7 @@ history = Table(
 )
 Index("ix_saga_history_saga_id", history.c.saga_id, history.c.id)
 
-#: The outbox of alerts: one row for each time that a saga is parked, or begins to wait for what
-#: does not come by itself.
+#: The outbox of alerts: one row each time that a saga is parked or becomes blocked.
 alert = Table(
     "saga_alert",
     metadata,
@@ -134,15 +133,15 @@ alert = Table(
         "id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True
     ),
     Column("saga_id", Id, nullable=False),
-    # Its epoch then.
+    # The saga's epoch when the alert was raised.
     Column("epoch", Integer, nullable=False),
-    # "parked" or "waiting".
+    # "parked" or "blocked".
     Column("kind", String(16), nullable=False),
     Column("body", JsonText, nullable=False),
-    # To whom it was delivered so far.
+    # The receivers that have it.
     Column("delivered_to", JsonText, nullable=False),
     Column("attempts", Integer, nullable=False),
-    # When delivery is tried next; NULL once everybody has it.
+    # When delivery is tried next; NULL once every receiver has it.
     Column("due_at", Instant),
     UniqueConstraint("saga_id", "epoch", "kind"),
     **EXACT,
@@ -157,7 +156,7 @@ worker = Table(
     Column("pid", Integer, nullable=False),
     Column("started_at", Instant, nullable=False),
     Column("heartbeat_at", Instant, nullable=False),
-    # How far each queue has visibly moved: queue -> when the message received last was sent.
+    # How far each queue has moved: queue -> when the newest message received was sent.
     Column("seen", JsonText, nullable=False),
     **EXACT,
 )

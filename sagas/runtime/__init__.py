@@ -1,1 +1,1 @@
-"""Running sagas with Celery: starts, messages, attempts, turning back, the workers' duties."""
+"""What client, worker and duties share: the binding to a Celery app, settings, messages."""

@@ -17,9 +17,9 @@ from sagas.record.queries import StepView
 from sagas.record.starts import record_id
 from sagas.record.store import Store
 from sagas.runtime.messages import Messages
+from sagas.runtime.payload_codec import PayloadCodec
 from sagas.runtime.settings import Settings
-from sagas.runtime.vault import Vault
-from sagas.runtime.waiting import Waiting
+from sagas.runtime.waiters import Waiters
 from sagas.secret import masked
 
 __all__ = ["Runtime", "bind", "runtime_of"]
@@ -33,14 +33,14 @@ class Runtime:
 
     def __init__(self, app: Celery) -> None:
         self.app = app
-        #: This worker's incarnation: made anew at each start, inherited by the pool's children.
-        #: None outside of a worker.
+        #: This worker's incarnation: new at each start, and inherited by the pool's children.
+        #: None outside a worker.
         self.worker_id: uuid.UUID | None = None
         self.hostname = f"{os.getpid()}@{socket.gethostname()}"
 
     @cached_property
     def settings(self) -> Settings:
-        """The settings; read late, because an app may be configured after it is bound."""
+        """The settings, read at first use: an app may be configured after it is bound."""
         return Settings.read(self.app.conf)
 
     @cached_property
@@ -55,39 +55,43 @@ class Runtime:
 
     @cached_property
     def record_id(self) -> uuid.UUID | None:
-        """Which record this is."""
+        """The identity of the record."""
         return self.database.read(record_id)
 
     @cached_property
-    def vault(self) -> Vault:
-        """The way of payloads into the record and back."""
-        return Vault(self.settings)
+    def payload_codec(self) -> PayloadCodec:
+        """The conversion of payloads into what the record keeps, and back."""
+        return PayloadCodec(self.settings)
 
     @cached_property
-    def waiting(self) -> Waiting:
-        """Who in this process waits for sagas to end."""
-        return Waiting(self.database)
+    def waiters(self) -> Waiters:
+        """The callers in this process that wait for sagas to end."""
+        return Waiters(self.database)
 
     def shown(self, steps: Iterable[StepView]) -> list[StepView]:
-        """Return steps with their outputs as people may see them: decrypted, without secrets."""
+        """Return steps with outputs that people may see: decrypted, with secrets masked."""
         return [
-            replace(step, output=step.output and masked(self.vault.read(step.output)))
+            replace(step, output=step.output and masked(self.payload_codec.decode(step.output)))
             for step in steps
         ]
 
     @cached_property
     def messages(self) -> Messages:
-        """The way to the broker."""
+        """The messages of this app."""
         return Messages(self.app, self.settings)
 
+    def actor(self, role: str) -> str:
+        """Return who acts, for the history: a role on this node."""
+        return f"{role} {self.hostname}"
+
     def enter_worker(self, hostname: str) -> None:
-        """Begin an incarnation as a worker of that node name."""
+        """Begin an incarnation as a worker with this node name."""
         self.worker_id = uuid.uuid4()
         self.hostname = hostname
 
 
 def bind(app: Celery) -> Runtime:
-    """Return the app's runtime, made at the first call."""
+    """Return the app's runtime; the first call makes it."""
     runtime: Runtime | None = getattr(app, _ATTRIBUTE, None)
     if runtime is None:
         runtime = Runtime(app)
@@ -97,10 +101,10 @@ def bind(app: Celery) -> Runtime:
 
 
 def runtime_of(app: Any = None) -> Runtime:
-    """Return the runtime of *app*, of the current app, or of the one app that was set up.
+    """Return the runtime of *app*, of the current app, or of the only app that was set up.
 
-    Celery's current app is one of the calling thread: in a web server's threads it is none, so a
-    single app that was set up is enough to be found.
+    Celery's current app belongs to the calling thread, and the threads of a web server have none:
+    there, the only app that was set up is found.
 
     Raises:
         ConfigurationError: no app was set up, or several and none of them is current.

@@ -1,4 +1,4 @@
-"""Messages: chains of steps that carry ids and nothing else, and the way they are published."""
+"""Messages: chains of steps that carry only ids, and their way to the broker."""
 
 import logging
 import math
@@ -14,7 +14,7 @@ from celery import Celery, Signature, Task, chain, signals
 from celery.exceptions import QueueNotFound
 from kombu.entity import Queue
 
-from sagas.decision import Dispatch, SagaState, Timing
+from sagas.decision import Dispatch, SagaState, Timing, call_of
 from sagas.definition import is_name
 from sagas.plan import PlannedCall
 from sagas.runtime.settings import Settings
@@ -27,25 +27,25 @@ logger = logging.getLogger(__name__)
 #: The name of the engine's own task, the errback of every step.
 TURN_BACK = "sagas.turn_back"
 
-#: The header that tells when a message was published, by the database's clock.
+#: The header with the time at which a message was published, by the database's clock.
 SENT_AT = "saga_sent_at"
 
-#: The header that names the message's queue. Its routing key need not: queues may share one.
+#: The header with the message's queue. The routing key is not enough: queues may share one.
 QUEUE = "saga_queue"
 
-#: Each message of a chain carries the rest of it, so long plans are sent in pieces.
+#: Each message of a chain carries the rest of the chain, so a long plan is sent in segments.
 SEGMENT = 16
 
-#: The largest number that the column of epochs takes.
+#: The largest value that the column ``epoch`` can hold.
 LARGEST_EPOCH = 2**31 - 1
 
-#: After its soft limit a step has this many seconds to clean up before its process is killed.
+#: How long a step may clean up after its soft limit before its process is killed.
 HARD_LIMIT_GRACE_S = Timing().grace_s
 
-#: After a failed publish none is tried for this long: the sweep will send what was not sent.
+#: After a failed publish none is tried for this long: the sweep sends what is missing.
 BROKER_REST_S = 1.0
 
-#: A broker that confirms what it takes (``confirm_publish``) has so long to do it.
+#: How long a broker that confirms messages (``confirm_publish``) may take to do it.
 CONFIRM_S = 3.0
 
 _ONCE_MORE = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
@@ -53,7 +53,7 @@ _ONCE_MORE = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interv
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """What is to be published: a dispatch, for a saga at an epoch."""
+    """A dispatch to be published, for a saga at an epoch."""
 
     saga: SagaState
     dispatch: Dispatch
@@ -62,7 +62,7 @@ class Chain:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """What one message of a chain says: run this step of this saga, at this epoch."""
+    """The content of one message: run this step of this saga, at this epoch."""
 
     saga_id: UUID
     step: str
@@ -70,11 +70,11 @@ class Link:
 
     @classmethod
     def read(cls, args: Any) -> "Link | None":
-        """Read a message's arguments; None where they are not ones that the engine sends."""
+        """Read a message's arguments; return None where the engine cannot have sent them."""
         match args:
             case [str(saga_id), str(step), int(epoch)]:
-                # What goes into SQL must fit its column, or the sweep would stumble over it; what
-                # goes into the log must fit its line.
+                # SQL values must fit their columns, or the sweep would fail on them; logged text
+                # must fit its line.
                 if not is_name(step) or not 1 <= epoch <= LARGEST_EPOCH:
                     return None
                 try:
@@ -101,29 +101,29 @@ class Messages:
         signals.before_task_publish.connect(self._stamp, weak=False)
 
     def publish(self, *chains: Chain) -> bool:
-        """Publish chains, in one go where the transport can; return False where it did not work.
+        """Publish chains, in one batch where the transport can; return False if that failed.
 
-        Never raises for a broker that is away, and never waits for one: what is in the record and
-        not in the broker is sent by the sweep.
+        It neither raises nor waits if the broker is away: the sweep publishes what the record has
+        and the broker has not.
         """
         if time.monotonic() < self._rest_until:
             return False
         try:
             with self._app.producer_or_acquire() as producer, _in_one_go(producer, chains):
                 for chain_ in chains:
-                    # Stamped with the moment of the record, and not of the publish: a large batch
-                    # takes a while, and its last messages are not lost when its first are seen.
+                    # The stamp is the time of the record, not of the publish: a large batch takes a
+                    # while, and its last messages must not look lost once its first are received.
                     self.note_clock(chain_.saga.now)
                     self._send(producer, chain_)
         except Exception as error:  # noqa: BLE001
-            # Whatever kombu and the transports raise: not one of them may reach the caller, whose
+            # kombu and the transports raise all kinds of errors. None may reach the caller, whose
             # sagas are committed.
-            if not isinstance(error, QueueNotFound):  # which is no word of the broker's
+            if not isinstance(error, QueueNotFound):  # then the broker was not involved
                 self._rest_until = time.monotonic() + BROKER_REST_S
             first, *others = (chain_.saga for chain_ in chains)
             logger.warning(
-                "Saga %s (%s)%s: the broker did not take the next message (%s: %s). "
-                "The sweep will send it.",
+                "Saga %s (%s)%s: the broker did not accept the next message (%s: %s). "
+                "The sweep will publish it.",
                 first.id,
                 first.key,
                 f" and {len(others)} others" if others else "",
@@ -134,7 +134,7 @@ class Messages:
         return True
 
     def _send(self, producer: Any, chain_: Chain) -> None:
-        # Celery's own apply_async of a chain drops the producer that it is given.
+        # Celery's apply_async of a chain ignores the producer that it is given.
         first, *others = self.links(chain_)
         rest: list[Signature] = []
         if others:
@@ -142,8 +142,8 @@ class Messages:
                 (), {}, [first, *others], app=self._app, clone=False
             )
             first = rest.pop()
-        # Once more where it fails: AMQP tells only then that an idle connection was closed. After
-        # that the sweep is the retry. Connecting is bounded by the transport's options.
+        # One retry: AMQP notices only at a publish that an idle connection was closed. After that
+        # the sweep is the retry. The transport's options limit the time to connect.
         first.apply_async(
             chain=rest,
             producer=producer,
@@ -153,7 +153,7 @@ class Messages:
         )
 
     def links(self, chain_: Chain) -> list[Signature]:
-        """Build the links of a chain, or those of its first piece."""
+        """Build the links of a chain, or of its first segment."""
         dispatch = chain_.dispatch
         links = [
             self._link(chain_.saga, dispatch.operation, step, chain_.epoch)
@@ -164,15 +164,12 @@ class Messages:
         return links
 
     def _link(self, saga: SagaState, operation: Operation, step: str, epoch: int) -> Signature:
-        planned = saga.plan[step]
-        call = planned.action if operation is Operation.ACTION else planned.compensation
-        if call is None:
-            raise AssertionError(f"{step} has no compensation")
+        call = call_of(saga, step, operation)
         link: Signature = self._app.signature(
             call.task, args=Link(saga.id, step, epoch).args, immutable=True, app=self._app
         )
         link.set(
-            # What Flower shows and searches.
+            # Flower shows and searches these.
             argsrepr=f"({saga.key!r}, {str(saga.id)!r})",
             kwargsrepr=repr({"saga": saga.name, "step": step, "epoch": epoch}),
             headers={SENT_AT: 0.0, QUEUE: self.queue_of(call).name},
@@ -203,17 +200,17 @@ class Messages:
         return queue
 
     def backlog(self, queues: Sequence[Queue]) -> dict[str, int | None]:
-        """Ask the broker how long each queue is, by its name; None where it is away."""
+        """Ask the broker for the length of each queue, by name; None where it does not answer."""
         try:
             with self._app.connection_for_write() as connection:
                 connection.ensure_connection(max_retries=1, interval_start=0, timeout=2)
                 return {queue.name: _length(connection, queue) for queue in queues}
         except Exception as error:  # noqa: BLE001 - transports have no common error
-            logger.warning("The broker cannot be asked for its queues (%s).", error)
+            logger.warning("The broker did not report the length of its queues (%s).", error)
             return {queue.name: None for queue in queues}
 
     def note_clock(self, moment: datetime) -> None:
-        """Remember how far this machine's clock is from the database's."""
+        """Remember the difference between this machine's clock and the database's."""
         self._clock_offset_s = moment.timestamp() - time.time()
 
     def _stamp(self, headers: dict[str, Any] | None = None, **_: Any) -> None:
@@ -228,8 +225,8 @@ def _in_one_go(producer: Any, chains: Sequence[Chain]) -> AbstractContextManager
 
 def _limits(call: PlannedCall) -> dict[str, float | None]:
     soft_s = call.timeout_s
-    # Said also where there is none: else Celery adds the sender's own limits (task_time_limit),
-    # and where a message has none the worker's own apply, which may be others.
+    # None is sent too: otherwise Celery adds the sender's own limits (task_time_limit), and to a
+    # message without limits the worker applies its own, which may differ again.
     return {
         "soft_time_limit": soft_s,
         "time_limit": None if soft_s is None else soft_s + HARD_LIMIT_GRACE_S,
@@ -237,9 +234,9 @@ def _limits(call: PlannedCall) -> dict[str, float | None]:
 
 
 def cut_short(task: Task, call: PlannedCall) -> bool:
-    """Tell whether the message that a task runs has limits shorter than those it was given.
+    """Tell whether a task's message has shorter time limits than the plan.
 
-    Whoever forges them could break one attempt after the other, until none is left.
+    Forged limits could end one attempt after the other until none is left.
     """
     shortest = math.inf if call.timeout_s is None else call.timeout_s
     given = task.request.timelimit or ()
@@ -253,7 +250,7 @@ def _is_at_least(seconds: float, limit: object) -> bool:
 
 
 def _length(connection: Any, queue: Queue) -> int:
-    # A queue that is not there has no messages. The question costs its channel where it is none.
+    # A queue that does not exist has no messages. On AMQP asking for it closes the channel.
     with connection.channel() as channel:
         try:
             length: int = channel.queue_declare(queue.name, passive=True).message_count

@@ -11,7 +11,7 @@ from sagas.errors import ConfigurationError
 
 __all__ = ["DATABASE_VARIABLE", "Settings"]
 
-#: Names the record's database where the application's configuration does not.
+#: The environment variable for the record's database, where the configuration has none.
 DATABASE_VARIABLE = "SAGAS_DATABASE_URL"
 
 
@@ -20,16 +20,16 @@ class Settings:
     """What an application may set; durations are in seconds.
 
     Attributes:
-        saga_database_url: the record's database, as SQLAlchemy writes it. Required, unless
+        saga_database_url: the record's database, as a SQLAlchemy URL. Required, unless
             ``SAGAS_DATABASE_URL`` is in the environment.
         saga_sweep_interval_s: how often each worker looks for sagas that are due.
-        saga_lease_s: after so long without a heartbeat a worker is taken for dead, and after so
-            long without progress a message is looked for.
+        saga_lease_s: a worker without a heartbeat for this long counts as dead, and a message
+            without progress for this long is looked for.
         saga_queue: the queue of the engine's own task; None for the application's default queue.
         saga_payload_limit_bytes: the largest input or output, in bytes of JSON, before encryption.
-        saga_alert_urls: webhooks that are sent each alert as JSON.
+        saga_alert_urls: webhooks that receive each alert as JSON.
         saga_codec: encrypts inputs and outputs at rest: an object with ``encode(str) -> str`` and
-            ``decode(str) -> str``, or where to import it from, as ``"package.module:name"``.
+            ``decode(str) -> str``, or its import path, ``"package.module:name"``.
     """
 
     saga_database_url: str
@@ -45,13 +45,14 @@ class Settings:
         """Read the settings from an app's configuration.
 
         Raises:
-            ConfigurationError: one is missing, out of its range, or not known.
+            ConfigurationError: a setting is missing, out of its range, or unknown.
         """
         known = {field.name for field in fields(cls)}
         given = {name: conf[name] for name in conf if str(name).startswith("saga_")}
         if unknown := sorted(set(given) - known):
             raise ConfigurationError(
-                f"Unknown setting {', '.join(unknown)}. Known are: {', '.join(sorted(known))}."
+                f"Unknown setting {', '.join(unknown)}. "
+                f"The settings are: {', '.join(sorted(known))}."
             )
         if not given.get("saga_database_url"):
             given["saga_database_url"] = os.environ.get(DATABASE_VARIABLE)
@@ -81,7 +82,7 @@ class Settings:
 
     @property
     def heartbeat_s(self) -> float:
-        """How often a worker writes its sign of life: three times a lease, so one may be missed."""
+        """The interval of a worker's heartbeat: a third of the lease, so that one may be missed."""
         return self.saga_lease_s / 3
 
     @property
@@ -97,7 +98,7 @@ def _is_web_url(url: Any) -> bool:
     return parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
-#: Serializers that run what a message says, for whoever can write to the broker.
+#: Serializers that let anybody who can write to the broker run code.
 _RUN_CODE = {"pickle", "application/x-python-serialize", "yaml", "application/x-yaml"}
 
 
@@ -105,7 +106,7 @@ def _refuse_code(conf: Mapping[str, Any]) -> None:
     used = {*(conf.get("accept_content") or ()), conf.get("task_serializer")}
     if dangerous := sorted(used & _RUN_CODE):
         raise ConfigurationError(
-            f"accept_content or task_serializer has {', '.join(dangerous)}: whoever can write to "
-            'the broker could run code in the workers. Set accept_content = ["json"] and '
+            f"accept_content or task_serializer has {', '.join(dangerous)}: anybody who can write "
+            'to the broker could run code in the workers. Set accept_content = ["json"] and '
             'task_serializer = "json".'
         )

@@ -12,10 +12,10 @@ from typing import Any
 
 from sagas.decision import (
     Answer,
-    Broke,
     Decision,
     Dispatch,
     Dropped,
+    Errored,
     Fenced,
     Granted,
     Probed,
@@ -24,10 +24,10 @@ from sagas.decision import (
     SagaState,
     StepState,
     Succeeded,
+    advance,
     cancel,
     claim,
     conclude,
-    move_on,
     written,
 )
 from sagas.plan import PlannedStep
@@ -62,7 +62,7 @@ def result_of(word: str, probed: str) -> Result:
         case "refused":
             return Refused(ERROR, said)
         case _:
-            return Broke(ERROR, probed=said)
+            return Errored(ERROR, probed=said)
 
 
 class Records:
@@ -103,7 +103,7 @@ class Records:
             case ("conclude", operation, step, word, probed):
                 return _concluded(saga, operation, step, result_of(word, probed))
             case ("sweep", lives, lost):
-                return move_on(saga, alive=lambda _: lives, lost=lost, timing=TIMING, chance=0)
+                return advance(saga, alive=lambda _: lives, lost=lost, timing=TIMING, chance=0)
             case _:
                 return cancel(saga, reason="…", timing=TIMING)
 
@@ -141,9 +141,9 @@ def _bare(saga: SagaState) -> SagaState:
         steps=steps,
         failure=failure,
         sent_at=sent_at,
-        looks=0,
+        checks=0,
         resends=0,
-        waiting=None,
+        blocked=None,
     )
 
 
@@ -188,7 +188,7 @@ def _check(saga: SagaState) -> None:
     held = any(step.held for step in saga.steps.values())
     assert granted <= (0 if held else 1), f"S8, S9: it is nobody else's turn: {saga}"
     if saga.status in ENDED:
-        moved = move_on(saga, alive=lambda _: False, lost=True, timing=TIMING, chance=0)
+        moved = advance(saga, alive=lambda _: False, lost=True, timing=TIMING, chance=0)
         assert moved == Decision(values={"due_at": None}), f"S2: moved after the end: {saga}"
         statuses = {step.status for step in saga.steps.values()}
         assert statuses.isdisjoint({StepStatus.RUNNING, StepStatus.COMPENSATING})

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
 from sagas.decision import Accepted, Done, Granted, Recorded, remaining
-from sagas.decision.order import overdue
+from sagas.decision.progress import overdue
 from sagas.states import ENDED, FORWARD, Operation, StepStatus
 from tests.exhaustive.record import Outcome, Records
 

@@ -8,8 +8,8 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sagas.decision import SagaState, awaited
-from sagas.decision.order import current
+from sagas.decision import SagaState
+from sagas.decision.progress import current
 from sagas.runtime.messages import TURN_BACK, Link
 from sagas.states import ENDED, Operation
 from tests.fuzz.effort import ANY_TEXT, JSON, effort
@@ -31,7 +31,7 @@ def _may_move(saga: SagaState, task: str, args: Any) -> bool:
         return False
     if task == TURN_BACK:
         return bool(args[1:] == [str(saga.id), saga.epoch])
-    call, link = awaited(saga), Link.read(args)
+    call, link = awaited_call(saga), Link.read(args)
     addressed = link is not None and (link.saga_id, link.epoch) == (saga.id, saga.epoch)
     waits = call is not None and call.task == task and saga.sent_at is not None
     return addressed and waits
@@ -45,7 +45,7 @@ def _moved_by(world: World, task: str, args: Any) -> set[str]:
 def _nearly_right(draw: st.DrawFn, sagas: list[SagaState]) -> tuple[str, list[Any]]:
     """Make a task and its arguments, most of which are right but for one thing, or for none."""
     saga = draw(st.sampled_from(sagas))
-    call = awaited(saga)
+    call = awaited_call(saga)
     operation = Operation.COMPENSATION if call and call.task == RELEASE else Operation.ACTION
     task, step = (call.task, current(saga, operation)) if call else (RESERVE, RESERVE)
     args: list[Any] = [str(saga.id), step, saga.epoch]

@@ -7,16 +7,16 @@ from uuid import UUID
 from sqlalchemy import Row, func, select, update
 
 from sagas.decision import (
-    Broke,
     Decision,
+    Errored,
     Refused,
     Result,
     SagaState,
     Succeeded,
     Timing,
+    advance,
     claim,
     conclude,
-    move_on,
 )
 from sagas.ids import uuid7
 from sagas.plan import Plan, PlannedStep
@@ -49,7 +49,7 @@ __all__ = [
 PLAN = Plan("trip", (planned("flight"), planned("hotel")))
 TIMING = Timing()
 REFUSED = Refused({"type": "StepFailed", "message": "sold out", "code": "SOLD_OUT"})
-BROKE = Broke({"type": "OSError", "message": "no route"})
+BROKE = Errored({"type": "OSError", "message": "no route"})
 
 
 def new_saga(
@@ -136,7 +136,7 @@ def move(store: Store, saga_id: UUID) -> Transition:
     """Move a saga on that was left alone."""
     made = store.transition(
         saga_id,
-        lambda saga: move_on(saga, alive=lambda _: False, lost=True, timing=TIMING, chance=0.5),
+        lambda saga: advance(saga, alive=lambda _: False, lost=True, timing=TIMING, chance=0.5),
         actor="sweep 1",
     )
     assert made

@@ -14,11 +14,11 @@ import pytest
 from sqlalchemy import select, update
 
 from sagas import Alert, on_alert
+from sagas.duties import alerts as delivery
 from sagas.record import alerts
 from sagas.record import tables as t
 from sagas.record.database import Database
 from sagas.record.store import Store
-from sagas.runtime import alerting
 from sagas.runtime.app import Runtime
 from sagas.sql import before_now
 from tests.integration.records import started, turned_back
@@ -60,9 +60,9 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.fixture
-def duty(runtime: Runtime, database: Database, receiver: Receiver) -> alerting.Alerting:
+def duty(runtime: Runtime, database: Database, receiver: Receiver) -> delivery.Alerts:
     runtime.app.conf.update(saga_database_url=database.url, saga_alert_urls=[receiver.url])
-    return alerting.Alerting(runtime)
+    return delivery.Alerts(runtime)
 
 
 def let_it_be_due(database: Database) -> None:
@@ -76,7 +76,7 @@ def row_of(database: Database, saga_id: UUID) -> Any:
 
 
 def test_a_parked_saga_gives_one_alert_to_the_log_and_to_webhooks(
-    duty: alerting.Alerting,
+    duty: delivery.Alerts,
     store: Store,
     receiver: Receiver,
     caplog: pytest.LogCaptureFixture,
@@ -96,7 +96,7 @@ def test_a_parked_saga_gives_one_alert_to_the_log_and_to_webhooks(
 
 
 def test_a_hook_gets_the_alert(
-    duty: alerting.Alerting, store: Store, monkeypatch: pytest.MonkeyPatch
+    duty: delivery.Alerts, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(alerting, "_hooks", {})
     seen: list[Alert] = []
@@ -113,7 +113,7 @@ def test_a_hook_gets_the_alert(
 
 
 def test_slow_receivers_get_no_alert_twice(
-    duty: alerting.Alerting, store: Store, monkeypatch: pytest.MonkeyPatch
+    duty: delivery.Alerts, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was not tried within half of the hold is left to whoever takes it after the hold."""
     monkeypatch.setattr(alerting, "_hooks", {})
@@ -129,7 +129,7 @@ def test_slow_receivers_get_no_alert_twice(
 
 
 def test_a_receiver_that_fails_gets_it_later_and_the_others_get_it_once(
-    duty: alerting.Alerting,
+    duty: delivery.Alerts,
     store: Store,
     receiver: Receiver,
     caplog: pytest.LogCaptureFixture,
@@ -153,7 +153,7 @@ def test_a_receiver_that_fails_gets_it_later_and_the_others_get_it_once(
 
 
 def test_whoever_was_told_is_not_told_again_however_often_another_fails(
-    duty: alerting.Alerting, store: Store, receiver: Receiver, caplog: pytest.LogCaptureFixture
+    duty: delivery.Alerts, store: Store, receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
     saga_id = parked(store)
     receiver.answer = 503
@@ -168,13 +168,14 @@ def test_whoever_was_told_is_not_told_again_however_often_another_fails(
 def test_an_alert_that_one_worker_delivers_is_not_anothers(store: Store) -> None:
     parked(store)
     taken = [
-        store.database.write(lambda c: alerts.take_alerts(c, limit=9, hold_s=60)) for _ in range(2)
+        store.database.write(lambda c: alerts.reserve_alerts(c, limit=9, reservation_s=60))
+        for _ in range(2)
     ]
     assert [len(batch) for batch in taken] == [1, 0]
 
 
 def test_a_receiver_that_is_away_is_asked_once_a_round(
-    duty: alerting.Alerting, store: Store, receiver: Receiver
+    duty: delivery.Alerts, store: Store, receiver: Receiver
 ) -> None:
     receiver.answer = 500
     for number in range(3):

@@ -11,9 +11,9 @@ import pytest
 from celery import Celery
 from kombu.entity import Exchange, Queue
 
+from sagas.duties.in_flight import InFlight
+from sagas.duties.lost_messages import LostMessages
 from sagas.runtime.app import runtime_of
-from sagas.runtime.evidence import Evidence
-from sagas.runtime.hand import Hand
 from sagas.runtime.messages import Messages
 from tests.integration.shop import Order, order_saga
 from tests.support.brokers import Broker
@@ -106,17 +106,19 @@ def test_how_far_a_queue_has_moved_is_seen_whatever_its_routing_key(
     queue = Queue(broker.queue, Exchange(broker.queue, type=kind), routing_key="shared")
     app.conf.task_queues = [queue]
     order_saga.start(Order(), key="ORD-1")
-    hand = Hand()
+    hand = InFlight()
     hand.note_received(received(app, queue))
     assert set(hand.seen) == {broker.queue}
     waits = runtime_of(app).store.peek(order_saga.start(Order(), key="ORD-2").id)
     assert waits
     wait_until(lambda: length(messages, broker) == 1, what="the other one waits")
-    assert not Evidence(messages, hand.seen, margin_s=0).lost(waits)
+    assert not LostMessages(messages, hand.seen, margin_s=0).lost(waits)
     later = {name: moment + 60 for name, moment in hand.seen.items()}
-    assert not Evidence(messages, later, margin_s=0).lost(waits), "no message is from the future"
+    assert not LostMessages(messages, later, margin_s=0).lost(waits), (
+        "no message is from the future"
+    )
     a_minute_on = replace(waits, now=waits.now + timedelta(seconds=61))
-    assert Evidence(messages, later, margin_s=0).lost(a_minute_on)
+    assert LostMessages(messages, later, margin_s=0).lost(a_minute_on)
 
 
 def test_queues_that_share_a_routing_key_are_told_apart(messages: Messages, broker: Broker) -> None:

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, update
 from sqlalchemy.exc import OperationalError
 
 from sagas.cli import main
-from sagas.decision import Broke, Succeeded
+from sagas.decision import Errored, Succeeded
 from sagas.record import queries
 from sagas.record import tables as t
 from sagas.record.database import Database
@@ -196,7 +196,7 @@ def test_an_undo_that_succeeded_at_last_shows_no_error_of_its_own(
         claims(store, saga_id, "flight")
         concludes(store, saga_id, "flight", BROKE)
     move(store, saga_id)
-    for result in (Broke({"type": "OSError", "message": "not now"}), Succeeded()):
+    for result in (Errored({"type": "OSError", "message": "not now"}), Succeeded()):
         claims(store, saga_id, "flight", Operation.COMPENSATION)
         concludes(store, saga_id, "flight", result, Operation.COMPENSATION)
     steps, history = halves(output_of(run_saga("show", "T-1")))

@@ -145,5 +145,5 @@ def test_live_sagas_that_the_code_cannot_finish_are_listed(run_saga: Run, store:
     result = run_saga("check")
     assert result.exit_code == 1
     assert "1 live saga of 'trip' cannot be finished by this code. It lacks:" in result.stdout
-    assert "task hotel.undo" in result.stdout
+    assert "task hotel.compensation_call" in result.stdout
     assert str(strange) in result.stdout

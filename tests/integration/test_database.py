@@ -254,10 +254,10 @@ def test_the_clock_of_a_writer_that_waited_for_its_lock_is_that_after_the_wait(
 
     def decide(saga: SagaState) -> Decision:
         seen.append(saga.now)
-        return Decision(values={"looks": saga.looks + 1})
+        return Decision(values={"checks": saga.checks + 1})
 
     with ThreadPoolExecutor(1) as pool, database.engine.connect() as first:
-        first.execute(update(t.saga).where(t.saga.c.id == saga_id).values(looks=7))
+        first.execute(update(t.saga).where(t.saga.c.id == saga_id).values(checks=7))
         waiting = pool.submit(store.transition, saga_id, decide, actor="worker 1")
         wait_until(lambda: waits_for_lock(server_url), what="the second writer waits")
         until = first.scalar(select(now()))

@@ -25,8 +25,8 @@ from tests.integration.records import (
 )
 
 
-def take(database: Database, limit: int = 100, hold_s: float = 60) -> Sequence[UUID]:
-    return database.write(lambda c: due.take_due(c, limit=limit, hold_s=hold_s))
+def take(database: Database, limit: int = 100, reservation_s: float = 60) -> Sequence[UUID]:
+    return database.write(lambda c: due.reserve_due(c, limit=limit, reservation_s=reservation_s))
 
 
 def test_a_saga_is_due_from_its_moment_on(store: Store) -> None:
@@ -54,17 +54,19 @@ def test_half_of_a_batch_are_those_overdue_the_longest_and_half_those_that_becam
 
 
 def test_those_that_could_not_be_moved_on_before_are_taken_by_themselves(store: Store) -> None:
-    stumbled = insert_due(store, "T-1", due_in_s=-99, stumbles=1)
+    stumbled = insert_due(store, "T-1", due_in_s=-99, failed_sweeps=1)
     other = insert_due(store, "T-2")
     assert take(store.database) == [other]
     assert store.database.read(due.any_due)
-    taken = store.database.write(lambda c: due.take_due(c, limit=9, hold_s=60, stumbled=True))
+    taken = store.database.write(
+        lambda c: due.reserve_due(c, limit=9, reservation_s=60, failing=True)
+    )
     assert taken == [stumbled]
 
 
 def test_what_was_taken_is_kept_from_others_for_a_while_and_then_due_again(store: Store) -> None:
     saga_id = insert_due(store, "T-1")
-    assert take(store.database, hold_s=60) == [saga_id]
+    assert take(store.database, reservation_s=60) == [saga_id]
     assert take(store.database) == []
     row = saga_row(store.database, saga_id)
     state = store.peek(saga_id)
@@ -104,8 +106,8 @@ def test_a_taker_passes_over_what_another_is_about_to_take(server_url: str) -> N
     store = Store(Database(server_url))
     ids = {insert_due(store, f"T-{number}") for number in range(4)}
     with store.database.engine.begin() as one, store.database.engine.begin() as other:
-        first = due.take_due(one, limit=2, hold_s=60)
-        second = due.take_due(other, limit=4, hold_s=60)  # it waits for nobody
+        first = due.reserve_due(one, limit=2, reservation_s=60)
+        second = due.reserve_due(other, limit=4, reservation_s=60)  # it waits for nobody
     assert set(first).isdisjoint(second)
     assert {*first, *second} == ids
     store.database.dispose()
@@ -124,7 +126,7 @@ def test_a_batch_is_never_larger_than_its_limit_however_it_is_planned(
             plan
         }:
             connection.execute(text(f"SET LOCAL enable_{kept} = off"))
-        assert len(due.take_due(connection, limit=3, hold_s=60)) == 3
+        assert len(due.reserve_due(connection, limit=3, reservation_s=60)) == 3
     store.database.dispose()
 
 
@@ -136,14 +138,14 @@ def sent(store: Store, key: str, *, due_in_s: float, unsent: bool = False) -> UU
     return saga_id
 
 
-def vouch(store: Store, *ids: UUID, epoch: int = 1) -> None:
+def extend(store: Store, *ids: UUID, epoch: int = 1) -> None:
     messages = [(saga_id, epoch) for saga_id in ids]
-    store.database.write(lambda c: due.vouch(c, messages, hold_s=10))
+    store.database.write(lambda c: due.extend(c, messages, reservation_s=10))
 
 
 def test_a_saga_whose_message_is_in_good_hands_is_put_off(store: Store) -> None:
     saga_id, other = (sent(store, key, due_in_s=-1) for key in ("T-1", "T-2"))
-    vouch(store, saga_id)
+    extend(store, saga_id)
     assert take(store.database) == [other]
     state = store.peek(saga_id)
     assert state
@@ -153,14 +155,14 @@ def test_a_saga_whose_message_is_in_good_hands_is_put_off(store: Store) -> None:
 @pytest.mark.parametrize("epoch", [0, 2])
 def test_a_message_of_another_epoch_puts_no_saga_off(epoch: int, store: Store) -> None:
     saga_id = sent(store, "T-1", due_in_s=-1)
-    vouch(store, saga_id, epoch=epoch)
+    extend(store, saga_id, epoch=epoch)
     assert take(store.database) == [saga_id]
 
 
 def test_a_saga_that_waits_for_no_message_is_not_put_off(store: Store) -> None:
     # It has moved on since the worker received its message: a retry's timer, or a turn back.
     saga_id = sent(store, "T-1", due_in_s=-1, unsent=True)
-    vouch(store, saga_id)
+    extend(store, saga_id)
     assert take(store.database) == [saga_id]
 
 
@@ -168,7 +170,7 @@ def test_a_saga_that_waits_for_no_message_is_not_put_off(store: Store) -> None:
 def test_a_saga_that_is_put_off_already_is_not_written_again(due_in_s: float, store: Store) -> None:
     saga_id = sent(store, "T-1", due_in_s=due_in_s)
     before = saga_row(store.database, saga_id).due_at
-    vouch(store, saga_id)
+    extend(store, saga_id)
     assert saga_row(store.database, saga_id).due_at == before
 
 
@@ -176,7 +178,7 @@ def test_a_saga_that_has_ended_is_not_made_due_by_a_message_that_is_still_held(
     store: Store,
 ) -> None:
     saga_id = turned_back(store)
-    vouch(store, saga_id)
+    extend(store, saga_id)
     assert saga_row(store.database, saga_id).due_at is None
 
 
@@ -202,7 +204,7 @@ def test_one_that_it_took_all_the_same_hides_not_the_next_one_of_its_epoch(store
 
 def test_to_vouch_for_nothing_does_nothing(store: Store) -> None:
     saga_id = sent(store, "T-1", due_in_s=-1)
-    vouch(store)
+    extend(store)
     assert take(store.database) == [saga_id]
 
 
@@ -217,5 +219,5 @@ def test_a_saga_is_looked_at_when_its_deadline_passes_whoever_has_its_message(
     soon, late = (sent(store, key, due_in_s=-1) for key in ("soon", "late"))
     for saga_id, left_s in ((soon, 9), (late, 11)):
         let_it_end_within(store, saga_id, left_s)
-    vouch(store, soon, late)
+    extend(store, soon, late)
     assert take(store.database) == [soon]

@@ -13,10 +13,10 @@ from sagas.record.database import Database
 from sagas.runtime.app import Runtime
 from sagas.states import Outcome, SagaStatus, StepStatus
 from tests.integration import vault
+from tests.integration.codec import CANARY, FernetCodec, Login, login_saga, told, use
 from tests.integration.drive import Driver
 from tests.integration.records import count, saga_row, step_row
 from tests.integration.test_secrets import driver, holding, what_people_see
-from tests.integration.vault import CANARY, FernetCodec, Login, login_saga, told, use
 
 __all__ = ["driver"]
 
@@ -25,7 +25,7 @@ __all__ = ["driver"]
 def test_a_codec_keeps_inputs_and_outputs_encrypted(
     given: str, app: Celery, database: Database, driver: Driver, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = "tests.integration.vault:codec"
+    path = "tests.integration.codec:codec"
     app.conf.update(saga_codec=vault.codec if given == "object" else path)
     handle = login_saga.start(Login(big=3), key="L-1")
     driver.run_all()
@@ -128,7 +128,7 @@ def test_a_codec_that_cannot_read_an_input_is_an_attempt_that_broke_with_a_clear
     codec.fails.add("decode")  # the key is lost
     driver.run_all()
     # Neither the action nor its undo can run: a person is asked.
-    assert handle.view().status is SagaStatus.FAILED
+    assert handle.describe().status is SagaStatus.FAILED
     row = step_row(database, handle.id, "vault.open")
     assert row is not None
     assert (row.attempt, row.status) == (2, StepStatus.COMPENSATION_FAILED)
@@ -139,7 +139,7 @@ def test_a_codec_that_cannot_read_an_input_is_an_attempt_that_broke_with_a_clear
     codec.fails.clear()  # and found again
     handle.retry(note="the key is back")
     driver.run_all()
-    assert handle.view().status is SagaStatus.COMPENSATED
+    assert handle.describe().status is SagaStatus.COMPENSATED
 
 
 # Too large.

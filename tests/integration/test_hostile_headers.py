@@ -12,18 +12,18 @@ from celery import Celery
 from sqlalchemy import update
 
 from sagas import Retry, Saga, Step
+from sagas.duties.in_flight import InFlight
+from sagas.duties.lost_messages import LostMessages
+from sagas.duties.sweep import Sweep
 from sagas.record import due
 from sagas.record import tables as t
 from sagas.record.database import Database
 from sagas.record.store import Store
-from sagas.runtime import execution
 from sagas.runtime.app import Runtime
-from sagas.runtime.evidence import Evidence
-from sagas.runtime.hand import Hand
 from sagas.runtime.messages import QUEUE, SENT_AT
-from sagas.runtime.sweep import Sweep
 from sagas.sql import after_now
 from sagas.states import SagaStatus
+from sagas.worker import execution
 from tests.integration.drive import Driver
 from tests.integration.records import started
 from tests.integration.shop import Order, order_saga, reserve
@@ -76,11 +76,11 @@ def test_a_forged_time_is_no_evidence_and_does_not_hide_what_is(
         runtime.messages, "queue_of", lambda _: SimpleNamespace(name=queue, routing_key=queue)
     )
 
-    def lost(hand: Hand) -> bool:
+    def lost(hand: InFlight) -> bool:
         json.dumps(hand.seen)  # it goes into the record
-        return Evidence(runtime.messages, hand.seen, margin_s=1).lost(saga)
+        return LostMessages(runtime.messages, hand.seen, margin_s=1).lost(saga)
 
-    hand = Hand()
+    hand = InFlight()
     hand.note_received(
         Request({SENT_AT: moment, QUEUE: queue}, (str(saga_id), "flight", 1), runtime.app)
     )
@@ -99,7 +99,7 @@ def test_a_message_in_a_workers_hands_does_not_stop_its_sweep(
     """One with a far time to run stays there, and its epoch would go into SQL at every sweep."""
     saga_id = started(store)
     store.database.write(lambda c: c.execute(update(t.saga).values(due_at=after_now(-1))))
-    hand = Hand()
+    hand = InFlight()
     forged = Request({SENT_AT: 1.0}, (str(saga_id), "flight", epoch), runtime.app)
     hand.note_received(forged)
     assert Sweep(runtime, hand).sweep_once() == 1
@@ -108,7 +108,7 @@ def test_a_message_in_a_workers_hands_does_not_stop_its_sweep(
 
 def test_queues_that_nobody_consumes_are_not_counted(runtime: Runtime) -> None:
     """Each would go into the record, again with every heartbeat."""
-    hand = Hand()
+    hand = InFlight()
     names: list[Any] = ["nowhere", "x" * 1_000_000, "\x00", None, 7, ["celery"], {}]
     for name in names:
         args = (str(uuid.uuid4()), "flight", 1)
@@ -122,13 +122,13 @@ def test_a_message_that_is_to_run_in_years_vouches_for_no_saga(
 ) -> None:
     """It stays in a worker's hands, and would keep every sweep from the saga."""
     saga_id = started(store)
-    hand = Hand()
+    hand = InFlight()
     headers = {SENT_AT: 1.0, "eta": eta}
     forged = Request(headers, (str(saga_id), "flight", 1), runtime.app)
     hand.note_received(forged)
-    assert hand.waiting(within_s=60) == set()
+    assert hand.blocked(within_s=60) == set()
     headers["eta"] = (datetime.now(UTC) + timedelta(seconds=2)).isoformat()
-    assert hand.waiting(within_s=60) == {(saga_id, 1)}
+    assert hand.blocked(within_s=60) == {(saga_id, 1)}
 
 
 @pytest.mark.parametrize("limits", [[0.001, 0.001], [None, 1], [1, None], [5, "x"], ["x", {}]])
@@ -173,13 +173,13 @@ def test_a_forged_message_cannot_eat_the_attempts_that_a_saga_waits_for(
     driver.run_all()
     ran.clear()
     for _ in range(10):
-        driver.send(RESERVE, str(handle.id), REPORT, handle.view().epoch)
+        driver.send(RESERVE, str(handle.id), REPORT, handle.describe().epoch)
     assert not ran
-    assert handle.view().status is SagaStatus.IN_PROGRESS
+    assert handle.describe().status is SagaStatus.IN_PROGRESS
 
 
 def test_nor_start_a_saga_before_its_time(driver: Driver, ran: list[str]) -> None:
     handle = order_saga.start(Order(), key="ORD-1", delay=timedelta(hours=1))
     driver.send(RESERVE, str(handle.id), RESERVE, 1)
     assert not ran
-    assert handle.view().status is SagaStatus.STARTED
+    assert handle.describe().status is SagaStatus.STARTED

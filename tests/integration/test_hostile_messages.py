@@ -9,16 +9,16 @@ from sqlalchemy import select, update
 
 from sagas import SagaHandle
 from sagas.decision import Succeeded
+from sagas.duties.in_flight import InFlight
+from sagas.duties.sweep import Sweep
 from sagas.record import tables as t
 from sagas.record.database import Database
 from sagas.record.store import Store
-from sagas.runtime import execution
 from sagas.runtime.app import Runtime
-from sagas.runtime.hand import Hand
 from sagas.runtime.messages import TURN_BACK
-from sagas.runtime.sweep import Sweep
 from sagas.sql import after_now
 from sagas.states import SagaStatus
+from sagas.worker import execution
 from tests.integration.drive import Driver
 from tests.integration.records import claims, concludes, started, turned_back
 from tests.integration.shop import Order, charge, notify, order_saga, reserve
@@ -73,14 +73,14 @@ def compensated(driver: Driver) -> SagaHandle:
     handle = in_the_middle(driver)
     handle.cancel(reason="the customer left")
     driver.run_all()
-    assert handle.view().status is SagaStatus.COMPENSATED
+    assert handle.describe().status is SagaStatus.COMPENSATED
     return handle
 
 
 def completed(driver: Driver) -> SagaHandle:
     handle = order_saga.start(Order(), key="ORD-1")
     driver.run_all()
-    assert handle.view().status is SagaStatus.COMPLETED
+    assert handle.describe().status is SagaStatus.COMPLETED
     return handle
 
 
@@ -90,12 +90,12 @@ EVERY_TASK = [RESERVE, CHARGE, NOTIFY, RELEASE, REFUND, TURN_BACK]
 
 
 def epochs(handle: SagaHandle) -> list[Any]:
-    own = handle.view().epoch
+    own = handle.describe().epoch
     return [own, own + 1, own - 1, 0, -own, 10**30, -(10**30), True, False, 1.0, str(own), None]
 
 
 def hostile_arguments(handle: SagaHandle) -> list[list[Any]]:
-    own, epoch = str(handle.id), handle.view().epoch
+    own, epoch = str(handle.id), handle.describe().epoch
     names = ["", "nothing", "a\x00b", "'; DROP TABLE saga; --", "x" * 201, "x" * 1_000_000, RELEASE]
     return [
         *([own, step, number] for step in (RESERVE, CHARGE, NOTIFY) for number in epochs(handle)),
@@ -165,7 +165,7 @@ def test_nor_is_it_undone_by_the_compensation_of_another(
 ) -> None:
     handle = in_the_middle(driver)
     handle.cancel(reason="the customer left")
-    before, epoch = everything(database), handle.view().epoch
+    before, epoch = everything(database), handle.describe().epoch
     ran.clear()
     for task in (RESERVE, CHARGE, NOTIFY, REFUND):
         assert "dropped" in driver.send(task, str(handle.id), RESERVE, epoch)
@@ -200,7 +200,7 @@ def test_an_action_of_a_saga_that_turns_back_is_void(
 ) -> None:
     handle = in_the_middle(driver)
     handle.cancel(reason="the customer left")
-    before, epoch = everything(database), handle.view().epoch
+    before, epoch = everything(database), handle.describe().epoch
     ran.clear()
     for step, task in ((CHARGE, CHARGE), (RESERVE, RESERVE), (NOTIFY, NOTIFY)):
         assert "the saga is COMPENSATING" in driver.send(task, str(handle.id), step, epoch)
@@ -216,13 +216,13 @@ def test_a_forged_turn_back_sends_the_saga_on_and_never_back(
 ) -> None:
     handle = in_the_middle(driver)
     for _ in range(3):
-        driver.send(TURN_BACK, "any id", str(handle.id), handle.view().epoch)
-    assert handle.view().status is SagaStatus.IN_PROGRESS
+        driver.send(TURN_BACK, "any id", str(handle.id), handle.describe().epoch)
+    assert handle.describe().status is SagaStatus.IN_PROGRESS
     driver.run_all()  # what was sent again, and what is void now
-    assert handle.view().status is SagaStatus.COMPLETED
+    assert handle.describe().status is SagaStatus.COMPLETED
     assert ran == [RESERVE, CHARGE, NOTIFY]
     before = everything(database)
-    driver.send(TURN_BACK, "any id", str(handle.id), handle.view().epoch)
+    driver.send(TURN_BACK, "any id", str(handle.id), handle.describe().epoch)
     assert everything(database) == before
 
 
@@ -246,7 +246,7 @@ def test_markup_and_control_characters_in_keys_and_errors_stay_text(
     monkeypatch.setattr(execution.Execution, "_context", partial(fails, nasty))
     driver.run_all()
     assert order_saga.get(key=key).id == handle.id
-    failure = handle.view().failure
+    failure = handle.describe().failure
     assert failure is not None
     assert failure["message"] == nasty
 
@@ -261,7 +261,7 @@ def test_a_forged_task_id_leaves_the_saga_able_to_go_on(
     driver.send(CHARGE, str(handle.id), CHARGE, 1, id=task_id)
     driver.run_all()
     store.database.write(lambda c: c.execute(update(t.saga).values(due_at=after_now(-1))))
-    Sweep(driver.app.sagas, Hand()).sweep_once()
+    Sweep(driver.app.sagas, InFlight()).sweep_once()
     driver.run_all()
     assert handle.status is SagaStatus.COMPLETED
 

@@ -11,10 +11,10 @@ from sqlalchemy import update
 
 from sagas.cli import saga
 from sagas.ids import uuid7
-from sagas.record import liveness
 from sagas.record import tables as t
+from sagas.record import workers
 from sagas.record.database import Database
-from sagas.record.liveness import Heartbeat
+from sagas.record.workers import Heartbeat
 from sagas.sql import before_now
 
 HERE = f"celery@{socket.gethostname()}"
@@ -22,7 +22,7 @@ HERE = f"celery@{socket.gethostname()}"
 
 def beat(database: Database, hostname: str, *, ago_s: float = 0) -> UUID:
     worker_id = uuid7()
-    database.write(lambda c: liveness.beat(c, Heartbeat(worker_id, hostname, 7, {})))
+    database.write(lambda c: workers.write_heartbeat(c, Heartbeat(worker_id, hostname, 7, {})))
     late = update(t.worker).where(t.worker.c.id == worker_id)
     database.write(lambda c: c.execute(late.values(heartbeat_at=before_now(ago_s))))
     return worker_id

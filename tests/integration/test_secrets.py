@@ -12,17 +12,17 @@ from sqlalchemy.exc import DBAPIError
 
 from sagas import Alert, KeyConflict, RecordNotReady, SagaHandle, on_alert
 from sagas.cli import render
+from sagas.duties import alerts as delivery
 from sagas.record import alerts as outbox
 from sagas.record import queries
 from sagas.record import tables as t
 from sagas.record.database import Database
-from sagas.runtime import alerting
 from sagas.runtime.app import runtime_of
 from sagas.secret import STARS
 from sagas.sql import after_now
 from sagas.states import SagaStatus
+from tests.integration.codec import CANARY, Login, login_saga, open_, told, use
 from tests.integration.drive import Driver
-from tests.integration.vault import CANARY, Login, login_saga, open_, told, use
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def holding(database: Database, text: str) -> set[str]:
 
 def what_people_see(handle: SagaHandle, capsys: pytest.CaptureFixture[str]) -> str:
     """Return what ``show``, ``show --json`` and ``list`` print, and what the handle tells."""
-    view, steps, history = handle.view(), handle.steps(), handle.history()
+    view, steps, history = handle.describe(), handle.steps(), handle.history()
     render.print_saga(view, steps, history)
     render.print_json([{"saga": view, "steps": steps, "history": history}])
     render.print_list([view], limit=9)
@@ -95,7 +95,7 @@ def test_a_secret_is_in_the_record_and_in_the_steps_and_nowhere_else(
     on_redis.app.conf.update(saga_payload_limit_bytes=5_000)
     handle = login_saga.start(Login(goes_wrong=goes_wrong), key="L-1")
     on_redis.run_all()
-    alerting.Alerting(runtime_of(on_redis.app)).deliver_once()
+    delivery.Alerts(runtime_of(on_redis.app)).deliver_once()
 
     ends = {"": SagaStatus.COMPLETED, "cannot be undone": SagaStatus.FAILED}
     assert handle.status is ends.get(goes_wrong, SagaStatus.COMPENSATED)
@@ -118,14 +118,14 @@ def test_a_secret_is_in_the_record_and_in_the_steps_and_nowhere_else(
     assert (len(alerts) == 1) == (goes_wrong == "cannot be undone")
     assert CANARY not in str([alert.to_json() for alert in alerts])
     if goes_wrong in ("breaks", "refused", "cannot be undone"):
-        assert STARS in json.dumps(handle.view().failure)
+        assert STARS in json.dumps(handle.describe().failure)
 
 
 def test_without_the_guard_celery_logs_what_the_exception_quotes(
     driver: Driver, log: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The measure of the test before: it sees what an engine without care would show."""
-    monkeypatch.setattr("sagas.runtime.execution.fit_to_show", lambda error, _: error)
+    monkeypatch.setattr("sagas.worker.execution.safe_to_log", lambda error, _: error)
     login_saga.start(Login(goes_wrong="breaks"))
     driver.run_all()
     shown = "".join(map(logging.Formatter().format, log.records))
@@ -158,7 +158,7 @@ def test_the_outbox_of_alerts_holds_no_secret(database: Database, driver: Driver
     login_saga.start(Login(goes_wrong="cannot be undone"), key="L-1")
     driver.run_all()
     database.write(lambda c: c.execute(update(t.alert).values(due_at=after_now(-1))))
-    (pending,) = database.write(lambda c: outbox.take_alerts(c, limit=9, hold_s=9))
+    (pending,) = database.write(lambda c: outbox.reserve_alerts(c, limit=9, reservation_s=9))
     assert pending.alert.failure is not None
     assert pending.alert.failure["message"] == f"refused: {STARS}"
     assert database.read(queries.count_by_status) == {SagaStatus.FAILED: 1}

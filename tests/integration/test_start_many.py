@@ -14,13 +14,13 @@ from sqlalchemy import Engine, insert, select, update
 from sqlalchemy.orm import Session
 
 from sagas import InvalidKey, KeyConflict, PayloadTooLarge, Saga
+from sagas.duties.in_flight import InFlight
+from sagas.duties.sweep import Sweep
 from sagas.record import due, starts
 from sagas.record import tables as t
 from sagas.record.database import Database
 from sagas.record.store import Store
 from sagas.runtime.app import Runtime
-from sagas.runtime.hand import Hand
-from sagas.runtime.sweep import Sweep
 from sagas.sql import after_now
 from sagas.states import SagaStatus
 from tests.integration.conftest import Outbox
@@ -255,7 +255,7 @@ def test_a_broker_that_is_down_costs_the_caller_nothing_and_all_are_due(
     assert caplog.text.count("the broker did not take the next message") == 1
     assert "and 49 others" in caplog.text
     database.write(lambda c: c.execute(update(t.saga).values(due_at=after_now(-1))))
-    taken = database.write(lambda c: due.take_due(c, limit=99, hold_s=9))
+    taken = database.write(lambda c: due.reserve_due(c, limit=99, reservation_s=9))
     assert set(taken) == {handle.id for handle in handles}
 
 
@@ -267,7 +267,7 @@ def test_what_a_broker_did_not_take_is_sent_by_one_sweep(
     assert not outbox.messages
     monkeypatch.setattr(runtime.messages, "_rest_until", 0.0)
     database.write(lambda c: c.execute(update(t.saga).values(due_at=after_now(-1))))
-    assert Sweep(runtime, Hand()).sweep_once() == 3
+    assert Sweep(runtime, InFlight()).sweep_once() == 3
     assert [outbox.of(handle.id) for handle in handles] == [[FIRST]] * 3
 
 
@@ -300,7 +300,7 @@ def test_a_delayed_saga_begins_when_its_time_has_come(
 ) -> None:
     handle = order_saga.start(Order(), delay=timedelta(hours=2))
     handles = order_saga.start_many(batch("A", "B"), delay=timedelta(hours=3))
-    sweep = Sweep(runtime, Hand())
+    sweep = Sweep(runtime, InFlight())
     assert sweep.sweep_once() == 0
     come = update(t.saga).where(t.saga.c.id == handle.id).values(due_at=after_now(-1))
     database.write(lambda c: c.execute(come))

@@ -530,7 +530,7 @@ def test_a_broker_that_is_down_costs_the_caller_nothing_and_the_saga_is_due(
     assert str(handle.id) in caplog.text
     assert handle.status is SagaStatus.STARTED
     wait_until(lambda: database.read(due.any_due), what="the saga is due")
-    assert database.write(lambda c: due.take_due(c, limit=9, hold_s=9)) == [handle.id]
+    assert database.write(lambda c: due.reserve_due(c, limit=9, reservation_s=9)) == [handle.id]
 
 
 def test_a_broker_that_is_down_is_not_asked_again_at_every_start(app: Celery) -> None:

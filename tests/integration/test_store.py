@@ -215,7 +215,7 @@ def test_a_writer_that_comes_without_the_lock_changes_nothing(
     state = store.peek(saga_id)
     assert state
     decision = Decision(path=(SagaStatus.IN_PROGRESS,) * (stale(state).status != state.status))
-    decision = replace(decision, values={"looks": 9})
+    decision = replace(decision, values={"checks": 9})
     before = saga_row(store.database, saga_id)
     with pytest.raises(AssertionError, match="without its lock"):
         store.database.write(lambda c: _apply(c, stale(state), decision, "a ghost"))

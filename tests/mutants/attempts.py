@@ -5,7 +5,7 @@ from tests.mutants.mutant import Mutant, unit
 __all__ = ["ATTEMPTS"]
 
 _CLAIM = unit("claim", "operate", "probe", "table")
-_CONCLUDE = unit("conclude", "move_on", "operate", "probe", "table")
+_CONCLUDE = unit("conclude", "advance", "operate", "probe", "table")
 
 
 def _claim(name: str, old: str, new: str) -> Mutant:
@@ -88,8 +88,8 @@ ATTEMPTS = (
     ),
     _claim(
         "nobody looks when a timeout is over",
-        '"due_at": expires_at or after(saga, timing.look_s)',
-        '"due_at": after(saga, timing.look_s)',
+        '"due_at": expires_at or after(saga, timing.max_check_interval_s)',
+        '"due_at": after(saga, timing.max_check_interval_s)',
     ),
     _conclude(
         "an attempt that was taken over settles the step",
@@ -113,12 +113,12 @@ ATTEMPTS = (
     ),
     _conclude(
         "a refusal forgets the attempts before it",
-        "doubtful = step.doubtful or isinstance(result, Broke)",
-        "doubtful = isinstance(result, Broke)",
+        "doubtful = step.doubtful or isinstance(result, Errored)",
+        "doubtful = isinstance(result, Errored)",
     ),
     _conclude(
         "an attempt that broke leaves no doubt",
-        "doubtful = step.doubtful or isinstance(result, Broke)",
+        "doubtful = step.doubtful or isinstance(result, Errored)",
         "doubtful = step.doubtful",
     ),
     _conclude(

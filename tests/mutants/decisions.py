@@ -4,19 +4,19 @@ from tests.mutants.mutant import Mutant, unit
 
 __all__ = ["DECISIONS"]
 
-_MOVE_ON = unit("move_on", "operate")
+_MOVE_ON = unit("advance", "operate")
 _ORDER = unit("claim", "conclude", "operate")
-_TURN_BACK = unit("move_on", "pivot")
+_TURN_BACK = unit("advance", "pivot")
 _OPERATE = unit("operate")
-_WAITING = unit("waiting")
+_WAITING = unit("blocked")
 
 
-def _move_on(name: str, old: str, new: str) -> Mutant:
-    return Mutant(name, "sagas/decision/move_on.py", old, new, _MOVE_ON)
+def _advance(name: str, old: str, new: str) -> Mutant:
+    return Mutant(name, "sagas/decision/advance.py", old, new, _MOVE_ON)
 
 
 def _order(name: str, old: str, new: str) -> Mutant:
-    return Mutant(name, "sagas/decision/order.py", old, new, _ORDER)
+    return Mutant(name, "sagas/decision/progress.py", old, new, _ORDER)
 
 
 def _turn(name: str, old: str, new: str) -> Mutant:
@@ -28,45 +28,45 @@ def _operate(name: str, old: str, new: str) -> Mutant:
 
 
 def _waiting(name: str, old: str, new: str) -> Mutant:
-    return Mutant(name, "sagas/decision/waiting.py", old, new, _WAITING)
+    return Mutant(name, "sagas/decision/blocked.py", old, new, _WAITING)
 
 
 DECISIONS = (
-    _move_on(
+    _advance(
         "a take-over keeps the old epoch",
         'replace(decision, raise_epoch=True, note="taken over")',
         'replace(decision, note="taken over")',
     ),
-    _move_on(
+    _advance(
         "the living are taken over",
         "if alive(step) and not expired:",
         "if alive(step) and expired:",
     ),
-    _move_on("a timeout takes nothing over", "if alive(step) and not expired:", "if alive(step):"),
-    _move_on(
+    _advance("a timeout takes nothing over", "if alive(step) and not expired:", "if alive(step):"),
+    _advance(
         "a message that is sent again keeps the old epoch",
         'raise_epoch=True,\n        values={**values, "sent_at": saga.now},',
         'raise_epoch=False,\n        values={**values, "sent_at": saga.now},',
     ),
-    _move_on(
+    _advance(
         "a backoff is cut short",
         "if backs_off(saga, step, operation):",
         "if not backs_off(saga, step, operation) and step.retry_at:",
     ),
-    _move_on(
+    _advance(
         "a deadline passes unnoticed",
         "if overdue(saga) and not saga.failure:",
         "if overdue(saga) and saga.failure:",
     ),
-    _move_on(
+    _advance(
         "a message that only waits is sent again",
         "if saga.sent_at is not None and not lost:",
         "if saga.sent_at is None and not lost:",
     ),
-    _move_on(
+    _advance(
         "a long queue is asked about as often as a short one",
-        "min(saga.looks + 1, 10)",
-        "min(saga.looks, 0)",
+        "min(saga.checks + 1, 10)",
+        "min(saga.checks, 0)",
     ),
     _order(
         "what may have happened is not undone",
@@ -107,12 +107,12 @@ DECISIONS = (
     *(
         Mutant(
             f"an attempt planned for the action delays {what}",
-            "sagas/decision/order.py",
+            "sagas/decision/progress.py",
             "own = operation is ACTION or step.status is StepStatus.COMPENSATING",
             "own = True",
             unit(tests),
         )
-        for what, tests in (("the message of its undo", "move_on"), ("its undo", "claim"))
+        for what, tests in (("the message of its undo", "advance"), ("its undo", "claim"))
     ),
     _order(
         "nobody looks when a deadline passes",
@@ -174,25 +174,25 @@ DECISIONS = (
         "resends = saga.resends + 1",
         "resends = max(saga.resends, 1)",
     ),
-    _waiting("people are told at each message", "if saga.waiting:\n", "if not saga.plan:\n"),
+    _waiting("people are told at each message", "if saga.blocked:\n", "if not saga.plan:\n"),
     _waiting(
         "a message that is sent again ends the wait",
-        "if (saga.resends or saga.waiting) and (decision.steps or decision.path):",
-        "if (saga.resends or saga.waiting) and values:",
+        "if (saga.resends or saga.blocked) and (decision.steps or decision.path):",
+        "if (saga.resends or saga.blocked) and values:",
     ),
     _waiting(
         "a saga waits on after it was claimed",
-        'values |= {"resends": 0, "waiting": None}',
+        'values |= {"resends": 0, "blocked": None}',
         'values |= {"resends": 0}',
     ),
     _waiting(
         "a void message ends the stumbling",
-        "if saga.stumbles and (values or decision.steps or decision.path):",
-        "if saga.stumbles:",
+        "if saga.failed_sweeps and (values or decision.steps or decision.path):",
+        "if saga.failed_sweeps:",
     ),
     _waiting(
         "a sweep that stumbled once forgets the missing worker",
-        'if saga.waiting and "task" not in saga.waiting:',
-        "if saga.waiting:",
+        'if saga.blocked and "task" not in saga.blocked:',
+        "if saga.blocked:",
     ),
 )

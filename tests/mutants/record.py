@@ -29,7 +29,7 @@ def _due(name: str, old: str, new: str) -> Mutant:
 
 
 def _stumbles(name: str, old: str, new: str, tests: tuple[str, ...] = _STUMBLES) -> Mutant:
-    return Mutant(name, "sagas/record/stumbles.py", old, new, tests)
+    return Mutant(name, "sagas/record/failed_sweeps.py", old, new, tests)
 
 
 RECORD = (
@@ -52,12 +52,12 @@ RECORD = (
     _store("a transition leaves no history", "connection.execute(insert(t.history), rows)", "pass"),
     _store(
         "a parked saga tells nobody",
-        'if SagaStatus.FAILED in decision.path or decision.values.get("waiting"):',
-        'if decision.values.get("waiting"):',
+        'if SagaStatus.FAILED in decision.path or decision.values.get("blocked"):',
+        'if decision.values.get("blocked"):',
     ),
     _store(
         "a saga that waits tells nobody",
-        'if SagaStatus.FAILED in decision.path or decision.values.get("waiting"):',
+        'if SagaStatus.FAILED in decision.path or decision.values.get("blocked"):',
         "if SagaStatus.FAILED in decision.path:",
         _WAITS,
     ),
@@ -89,14 +89,14 @@ RECORD = (
     ),
     Mutant(
         "an edge that is not drawn is taken",
-        "sagas/decision/written.py",
+        "sagas/decision/transition.py",
         "if following not in SAGA_EDGES[status]:",
         "if following not in SAGA_EDGES:",
         _STORE,
     ),
     Mutant(
         "a step takes an edge that is not drawn",
-        "sagas/decision/written.py",
+        "sagas/decision/transition.py",
         "if change.status not in STEP_EDGES[before]:",
         "if change.status not in STEP_EDGES:",
         _STORE,
@@ -140,32 +140,34 @@ RECORD = (
         "if found is None:",
         on_sqlite("integration/test_starts", "another_database"),
     ),
-    _stumbles("stumbles are not counted", "int(saga.stumbles) + 1", "int(saga.stumbles)"),
     _stumbles(
-        "people are told at each stumble",
-        "if stumbles == STUMBLES_TO_ALERT:",
-        "if stumbles >= STUMBLES_TO_ALERT:",
+        "failed_sweeps are not counted", "int(saga.failed_sweeps) + 1", "int(saga.failed_sweeps)"
     ),
     _stumbles(
-        "a saga that has ended stumbles",
+        "people are told at each count_failed_sweep",
+        "if failed_sweeps == FAILED_SWEEPS_TO_ALERT:",
+        "if failed_sweeps >= FAILED_SWEEPS_TO_ALERT:",
+    ),
+    _stumbles(
+        "a saga that has ended failed_sweeps",
         "t.saga.c.id == saga_id, t.saga.c.due_at.is_not(None)",
         "t.saga.c.id == saga_id",
     ),
     _stumbles(
         "a saga that cannot be moved on is tried as often as ever",
-        "timing.lease_s * 2.0 ** min(saga.stumbles, 20)",
+        "timing.lease_s * 2.0 ** min(saga.failed_sweeps, 20)",
         "timing.lease_s",
         _PUT_OFF,
     ),
     _due(
         "two sweeps take one saga",
-        ".values(due_at=after_now(hold_s))\n        connection.execute(held)",
+        ".values(due_at=after_now(reservation_s))\n        connection.execute(held)",
         ".values(due_at=after_now(0))\n        connection.execute(held)",
     ),
     _due(
         "those that nobody can help stand before the rest",
-        "lane = t.saga.c.stumbles > 0 if stumbled else t.saga.c.stumbles == 0",
-        "lane = t.saga.c.stumbles >= 0",
+        "lane = t.saga.c.failed_sweeps > 0 if stumbled else t.saga.c.failed_sweeps == 0",
+        "lane = t.saga.c.failed_sweeps >= 0",
     ),
     _due(
         "a crowd that is overdue starves the newest",
@@ -184,7 +186,7 @@ RECORD = (
     ),
     _due(
         "a message in somebody's hands keeps a deadline from passing",
-        "or_(t.saga.c.deadline_at.is_(None), t.saga.c.deadline_at > after_now(hold_s)),",
+        "or_(t.saga.c.deadline_at.is_(None), t.saga.c.deadline_at > after_now(reservation_s)),",
         "or_(t.saga.c.deadline_at.is_(None), t.saga.c.deadline_at.is_not(None)),",
     ),
     _due(
@@ -196,7 +198,7 @@ RECORD = (
     Mutant(
         "an alert is two workers' at a time",
         "sagas/record/alerts.py",
-        "values(due_at=after_now(hold_s))",
+        "values(due_at=after_now(reservation_s))",
         "values(due_at=after_now(0))",
         _ALERTS,
     ),
@@ -237,63 +239,63 @@ RECORD = (
     ),
     Mutant(
         "the silent count as alive",
-        "sagas/record/liveness.py",
+        "sagas/record/workers.py",
         "fresh = t.worker.c.heartbeat_at >= before_now(lease_s)",
         "fresh = t.worker.c.heartbeat_at >= before_now(lease_s * 1000)",
         _LIVENESS,
     ),
     Mutant(
         "a worker that came back is buried",
-        "sagas/record/liveness.py",
+        "sagas/record/workers.py",
         "delete(t.worker).where(t.worker.c.id == worker_id, *stale)",
         "delete(t.worker).where(t.worker.c.id == worker_id)",
         _LIVENESS,
     ),
     Mutant(
         "what a dead worker held waits for its next look",
-        "sagas/record/liveness.py",
+        "sagas/record/workers.py",
         ".values(due_at=now())",
         ".values(due_at=t.saga.c.due_at)",
         _LIVENESS,
     ),
     Mutant(
         "a broker that is away is taken for an empty one",
-        "sagas/runtime/evidence.py",
+        "sagas/duties/lost_messages.py",
         "if length is None:\n            return False",
         "if length is None:\n            return True",
         _EVIDENCE,
     ),
     Mutant(
         "a long queue is taken for a loss",
-        "sagas/runtime/evidence.py",
+        "sagas/duties/lost_messages.py",
         "return length == 0 or moved_to >",
         "return length >= 0 or moved_to >",
         _EVIDENCE,
     ),
     Mutant(
         "a forged time is taken for evidence",
-        "sagas/runtime/evidence.py",
+        "sagas/duties/lost_messages.py",
         "if moved_to > (saga.now + self._margin).timestamp():",
         "if moved_to < 0:",
         _EVIDENCE,
     ),
     Mutant(
         "the buried are taken for living",
-        "sagas/runtime/sweep.py",
+        "sagas/duties/sweep.py",
         "return step.attended",
         "return step.worker is not None",
         on_sqlite("regressions/test_bugs_of_recovery_that_others_shipped", "buried"),
     ),
     Mutant(
         "those whom an outage has silenced are taken for dead",
-        "sagas/runtime/sweep.py",
+        "sagas/duties/sweep.py",
         "return step.attended",
         "return step.worker is None",
         on_sqlite("regressions/test_bugs_of_recovery_that_others_shipped", "silenced"),
     ),
     Mutant(
         "a slow receiver's alerts are delivered by two",
-        "sagas/runtime/alerting.py",
+        "sagas/duties/alerts.py",
         "if time.monotonic() > until:",
         "if time.monotonic() < 0:",
         on_sqlite("integration/test_alerts", "slow"),

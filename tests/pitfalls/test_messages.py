@@ -8,7 +8,7 @@ from celery import Celery
 from celery.utils.functional import arity_greater
 from sqlalchemy import select
 
-from sagas.decision import Dropped, Fenced, RetryLater, Succeeded, conclude, move_on
+from sagas.decision import Dropped, Fenced, RetryLater, Succeeded, advance, conclude
 from sagas.ids import uuid7
 from sagas.record import tables as t
 from sagas.record.store import Store
@@ -66,7 +66,7 @@ def test_09_the_errback_is_a_message_and_never_runs_in_the_process_that_failed(
 
 def test_10_a_killed_worker_sends_no_errback_and_its_step_is_found_all_the_same() -> None:
     saga = saga_at("IN_PROGRESS", [planned("a"), planned("b")], {"a": held(Operation.ACTION)})
-    decision = move_on(saga, alive=lambda _: False, lost=False, timing=TIMING, chance=0)
+    decision = advance(saga, alive=lambda _: False, lost=False, timing=TIMING, chance=0)
     assert isinstance(decision.answer, RetryLater)
     assert decision.raise_epoch
 
@@ -119,7 +119,7 @@ def test_14_of_two_writers_one_wins(store: Store) -> None:
 
 def test_15_a_saga_that_somebody_moves_is_left_alone() -> None:
     saga = saga_at("IN_PROGRESS", [planned("a"), planned("b")], {"a": held(Operation.ACTION)})
-    decision = move_on(saga, alive=lambda _: True, lost=True, timing=TIMING, chance=0)
+    decision = advance(saga, alive=lambda _: True, lost=True, timing=TIMING, chance=0)
     assert (decision.path, decision.dispatch, decision.steps) == ((), None, ())
 
 

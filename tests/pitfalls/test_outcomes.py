@@ -9,15 +9,15 @@ from sqlalchemy import Column, Engine, MetaData, String, Table, create_engine, f
 
 from sagas import Context, HangingAction, barrier
 from sagas.decision import (
-    Broke,
     Decision,
     Dispatch,
+    Errored,
     Result,
     SagaState,
     Succeeded,
+    advance,
     cancel,
     conclude,
-    move_on,
     written,
 )
 from sagas.states import Operation, SagaStatus, StepStatus
@@ -34,7 +34,7 @@ from tests.unit.decision.states import (
 )
 
 PLAN = (planned("a"), planned("b"), planned("c"))
-BROKE = Broke({"type": "TimeoutError", "message": "no answer"})
+BROKE = Errored({"type": "TimeoutError", "message": "no answer"})
 
 effects = Table("effect", MetaData(), Column("key", String(200)))
 
@@ -53,7 +53,7 @@ def context(operation: Operation) -> Context:
 
 
 def moved(saga: SagaState, *, alive: bool = True) -> Decision:
-    return move_on(saga, alive=lambda _: alive, lost=False, timing=TIMING, chance=0)
+    return advance(saga, alive=lambda _: alive, lost=False, timing=TIMING, chance=0)
 
 
 def ended(saga: SagaState, step: str, operation: Operation, result: Result) -> Decision:

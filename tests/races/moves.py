@@ -8,8 +8,8 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from sagas import decision
-from sagas.decision import Broke, Decision, Refused, Result, SagaState, Succeeded, Timing
-from sagas.record import alerts, due, liveness
+from sagas.decision import Decision, Errored, Refused, Result, SagaState, Succeeded, Timing
+from sagas.record import alerts, due
 from sagas.record.alerts import PendingAlert
 from sagas.record.store import Store, Transition
 from sagas.states import Operation
@@ -22,12 +22,12 @@ __all__ = [
     "TIMING",
     "Moves",
     "beat",
-    "bury",
+    "expire",
+    "extend",
     "leave",
     "note",
     "take",
     "take_alert",
-    "vouch",
 ]
 
 ACTION, COMPENSATION = Operation.ACTION, Operation.COMPENSATION
@@ -36,12 +36,12 @@ ACTION, COMPENSATION = Operation.ACTION, Operation.COMPENSATION
 HOLDER = "holder"
 
 #: So long that no wait ends while moves race.
-TIMING = Timing(lease_s=1000.0, timer_s=2000.0, look_s=4000.0)
+TIMING = Timing(lease_s=1000.0, timer_s=2000.0, max_check_interval_s=4000.0)
 
 _RESULTS: dict[str, Result] = {
     "succeeds": Succeeded('"done"'),
     "is refused": Refused({"type": "StepFailed", "message": "sold out"}),
-    "breaks": Broke({"type": "OSError", "message": "no route"}),
+    "breaks": Errored({"type": "OSError", "message": "no route"}),
 }
 
 
@@ -92,7 +92,7 @@ class Moves:
 
         def decide(saga: SagaState) -> Decision:
             lost = (saga.epoch, saga.sent_at) == known
-            return decision.move_on(
+            return decision.advance(
                 saga, alive=lambda _: False, lost=lost, timing=TIMING, chance=0.5
             )
 
@@ -103,7 +103,7 @@ class Moves:
 
         def decide(saga: SagaState) -> Decision:
             lost = saga.epoch == self._saga.epoch
-            return decision.move_on(
+            return decision.advance(
                 saga, alive=lambda _: True, lost=lost, timing=TIMING, chance=0.5
             )
 
@@ -141,9 +141,9 @@ class Moves:
 
         return Move(name, run)
 
-    def vouch(self) -> Move:
+    def extend(self) -> Move:
         """Return what a worker does that has the saga's message in hand."""
-        return vouch((self._saga.id, self._saga.epoch))
+        return extend((self._saga.id, self._saga.epoch))
 
 
 def _answer(made: Transition | None) -> Any:
@@ -155,21 +155,21 @@ def take(limit: int = 10) -> Move:
     """Return what a sweep does that takes what is due."""
 
     def run(connection: Connection) -> Any:
-        return list(due.take_due(connection, limit=limit, hold_s=TIMING.lease_s))
+        return list(due.reserve_due(connection, limit=limit, reservation_s=TIMING.lease_s))
 
     return _written(f"take {limit} that are due", run, passes_over=True)
 
 
-def vouch(*messages: tuple[UUID, int]) -> Move:
+def extend(*messages: tuple[UUID, int]) -> Move:
     """Return what a worker does that has messages in hand."""
-    return _written("vouch", lambda c: due.vouch(c, messages, hold_s=TIMING.lease_s))
+    return _written("extend", lambda c: due.extend(c, messages, reservation_s=TIMING.lease_s))
 
 
 def take_alert(limit: int = 10) -> Move:
     """Return what a worker does that is about to deliver alerts."""
 
     def run(connection: Connection) -> Any:
-        taken = alerts.take_alerts(connection, limit=limit, hold_s=TIMING.lease_s)
+        taken = alerts.reserve_alerts(connection, limit=limit, reservation_s=TIMING.lease_s)
         return [(pending.id, sorted(pending.delivered_to)) for pending in taken]
 
     return _written(f"take {limit} alerts", run, passes_over=True)
@@ -186,18 +186,18 @@ def note(pending: PendingAlert, to: str, *, again_in_s: float | None) -> Move:
 
 def beat(worker: UUID) -> Move:
     """Return what a worker does that gives a sign of life."""
-    sign = liveness.Heartbeat(worker, "one@here", 1, {"celery": 1.0})
-    return _written("beat", lambda c: liveness.beat(c, sign))
+    sign = workers.Heartbeat(worker, "one@here", 1, {"celery": 1.0})
+    return _written("beat", lambda c: workers.write_heartbeat(c, sign))
 
 
-def bury(worker: UUID) -> Move:
+def expire(worker: UUID) -> Move:
     """Return what a worker does that finds another's lease over."""
-    return _written("bury", lambda c: liveness.bury(c, worker, TIMING.lease_s), hastens=True)
+    return _written("expire", lambda c: workers.expire(c, worker, TIMING.lease_s), hastens=True)
 
 
 def leave(worker: UUID) -> Move:
     """Return what a worker does that stops."""
-    return _written("leave", lambda c: liveness.bury(c, worker, None))
+    return _written("leave", lambda c: workers.expire(c, worker, None))
 
 
 def _written(name: str, work: Callable[[Connection], Any], **more: Any) -> Move:

@@ -12,7 +12,7 @@ from sagas.record import tables as t
 from sagas.record.store import Store
 from sagas.sql import before_now
 from tests.integration.records import BROKE, REFUSED, claims, concludes, move, started
-from tests.races.moves import ACTION, COMPENSATION, HOLDER, TIMING, Moves, bury, take, take_alert
+from tests.races.moves import ACTION, COMPENSATION, HOLDER, TIMING, Moves, expire, take, take_alert
 from tests.races.session import Move
 from tests.unit.decision.states import planned
 
@@ -129,13 +129,13 @@ SCENES: dict[str, Scene] = {
             of.sweep(),
             of.turn_back(),
             of.cancel(),
-            of.vouch(),
+            of.extend(),
             take(),
         ],
     ),
     "past its deadline": (
         _past_deadline,
-        lambda of: [of.claim("flight", ACTION, "one"), of.sweep(), of.cancel(), of.vouch()],
+        lambda of: [of.claim("flight", ACTION, "one"), of.sweep(), of.cancel(), of.extend()],
     ),
     "running": (
         _running,
@@ -147,7 +147,7 @@ SCENES: dict[str, Scene] = {
             of.sweep(),
             of.turn_back(),
             of.cancel(),
-            bury(WORKER),
+            expire(WORKER),
             take(),
         ],
     ),
@@ -198,7 +198,7 @@ SCENES: dict[str, Scene] = {
             of.sweep(),
             of.turn_back(),
             of.cancel(),
-            of.vouch(),
+            of.extend(),
         ],
     ),
     "undoing": (

@@ -14,12 +14,12 @@ from tests.races.moves import (
     TIMING,
     Moves,
     beat,
-    bury,
+    expire,
+    extend,
     leave,
     note,
     take,
     take_alert,
-    vouch,
 )
 from tests.races.scenes import SCENES, WORKER
 
@@ -29,7 +29,7 @@ def test_no_saga_is_taken_twice_and_none_is_forgotten(arena: Arena) -> None:
     claims(arena.store, ids[0], "flight", worker=WORKER, task_id="t-1")
     arena.store.database.write(lambda c: c.execute(update(t.saga).values(due_at=before_now(1))))
     arena.keep()
-    moves = [take(2), take(10), vouch(*((saga_id, 1) for saga_id in ids)), vouch((ids[2], 1))]
+    moves = [take(2), take(10), extend(*((saga_id, 1) for saga_id in ids)), extend((ids[2], 1))]
     for one, other in combinations_with_replacement(moves, 2):
         arena.pair(one, other)
 
@@ -41,7 +41,9 @@ def test_an_alert_is_one_workers_at_a_time_and_no_note_of_it_is_lost(arena: Aren
     Moves(saga).retry().made(arena.store)
     claims(arena.store, saga_id, "flight", COMPENSATION)
     concludes(arena.store, saga_id, "flight", REFUSED, COMPENSATION)
-    pending = arena.store.database.write(lambda c: alerts.take_alerts(c, limit=10, hold_s=-1))
+    pending = arena.store.database.write(
+        lambda c: alerts.reserve_alerts(c, limit=10, reservation_s=-1)
+    )
     assert len(pending) == 2
     arena.keep()
     moves = [
@@ -57,6 +59,6 @@ def test_an_alert_is_one_workers_at_a_time_and_no_note_of_it_is_lost(arena: Aren
 def test_a_worker_is_buried_once_or_lives(arena: Arena) -> None:
     SCENES["running"][0](arena.store)
     arena.keep()
-    moves = [beat(WORKER), bury(WORKER), leave(WORKER)]
+    moves = [beat(WORKER), expire(WORKER), leave(WORKER)]
     for one, other in combinations_with_replacement(moves, 2):
         arena.pair(one, other)

@@ -10,18 +10,18 @@ import pytest
 from sqlalchemy import Connection, func, select, update
 
 from sagas.decision import Dispatch, SagaState, Timing
+from sagas.duties.in_flight import InFlight
+from sagas.duties.sweep import BATCH, Sweep
 from sagas.errors import PlanUnreadable
 from sagas.plan import Plan
 from sagas.record import tables as t
 from sagas.record.alerts import Alert
 from sagas.record.database import Database
+from sagas.record.failed_sweeps import count_failed_sweep
 from sagas.record.starts import NewSaga, insert_sagas
 from sagas.record.store import Store
-from sagas.record.stumbles import stumble
 from sagas.runtime.app import Runtime
-from sagas.runtime.hand import Hand
 from sagas.runtime.messages import Chain
-from sagas.runtime.sweep import BATCH, Sweep
 from sagas.sql import after_now, before_now
 from sagas.states import Operation
 from tests.integration.conftest import app, database, runtime, store
@@ -39,7 +39,7 @@ def sweep(runtime: Runtime, store: Store) -> Iterator[Sweep]:
     """Return a sweep of a worker that takes no messages."""
     runtime.app.conf.update(saga_database_url=store.database.url)
     assert runtime.database.url == store.database.url
-    yield Sweep(runtime, Hand())
+    yield Sweep(runtime, InFlight())
     runtime.database.dispose()
 
 
@@ -102,12 +102,12 @@ def test_a_healthy_saga_behind_ten_thousand_known_ones_is_moved_at_once(
     sweep: Sweep, store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.CRITICAL, logger="sagas")
-    poison(store, POISON, stumbles=7)
+    poison(store, POISON, failed_sweeps=7)
     saga_id = healthy(store)
     let_it_be_due(store, saga_id)
     assert sweep.sweep_once() == 1 + BATCH
     assert events(store.database, saga_id) == ["STARTED", "sent"]
-    tried = select(func.count()).where(t.saga.c.stumbles == 8)
+    tried = select(func.count()).where(t.saga.c.failed_sweeps == 8)
     assert store.database.read(lambda c: c.scalar(tried)) == BATCH
 
 
@@ -124,10 +124,10 @@ def test_one_that_cannot_be_moved_is_counted_put_off_ever_longer_and_told_of_onc
         let_it_be_due(store, saga_id)
     assert waits == [3, 6, 12, 24, 48, 60, 60, 60]
     (alert,) = alerts(store)
-    assert (alert.event, alert.saga_id, alert.steps) == ("saga.waiting", saga_id, ())
+    assert (alert.event, alert.saga_id, alert.steps) == ("saga.blocked", saga_id, ())
     assert "PlanUnreadable: A plan in the record cannot be read by this version" in alert.reason
-    assert saga_row(store.database, saga_id).waiting["reason"] == alert.reason
-    assert events(store.database, saga_id) == ["STARTED", "waiting"]
+    assert saga_row(store.database, saga_id).blocked["reason"] == alert.reason
+    assert events(store.database, saga_id) == ["STARTED", "blocked"]
     told = [record for record in caplog.records if "could not be moved on" in record.message]
     assert [record.exc_info is not None for record in told] == [True] + [False] * 7
 
@@ -146,13 +146,13 @@ def test_one_that_can_be_moved_again_goes_on_and_its_next_episode_is_told_of_ane
             for _ in range(4):
                 let_it_be_due(store, saga_id)
                 sweep.sweep_once()
-        assert saga_row(store.database, saga_id).stumbles == 4
+        assert saga_row(store.database, saga_id).failed_sweeps == 4
         assert len(alerts(store)) == episode
         let_it_be_due(store, saga_id, sent_at=None)
         sweep.sweep_once()
         row = saga_row(store.database, saga_id)
-        assert (row.stumbles, row.waiting) == (0, None)
-    assert events(store.database, saga_id) == ["STARTED", "waiting", "sent", "waiting", "sent"]
+        assert (row.failed_sweeps, row.blocked) == (0, None)
+    assert events(store.database, saga_id) == ["STARTED", "blocked", "sent", "blocked", "sent"]
 
 
 def test_one_that_this_worker_holds_and_cannot_take_back_keeps_no_other_waiting(
@@ -166,7 +166,9 @@ def test_one_that_this_worker_holds_and_cannot_take_back_keeps_no_other_waiting(
     for _ in range(3):
         sweep.sweep_once()
     assert events(store.database, saga_id) == ["STARTED", "sent"]
-    assert saga_row(store.database, dropped).stumbles == 1  # put off, and left alone until then
+    assert (
+        saga_row(store.database, dropped).failed_sweeps == 1
+    )  # put off, and left alone until then
 
 
 def test_a_saga_whose_queue_is_gone_is_put_off_and_keeps_no_other_from_the_broker(
@@ -180,7 +182,7 @@ def test_a_saga_whose_queue_is_gone_is_put_off_and_keeps_no_other_from_the_broke
     saga_id = healthy(store)
     sweep.sweep_once()
     row = saga_row(store.database, gone)
-    assert (row.stumbles, row.sent_at) == (1, None)
+    assert (row.failed_sweeps, row.sent_at) == (1, None)
     assert saga_row(store.database, saga_id).sent_at is not None
     assert not runtime.messages.publish(Chain(_peeked(store, gone), _CHAIN, 1))
     assert runtime.messages.publish(Chain(_peeked(store, saga_id), _CHAIN, 1))
@@ -213,6 +215,6 @@ def test_a_saga_that_somebody_has_locked_is_not_waited_for_a_second_time(server_
     saga_id = started(store)
     with store.database.engine.begin() as other, store.database.engine.begin() as own:
         other.execute(select(t.saga.c.id).where(t.saga.c.id == saga_id).with_for_update())
-        assert stumble(own, saga_id, "…", timing=Timing(), actor="sweep 1") is None
-    assert saga_row(store.database, saga_id).stumbles == 0
+        assert count_failed_sweep(own, saga_id, "…", timing=Timing(), actor="sweep 1") is None
+    assert saga_row(store.database, saga_id).failed_sweeps == 0
     store.database.dispose()

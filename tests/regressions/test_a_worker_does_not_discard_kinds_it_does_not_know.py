@@ -10,13 +10,13 @@ from sqlalchemy import select, update
 
 import sagas
 from sagas.decision import Succeeded, Timing
+from sagas.duties.in_flight import InFlight
+from sagas.duties.sweep import Sweep
+from sagas.duties.unregistered_tasks import note_unregistered
 from sagas.record import tables as t
 from sagas.record.alerts import Alert
 from sagas.record.store import Store
 from sagas.runtime.app import Runtime
-from sagas.runtime.hand import Hand
-from sagas.runtime.sweep import Sweep
-from sagas.runtime.unknown import note_unknown
 from sagas.sql import before_now
 from sagas.states import Operation, SagaStatus
 from tests.integration.conftest import app, database, runtime, store
@@ -38,7 +38,7 @@ def runtime_here(runtime: Runtime, store: Store) -> Iterator[Runtime]:
 @pytest.fixture
 def look(runtime_here: Runtime, store: Store) -> Callable[[UUID], None]:
     """Return what discards the messages, as Celery does, and lets a sweep look at a saga."""
-    sweep = Sweep(runtime_here, Hand())
+    sweep = Sweep(runtime_here, InFlight())
 
     def once(saga_id: UUID) -> None:
         with runtime_here.app.connection_for_write() as connection:
@@ -64,12 +64,12 @@ def test_a_saga_whose_message_nobody_runs_waits_and_is_told_of_once(
     state = store.peek(saga_id)
     assert state
     assert (state.status, state.failure, state.resends) == (SagaStatus.STARTED, None, 12)
-    assert events(store.database, saga_id) == ["STARTED", "sent again", "sent again", "waiting"]
+    assert events(store.database, saga_id) == ["STARTED", "sent again", "sent again", "blocked"]
     (alert,) = alerts(store)
-    assert (alert.event, alert.steps, alert.task) == ("saga.waiting", ("flight",), "flight")
+    assert (alert.event, alert.steps, alert.task) == ("saga.blocked", ("flight",), "flight")
     assert alert.queue == runtime.app.conf.task_default_queue
     assert "Deploy a worker that has the task, or cancel the saga." in alert.reason
-    longest = timedelta(seconds=Timing().look_s)
+    longest = timedelta(seconds=Timing().max_check_interval_s)
     assert saga_row(store.database, saga_id).due_at - state.now <= longest
 
 
@@ -82,7 +82,7 @@ def test_it_goes_on_once_a_worker_has_the_task_and_another_episode_is_told_of_an
     claims(store, saga_id, "flight")
     concludes(store, saga_id, "flight", Succeeded('"LH 1"'))
     row = saga_row(store.database, saga_id)
-    assert (row.resends, row.waiting) == (0, None)
+    assert (row.resends, row.blocked) == (0, None)
     for _ in range(4):
         look(saga_id)
     assert [alert.task for alert in alerts(store)] == ["flight", "hotel"]
@@ -102,17 +102,17 @@ def test_one_that_waited_and_is_parked_in_the_same_epoch_gives_an_alert_of_each_
     concludes(store, saga_id, "flight", REFUSED, Operation.COMPENSATION)
     told = [(alert.event, alert.epoch) for alert in alerts(store)]
     epoch = saga_row(store.database, saga_id).epoch
-    assert told == [("saga.waiting", epoch), ("saga.parked", epoch)]
+    assert told == [("saga.blocked", epoch), ("saga.parked", epoch)]
 
 
 def test_to_cancel_it_ends_the_wait(look: Callable[[UUID], None], store: Store) -> None:
     saga_id = started(store)
     for _ in range(3):
         look(saga_id)
-    assert saga_row(store.database, saga_id).waiting
+    assert saga_row(store.database, saga_id).blocked
     sagas.get(saga_id).cancel(reason="…")
     row = saga_row(store.database, saga_id)
-    assert (row.status, row.resends, row.waiting) == (SagaStatus.COMPENSATED, 0, None)
+    assert (row.status, row.resends, row.blocked) == (SagaStatus.COMPENSATED, 0, None)
 
 
 def test_a_message_that_the_broker_does_not_take_is_not_taken_for_a_discarded_one(
@@ -137,11 +137,11 @@ def test_a_worker_says_in_its_log_which_task_it_lacks(
 ) -> None:
     saga_id = started(store)
     look(saga_id)
-    hand, queue = Hand(), runtime_here.app.conf.task_default_queue
+    hand, queue = InFlight(), runtime_here.app.conf.task_default_queue
     with runtime_here.app.connection_for_read() as broker, broker.SimpleQueue(queue) as waiting:
         message = waiting.get(timeout=5)
         message.ack()
-    note_unknown(runtime_here.app, hand, message, "flight")
+    note_unregistered(runtime_here.app, hand, message, "flight")
     (line,) = [entry for entry in caplog.records if entry.levelno == logging.ERROR]
     assert f"This worker has no task flight, so step flight of saga {saga_id}" in line.message
     assert queue in line.message

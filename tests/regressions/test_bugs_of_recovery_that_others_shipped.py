@@ -19,14 +19,14 @@ from sagas.decision import (
     Timing,
     conclude,
 )
+from sagas.duties.in_flight import InFlight
+from sagas.duties.lost_messages import LostMessages
+from sagas.duties.sweep import Sweep
 from sagas.ids import uuid7
-from sagas.record import liveness
 from sagas.record import tables as t
+from sagas.record import workers
 from sagas.record.store import Store
 from sagas.runtime.app import Runtime
-from sagas.runtime.evidence import Evidence
-from sagas.runtime.hand import Hand
-from sagas.runtime.sweep import Sweep
 from sagas.sql import after_now
 from sagas.states import Operation, SagaStatus
 from tests.integration.conftest import app, database, runtime, store
@@ -76,8 +76,8 @@ def test_a_rescue_does_not_overwrite_a_finished_job(
         return True
 
     let_it_be_due(store)
-    monkeypatch.setattr(Evidence, "lost", finishes)
-    assert Sweep(runtime, Hand()).sweep_once() == 1
+    monkeypatch.setattr(LostMessages, "lost", finishes)
+    assert Sweep(runtime, InFlight()).sweep_once() == 1
     assert finished[0][0].status == SagaStatus.COMPLETED
     assert (saga_row(store.database, saga_id), events(store.database, saga_id)) == finished[0]
 
@@ -87,7 +87,7 @@ def test_recovery_does_not_adopt_a_saga_that_has_just_started(
 ) -> None:
     handle = order_saga.start(Order(), key="ORD-1")
     before = saga_row(store.database, handle.id)
-    assert Sweep(runtime, Hand()).sweep_once() == 0
+    assert Sweep(runtime, InFlight()).sweep_once() == 0
     assert saga_row(store.database, handle.id) == before
 
 
@@ -102,7 +102,7 @@ def test_recovery_does_not_take_over_from_a_worker_that_an_outage_has_silenced(
     silenced = update(t.worker).values(heartbeat_at=after_now(-60))
     store.database.write(lambda c: c.execute(silenced))
     let_it_be_due(store)
-    assert Sweep(runtime, Hand()).sweep_once() == 1
+    assert Sweep(runtime, InFlight()).sweep_once() == 1
     assert "taken over" not in events(store.database, saga_id)
 
 
@@ -116,18 +116,18 @@ def test_recovery_sees_at_once_that_a_worker_was_buried_while_it_looked_at_other
     claims(store, saga_id, "flight", worker=worker_id)
 
     def dies(*_: object) -> bool:
-        assert store.database.write(lambda c: liveness.bury(c, worker_id, None))
+        assert store.database.write(lambda c: workers.expire(c, worker_id, None))
         return False
 
     let_it_be_due(store)
-    monkeypatch.setattr(Evidence, "lost", dies)
-    Sweep(runtime, Hand()).sweep_once()
+    monkeypatch.setattr(LostMessages, "lost", dies)
+    Sweep(runtime, InFlight()).sweep_once()
     assert "taken over" in events(store.database, saga_id)
 
 
 def beat(store: Store, worker_id: UUID) -> None:
-    sign = liveness.Heartbeat(worker_id, "two@here", 7, {})
-    store.database.write(lambda c: liveness.beat(c, sign))
+    sign = workers.Heartbeat(worker_id, "two@here", 7, {})
+    store.database.write(lambda c: workers.write_heartbeat(c, sign))
 
 
 @contextmanager
@@ -164,7 +164,7 @@ def test_a_database_restart_in_the_middle_of_recovery_strands_no_work(
     ids = [insert_due(store, f"T-{number}", sent_at=None) for number in range(4)]
     down = ExitStack()
 
-    def judged(_: Evidence, saga: SagaState) -> bool:
+    def judged(_: LostMessages, saga: SagaState) -> bool:
         if saga.id == ids[1]:  # one has been sent on, one is looked at, and two are to come
             down.enter_context(outage(postgres_url))
         return False
@@ -172,14 +172,14 @@ def test_a_database_restart_in_the_middle_of_recovery_strands_no_work(
     def epochs() -> list[int]:
         return [saga_row(store.database, saga_id).epoch for saga_id in ids]
 
-    monkeypatch.setattr(Evidence, "lost", judged)
+    monkeypatch.setattr(LostMessages, "lost", judged)
     with down, pytest.raises(OperationalError, match="not currently accepting connections"):
-        Sweep(on_postgres, Hand()).sweep_once()
+        Sweep(on_postgres, InFlight()).sweep_once()
     assert epochs() == [2, 1, 1, 1], "it was not in the middle"
-    monkeypatch.setattr(Evidence, "lost", lambda *_: False)
+    monkeypatch.setattr(LostMessages, "lost", lambda *_: False)
 
     def all_are_sent() -> bool:
-        Sweep(on_postgres, Hand()).sweep_once()
+        Sweep(on_postgres, InFlight()).sweep_once()
         return epochs() == [2, 2, 2, 2]
 
     wait_until(all_are_sent, what="each is taken up again, and sent once")
@@ -244,6 +244,6 @@ def test_a_delivery_that_a_zombie_has_deleted_on_the_broker_is_made_again(
         assert client.hlen("unacked") == client.llen(queue) == 0, "nothing was deleted"
         second.channel.qos._delivered.clear()  # noqa: SLF001 - the other worker is killed
     let_it_be_due(store)
-    Sweep(driver.app.sagas, Hand()).sweep_once()
+    Sweep(driver.app.sagas, InFlight()).sweep_once()
     driver.run_all()
     assert handle.status is SagaStatus.COMPLETED

@@ -15,10 +15,11 @@ from sagas.decision import (
     RetryLater,
     Succeeded,
 )
+from sagas.duties import alerts as delivery
+from sagas.duties import execution
 from sagas.record import queries
 from sagas.record import tables as t
 from sagas.record.store import Store
-from sagas.runtime import alerting, execution
 from sagas.runtime.app import Runtime
 from sagas.sql import after_now
 from sagas.states import Operation, SagaStatus
@@ -67,7 +68,7 @@ def test_an_alert_is_not_sent_twice(
 
     def deliver(_: int) -> int:
         together.wait(timeout=10)
-        return alerting.Alerting(runtime).deliver_once()
+        return delivery.Alerts(runtime).deliver_once()
 
     with ThreadPoolExecutor(4) as pool:
         assert sorted(pool.map(deliver, range(4))) == [0, 0, 0, 1]

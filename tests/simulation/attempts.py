@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from sagas.decision import (
-    Broke,
     Decision,
     Done,
+    Errored,
     Fenced,
     Granted,
     Probed,
@@ -124,13 +124,13 @@ def _outcome(world: World, step: str, operation: Operation, probed: Probed | Non
             world.counts["fault: another answer"] += 1
             return Refused(ERROR, probed)
     if mood == "break before":
-        return Broke(ERROR, probed=probed)
+        return Errored(ERROR, probed=probed)
     if mood == "late":
         world.spawn("late effect", _late(world, step, operation))
-        return Broke(ERROR, probed=probed)
+        return Errored(ERROR, probed=probed)
     done = participant.act(step, operation, world.record.now)
     if mood == "break after" or not done:
-        return Broke(ERROR, probed=probed)
+        return Errored(ERROR, probed=probed)
     return Succeeded('"done"', probed)
 
 

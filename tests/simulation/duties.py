@@ -1,6 +1,6 @@
 """What workers and people do besides running steps: sweeps, errbacks, an operator's orders."""
 
-from sagas.decision import Declined, SagaState, StepState, awaited, cancel, resolve, retry, skip
+from sagas.decision import Declined, SagaState, StepState, cancel, resolve, retry, skip
 from sagas.states import Operation, SagaStatus
 from tests.simulation.broker import Message
 from tests.simulation.participant import ACTION, COMPENSATION
@@ -33,12 +33,12 @@ def sweep(world: World, worker: Worker) -> Running:
         return (step.worker in fresh) is not wrong
 
     yield "has asked for evidence"
-    yield from world.move_on(alive, still_lost, "sweep")
+    yield from world.advance(alive, still_lost, "sweep")
 
 
 def _lost(world: World, known: SagaState) -> bool:
     """Judge whether the awaited message is lost; the judgement may be wrong either way."""
-    if awaited(known) is None or known.sent_at is None:
+    if awaited_call(known) is None or known.sent_at is None:
         return False
     return (not world.broker.holds(known.epoch)) is not _wrong(world)
 
@@ -55,7 +55,7 @@ def take_back(world: World, worker: Worker) -> Running:
     held = {str(step.task_id) for step in steps if step.held and step.worker == worker.id}
     yield "has read what it holds"
     for task in sorted(held - worker.tasks):
-        yield from world.move_on(
+        yield from world.advance(
             lambda step, task=task: step.task_id != task,  # type: ignore[misc]
             lambda _: False,
             "sweep",
@@ -67,7 +67,7 @@ def errback(world: World, message: Message) -> Running:
     if world.record.peek().epoch != message.epoch:
         return
     yield "has found its epoch current"
-    yield from world.move_on(lambda _: True, lambda saga: saga.epoch == message.epoch, "turn-back")
+    yield from world.advance(lambda _: True, lambda saga: saga.epoch == message.epoch, "turn-back")
 
 
 def cancelled(world: World) -> Running:

@@ -32,7 +32,7 @@ def random_skips(random: Random, plan: Plan) -> tuple[str, ...]:
     if random.random() < 0.7:
         return ()
     skipped = [step.name for step in plan if random.random() < 0.4]
-    declared = {step.name for step in plan.pivots if step is not plan.steps[-1]}
+    declared = {step.name for step in plan.pivot if step is not plan.steps[-1]}
     return tuple(name for name in skipped if name not in declared)
 
 

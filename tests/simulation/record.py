@@ -22,7 +22,7 @@ from sagas.states import Operation, SagaStatus, StepStatus
 __all__ = ["START", "TIMING", "Record", "Written"]
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
-TIMING = Timing(lease_s=3.0, timer_s=2.0, look_s=60.0)
+TIMING = Timing(lease_s=3.0, timer_s=2.0, max_check_interval_s=60.0)
 
 
 @dataclass(slots=True)
@@ -73,8 +73,8 @@ class Record:
         self.history += [(actor, entry) for entry in entries(before, decision)]
         if SagaStatus.FAILED in decision.path:
             self.alerts.append(("parked", self.saga.epoch))
-        elif decision.values.get("waiting"):
-            self.alerts.append(("waiting", self.saga.epoch))
+        elif decision.values.get("blocked"):
+            self.alerts.append(("blocked", self.saga.epoch))
         self.due_at = decision.values.get("due_at", self.due_at)
         return Written(before, decision, self.saga)
 
@@ -87,19 +87,19 @@ class Record:
         """Return the saga as it is now."""
         return replace(self.saga, now=self.now)
 
-    def take_due(self, hold_s: float) -> bool:
+    def take_due(self, reservation_s: float) -> bool:
         """Take the saga if it is due, and keep it from others for a while."""
         if self.due_at is None or self.due_at > self.now:
             return False
-        self.due_at = self._after(hold_s)
+        self.due_at = self._after(reservation_s)
         return True
 
-    def vouch(self, epoch: int, hold_s: float) -> None:
+    def extend(self, epoch: int, reservation_s: float) -> None:
         """Put the saga off: its message of that epoch is in a living worker's hands."""
         saga, due_at = self.saga, self.due_at
         if epoch != saga.epoch or saga.sent_at is None or due_at is None:
             return
-        if saga.deadline_at is not None and saga.deadline_at <= self._after(hold_s):
+        if saga.deadline_at is not None and saga.deadline_at <= self._after(reservation_s):
             return
-        if due_at < self._after(hold_s / 2):
-            self.due_at = self._after(hold_s)
+        if due_at < self._after(reservation_s / 2):
+            self.due_at = self._after(reservation_s)

@@ -92,20 +92,20 @@ class StoredRecord(Record):
             self._compare()
         return done
 
-    def take_due(self, hold_s: float) -> bool:
+    def take_due(self, reservation_s: float) -> bool:
         """Take the saga from both."""
         self._sqlite.now = self.now
         database = self._store.database
-        taken = database.write(lambda c: due.take_due(c, limit=100, hold_s=hold_s))
-        _same(self.saga.id in taken, super().take_due(hold_s))
+        taken = database.write(lambda c: due.reserve_due(c, limit=100, reservation_s=reservation_s))
+        _same(self.saga.id in taken, super().take_due(reservation_s))
         return self.saga.id in taken
 
-    def vouch(self, epoch: int, hold_s: float) -> None:
+    def extend(self, epoch: int, reservation_s: float) -> None:
         """Put the saga off in both."""
         self._sqlite.now = self.now
         messages = [(self.saga.id, epoch)]
-        self._store.database.write(lambda c: due.vouch(c, messages, hold_s=hold_s))
-        super().vouch(epoch, hold_s)
+        self._store.database.write(lambda c: due.extend(c, messages, reservation_s=reservation_s))
+        super().extend(epoch, reservation_s)
         _same(self._due_at(), self.due_at)
 
     def compare_all(self) -> None:

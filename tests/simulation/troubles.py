@@ -70,7 +70,7 @@ def _take_back(world: World) -> None:
 
 def _vouch(world: World) -> None:
     if world.broker.queue:
-        world.record.vouch(world.random.choice(world.broker.queue).epoch, TIMING.lease_s)
+        world.record.extend(world.random.choice(world.broker.queue).epoch, TIMING.lease_s)
 
 
 def _people(world: World) -> None:

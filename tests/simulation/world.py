@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from random import Random
 from uuid import UUID
 
-from sagas.decision import Decision, Dispatch, SagaState, StepState, move_on
+from sagas.decision import Decision, Dispatch, SagaState, StepState, advance
 from sagas.states import Operation
 from tests.simulation.broker import Broker, Message
 from tests.simulation.participant import ACTION, Kind, Participant
@@ -151,7 +151,7 @@ class World:
         if first:
             self.publish(Dispatch(ACTION, first), 1)
 
-    def move_on(
+    def advance(
         self,
         alive: Callable[[StepState], bool],
         lost: Callable[[SagaState], bool],
@@ -160,7 +160,7 @@ class World:
         """Decide, write, commit and publish what the saga needs, as a duty does."""
 
         def decide(saga: SagaState) -> Decision:
-            return move_on(saga, alive=alive, lost=lost(saga), timing=TIMING, chance=0)
+            return advance(saga, alive=alive, lost=lost(saga), timing=TIMING, chance=0)
 
         moved = yield from self.commit(decide, actor)
         if moved.decision.note and moved.decision.note != "deadline passed":

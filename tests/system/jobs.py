@@ -14,8 +14,8 @@ from typing import Any
 
 from sqlalchemy import Engine
 
+from sagas.client.saga import saga_named
 from sagas.runtime.app import runtime_of
-from sagas.runtime.saga import saga_named
 from tests.system import trip
 
 __all__: list[str] = []

@@ -2,7 +2,7 @@
 
 import sys
 
-from sagas.runtime.saga import saga_named
+from sagas.client.saga import saga_named
 from tests.system import trip
 
 if __name__ == "__main__":

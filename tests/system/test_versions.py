@@ -59,7 +59,7 @@ def all_ended(world: World, version: str = "") -> bool:
 def check_trip(world: World, version: str, kind: str, key: str) -> None:
     saga = world.saga(key)
     assert saga.status is TRIPS[kind][1][version], key
-    assert saga.waiting is None
+    assert saga.blocked is None
     assert list(world.steps(key)) == ["flight", SECOND[version], "car"]
     if kind == "breaks":
         assert world.steps(key)["flight"].attempt == {"old": 2, "new": 4}[version]
@@ -107,10 +107,10 @@ def test_a_saga_that_no_worker_can_run_waits_and_alerts_and_goes_on_with_the_fir
 ) -> None:
     new = worker(world, "new", "new")
     start(world, "old", [{"key": "old-1"}])
-    wait_until(lambda: world.saga("old-1").waiting, timeout_s=60, what="it waits")
+    wait_until(lambda: world.saga("old-1").blocked, timeout_s=60, what="it waits")
     wait_until(lambda: "The action of hotel waits" in new.log.read_text(), timeout_s=20)
     assert "This worker has no task hotel, so step hotel of saga" in new.log.read_text()
-    listed = world.operate("list", "--waiting")
+    listed = world.operate("list", "--blocked")
     assert "old-1" in listed
     saga = world.saga("old-1")
     assert (saga.status, saga.failure) == (SagaStatus.IN_PROGRESS, None)

@@ -17,8 +17,8 @@ from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, ins
 
 import sagas
 from sagas import Context, Retry, Saga, Step, StepFailed, barrier, step
+from sagas.duties import alerts as delivery
 from sagas.record.database import Database
-from sagas.runtime import alerting
 from sagas.testing import Effect
 from tests.support.waiting import wait_until
 
@@ -34,7 +34,7 @@ app.conf.update(
     worker_prefetch_multiplier=4,
 )
 sagas.setup(app)
-alerting.HOLD_S = 3.0  # as short as the lease, for the same reason
+delivery.RESERVATION_S = 3.0  # as short as the lease, for the same reason
 
 participant = Database(os.environ.get("TRIP_PARTICIPANT_URL", ""))
 metadata = MetaData()

@@ -177,7 +177,7 @@ def a_handle_reads_the_record(handle: SagaHandle) -> None:
     assert_type(handle.status, SagaStatus)
     assert_type(handle.wait(timeout=10), SagaStatus)
     assert_type([entry.at for entry in handle.history()], list[datetime])
-    assert_type(handle.view().failure, Mapping[str, Any] | None)
+    assert_type(handle.describe().failure, Mapping[str, Any] | None)
     assert_type(sagas.get(handle.id), SagaHandle)
     assert_type(sagas.get("0190b0a0-0000-7000-8000-000000000000"), SagaHandle)
     handle.wait(timeout="10")  # type: ignore[arg-type]

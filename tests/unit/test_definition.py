@@ -116,8 +116,8 @@ def test_an_option_of_celery_that_a_step_cannot_have_is_refused_with_what_to_use
 
 
 def test_a_compensation_cannot_have_those_options_either() -> None:
-    declare = made("defined.undo-option").compensation(bind=True)
-    assert "'defined.undo-option.compensation'" in refused(lambda: declare(cancel))
+    declare = made("defined.compensation_call-option").compensation(bind=True)
+    assert "'defined.compensation_call-option.compensation'" in refused(lambda: declare(cancel))
 
 
 def test_every_other_option_of_celery_is_passed_on() -> None:
@@ -342,11 +342,14 @@ def test_a_function_may_be_declared_again_when_its_module_is_reloaded() -> None:
 
 
 def test_a_compensation_is_a_task_of_its_own_and_the_plain_function_stays() -> None:
-    booked = made("defined.undo")
+    booked = made("defined.compensation_call")
     assert booked.compensation()(cancel) is cancel
-    assert booked.undo is not None
-    assert booked.undo.task == "defined.undo.compensation"
-    assert (booked.undo.retry, booked.undo.timeout_s) == (COMPENSATION_RETRY, None)
+    assert booked.compensation_call is not None
+    assert booked.compensation_call.task == "defined.compensation_call.compensation"
+    assert (booked.compensation_call.retry, booked.compensation_call.timeout_s) == (
+        COMPENSATION_RETRY,
+        None,
+    )
 
 
 def test_a_compensation_has_many_attempts_and_time() -> None:
@@ -363,8 +366,8 @@ def test_a_compensation_goes_to_the_queue_of_its_step_unless_told(
 ) -> None:
     booked = made("defined.queue", **of_step)
     booked.compensation(**own)(cancel)
-    assert booked.undo is not None
-    assert booked.undo.planned.queue == queue
+    assert booked.compensation_call is not None
+    assert booked.compensation_call.planned.queue == queue
 
 
 def test_a_step_cannot_have_two_compensations() -> None:

@@ -4,8 +4,8 @@ import logging
 
 import pytest
 
+from sagas.duties.supervisor import Timer
 from sagas.errors import RecordNotReady
-from sagas.runtime.duties import Timer
 
 
 def failing(error: Exception) -> Timer:

@@ -23,8 +23,8 @@ from typing_extensions import TypedDict
 
 from sagas.errors import StepFailed
 from sagas.payload import Payload, describe_error
-from sagas.runtime.described import described, fit_to_show
 from sagas.secret import STARS, masked, scrubbed, secrets_in
+from sagas.worker.error_report import described, safe_to_log
 
 CANARY = "canary-5a7c"
 HIDDEN = SecretStr(CANARY)
@@ -279,7 +279,7 @@ def test_an_error_that_quotes_a_secret_is_recorded_without_it() -> None:
 def test_an_error_of_a_saga_with_secrets_is_shown_without_them_and_without_its_causes() -> None:
     cause = ValueError(f"from within: {CANARY[:6]}…")
     error = raised_by(OSError(f"no route for {CANARY}"), cause)
-    shown = fit_to_show(error, frozenset({CANARY}))
+    shown = safe_to_log(error, frozenset({CANARY}))
     assert str(shown) == f"OSError: no route for {STARS}"
     assert shown.__cause__ is shown.__context__ is None
     assert shown.__traceback__ is error.__traceback__
@@ -287,19 +287,19 @@ def test_an_error_of_a_saga_with_secrets_is_shown_without_them_and_without_its_c
 
 def test_a_refusal_stays_one_when_it_is_shown() -> None:
     error = raised_by(StepFailed(f"{CANARY} is declined", code="DECLINED"))
-    shown = fit_to_show(error, frozenset({CANARY}))
+    shown = safe_to_log(error, frozenset({CANARY}))
     assert isinstance(shown, StepFailed)
     assert (shown.message, shown.code) == (f"{STARS} is declined", "DECLINED")
 
 
 def test_an_error_of_a_saga_without_secrets_is_shown_as_it_is() -> None:
     error = raised_by(OSError("no route"))
-    assert fit_to_show(error, frozenset()) is error
+    assert safe_to_log(error, frozenset()) is error
 
 
 def test_a_validation_error_is_never_shown_with_the_values_that_it_quotes() -> None:
     with pytest.raises(ValueError, match=CANARY) as raised:
         Payload(Card).dump({"name": [CANARY]})
-    shown = fit_to_show(raised.value, frozenset())
+    shown = safe_to_log(raised.value, frozenset())
     assert CANARY not in str(shown)
     assert "name: Input should be a valid string" in str(shown)

@@ -62,4 +62,4 @@ def test_a_saga_moves_forward_has_ended_or_turns_back() -> None:
 
 def test_the_durations_of_the_decisions_are_in_order() -> None:
     timing = Timing()
-    assert timing.timer_s <= timing.lease_s < timing.look_s
+    assert timing.timer_s <= timing.lease_s < timing.max_check_interval_s

@@ -35,7 +35,7 @@ EPOCH = 7
 TOKEN = "holder"  # noqa: S105 - it names an execution
 #: The columns of a saga that has just ended.
 ENDED_NOW = {"due_at": None, "sent_at": None, "deadline_at": None, "ended_at": NOW}
-TIMING = Timing(lease_s=3.0, timer_s=2.0, look_s=60.0)
+TIMING = Timing(lease_s=3.0, timer_s=2.0, max_check_interval_s=60.0)
 
 
 def seconds(number: float) -> datetime:
@@ -62,7 +62,9 @@ def planned(
     **kinds: bool,
 ) -> PlannedStep:
     """Plan a step."""
-    compensation = call(f"{name}.undo", attempts=undo_attempts, wait=wait, timeout=timeout)
+    compensation = call(
+        f"{name}.compensation_call", attempts=undo_attempts, wait=wait, timeout=timeout
+    )
     action = call(name, attempts=attempts, wait=wait, timeout=timeout)
     undoing = compensation if undo else None
     return PlannedStep(name, action, undoing, **kinds)

@@ -150,8 +150,12 @@ def test_the_attempts_of_one_direction_do_not_eat_those_of_the_other(operation: 
 
 
 def test_an_attempt_without_a_timeout_is_looked_at_now_and_then() -> None:
-    decision = claimed(saga_at("IN_PROGRESS", [planned("a")], looks=3), "a", ACTION)
-    assert decision.values == {"due_at": seconds(TIMING.look_s), "looks": 0, "sent_at": None}
+    decision = claimed(saga_at("IN_PROGRESS", [planned("a")], checks=3), "a", ACTION)
+    assert decision.values == {
+        "due_at": seconds(TIMING.max_check_interval_s),
+        "checks": 0,
+        "sent_at": None,
+    }
 
 
 @pytest.mark.parametrize("operation", Operation)
@@ -199,5 +203,7 @@ def test_a_message_that_came_to_another_steps_task_is_void() -> None:
         return decision.answer
 
     assert answer("a") == Dropped("a is not the task of the action of b")
-    assert answer("b.undo") == Dropped("b.undo is not the task of the action of b")
+    assert answer("b.compensation_call") == Dropped(
+        "b.compensation_call is not the task of the action of b"
+    )
     assert isinstance(answer("b"), Granted)

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from sagas.decision import (
-    Broke,
     Decision,
     Dispatch,
+    Errored,
     Recorded,
     Refused,
     Result,
@@ -81,15 +81,15 @@ def test_a_compensation_that_succeeds_leaves_the_output_of_its_action_alone() ->
 def test_after_a_success_the_next_message_is_known_to_be_on_its_way(operation: Operation) -> None:
     plan = [planned("a"), planned("b")]
     if operation is ACTION:
-        saga = saga_at("IN_PROGRESS", plan, {"a": held(ACTION)}, looks=4)
+        saga = saga_at("IN_PROGRESS", plan, {"a": held(ACTION)}, checks=4)
         decision = concluded(saga, "a", ACTION, Succeeded())
     else:
         decision = concluded(undoing(), "b", COMPENSATION, Succeeded())
-    assert decision.values == {"due_at": seconds(TIMING.lease_s), "looks": 0, "sent_at": NOW}
+    assert decision.values == {"due_at": seconds(TIMING.lease_s), "checks": 0, "sent_at": NOW}
     assert decision.dispatch is None
 
 
-@pytest.mark.parametrize("result", [Refused(ERROR), Broke(ERROR)])
+@pytest.mark.parametrize("result", [Refused(ERROR), Errored(ERROR)])
 def test_after_a_failure_for_good_no_message_is_on_its_way(result: Result) -> None:
     decision = concluded(acting(attempts=2), "b", ACTION, result)
     assert decision.values["sent_at"] is None
@@ -141,12 +141,12 @@ def test_the_first_failure_is_kept_with_the_saga_without_its_traceback() -> None
 
 
 def test_a_failing_compensation_does_not_hide_the_first_failure() -> None:
-    decision = concluded(undoing(attempts=2), "b", COMPENSATION, Broke(ERROR))
+    decision = concluded(undoing(attempts=2), "b", COMPENSATION, Errored(ERROR))
     assert "failure" not in decision.values
 
 
 def test_a_failing_compensation_keeps_the_error_of_its_action() -> None:
-    values = the_change(concluded(undoing(attempts=2), "b", COMPENSATION, Broke(ERROR))).values
+    values = the_change(concluded(undoing(attempts=2), "b", COMPENSATION, Errored(ERROR))).values
     assert values == {
         "compensation_error": ERROR,
         "retry_at": None,
@@ -158,12 +158,12 @@ def test_each_direction_of_a_step_has_its_own_number_of_attempts() -> None:
     plan = [planned("a"), planned("b", attempts=1, undo_attempts=3)]
     steps = {"a": made("SUCCESS"), "b": held(COMPENSATION, attempts=2)}
     back = saga_at("COMPENSATING", plan, steps)
-    assert isinstance(concluded(back, "b", COMPENSATION, Broke(ERROR)).answer, RetryLater)
+    assert isinstance(concluded(back, "b", COMPENSATION, Errored(ERROR)).answer, RetryLater)
     forward = saga_at("IN_PROGRESS", plan, {"a": made("SUCCESS"), "b": held(ACTION)})
-    assert concluded(forward, "b", ACTION, Broke(ERROR)).answer == Recorded()
+    assert concluded(forward, "b", ACTION, Errored(ERROR)).answer == Recorded()
 
 
-@pytest.mark.parametrize("result", [Refused(ERROR), Broke(ERROR)])
+@pytest.mark.parametrize("result", [Refused(ERROR), Errored(ERROR)])
 @pytest.mark.parametrize("last", [True, False])
 def test_a_best_effort_step_that_fails_lets_the_saga_go_on(
     result: Result,
@@ -181,7 +181,7 @@ def test_a_best_effort_step_that_fails_lets_the_saga_go_on(
 
 def test_a_best_effort_step_is_tried_as_often_as_any_other() -> None:
     saga = saga_at("IN_PROGRESS", [planned("a", best_effort=True)], {"a": held(ACTION)})
-    assert isinstance(concluded(saga, "a", ACTION, Broke(ERROR)).answer, RetryLater)
+    assert isinstance(concluded(saga, "a", ACTION, Errored(ERROR)).answer, RetryLater)
 
 
 @pytest.mark.parametrize("operation", Operation)
@@ -193,18 +193,18 @@ def test_an_attempt_that_broke_is_repeated_until_they_are_used_up(
 ) -> None:
     policy = {"attempts": 3, "undo_attempts": 3}
     saga = (acting if operation is ACTION else undoing)(attempts=attempt, planned=policy)
-    answer = concluded(saga, "b", operation, Broke(ERROR)).answer
+    answer = concluded(saga, "b", operation, Errored(ERROR)).answer
     assert isinstance(answer, RetryLater) is retried
 
 
 def test_the_attempts_of_an_action_leave_its_compensation_all_of_its_own() -> None:
     plan = [planned("a", attempts=3, undo_attempts=3)]
     saga = saga_at("COMPENSATING", plan, {"a": {**held(COMPENSATION), "attempt": 3}})
-    assert isinstance(concluded(saga, "a", COMPENSATION, Broke(ERROR)).answer, RetryLater)
+    assert isinstance(concluded(saga, "a", COMPENSATION, Errored(ERROR)).answer, RetryLater)
 
 
 def test_a_retry_gives_the_step_back_and_says_when_it_is_due() -> None:
-    change = the_change(concluded(acting(), "b", ACTION, Broke(ERROR)))
+    change = the_change(concluded(acting(), "b", ACTION, Errored(ERROR)))
     assert change.status is StepStatus.UNKNOWN
     assert change.values == {
         "error": ERROR,
@@ -217,21 +217,23 @@ def test_a_retry_gives_the_step_back_and_says_when_it_is_due() -> None:
 
 
 def test_a_compensation_that_is_retried_casts_no_doubt_on_its_action() -> None:
-    change = the_change(concluded(undoing(), "b", COMPENSATION, Broke(ERROR)))
+    change = the_change(concluded(undoing(), "b", COMPENSATION, Errored(ERROR)))
     assert change.status is StepStatus.COMPENSATING
     assert "doubtful" not in change.values
     assert change.values["compensation_error"] == ERROR
 
 
 def test_a_short_wait_is_a_countdown_in_the_message() -> None:
-    decision = concluded(acting(planned={"wait": TIMING.timer_s}), "b", ACTION, Broke(ERROR))
+    decision = concluded(acting(planned={"wait": TIMING.timer_s}), "b", ACTION, Errored(ERROR))
     assert decision.dispatch == Dispatch(ACTION, ("b",), countdown_s=2.0)
     # Should the message be lost, the sweep looks a lease after it was due.
     assert decision.values == {"due_at": seconds(5), "sent_at": seconds(2)}
 
 
 def test_a_long_wait_is_a_timer_in_the_record() -> None:
-    decision = concluded(acting(planned={"wait": TIMING.timer_s + 0.1}), "b", ACTION, Broke(ERROR))
+    decision = concluded(
+        acting(planned={"wait": TIMING.timer_s + 0.1}), "b", ACTION, Errored(ERROR)
+    )
     assert decision.dispatch is None
     assert decision.values == {"due_at": seconds(2.1), "sent_at": None}
     assert the_change(decision).values["retry_at"] == seconds(2.1)
@@ -243,7 +245,7 @@ def test_a_retry_raises_the_epoch_so_that_no_older_message_can_run_it(
     operation: Operation, wait: float
 ) -> None:
     saga = (acting if operation is ACTION else undoing)(planned={"wait": wait})
-    decision = concluded(saga, "b", operation, Broke(ERROR))
+    decision = concluded(saga, "b", operation, Errored(ERROR))
     assert decision.raise_epoch
     assert not written(saga, decision).step("b").held
 
@@ -251,14 +253,14 @@ def test_a_retry_raises_the_epoch_so_that_no_older_message_can_run_it(
 def test_the_chance_shortens_the_wait() -> None:
     call = PlannedCall("a", None, Retry(wait_initial=1.0, wait_jitter=0.2), None)
     saga = saga_at("IN_PROGRESS", [PlannedStep("a", call, None)], {"a": held(ACTION)})
-    assert concluded(saga, "a", ACTION, Broke(ERROR), chance=0.0).answer == RetryLater(1.0)
-    assert concluded(saga, "a", ACTION, Broke(ERROR), chance=1.0).answer == RetryLater(0.8)
+    assert concluded(saga, "a", ACTION, Errored(ERROR), chance=0.0).answer == RetryLater(1.0)
+    assert concluded(saga, "a", ACTION, Errored(ERROR), chance=1.0).answer == RetryLater(0.8)
 
 
 def test_a_retry_of_an_action_sends_the_steps_that_follow_it_as_well() -> None:
     plan = [planned("a"), planned("b"), planned("c"), planned("d")]
     steps = {"a": made("SUCCESS"), "b": held(ACTION), "c": made("SKIPPED")}
-    decision = concluded(saga_at("IN_PROGRESS", plan, steps), "b", ACTION, Broke(ERROR))
+    decision = concluded(saga_at("IN_PROGRESS", plan, steps), "b", ACTION, Errored(ERROR))
     assert decision.dispatch == Dispatch(ACTION, ("b", "d"), countdown_s=1.0)
 
 
@@ -268,19 +270,19 @@ def test_a_retry_of_a_compensation_sends_the_rest_in_reverse_order() -> None:
         "c": held(COMPENSATION),
         "d": made("COMPENSATED"),
     }
-    decision = concluded(saga_at("COMPENSATING", plan, steps), "c", COMPENSATION, Broke(ERROR))
+    decision = concluded(saga_at("COMPENSATING", plan, steps), "c", COMPENSATION, Errored(ERROR))
     assert decision.dispatch == Dispatch(COMPENSATION, ("c", "b", "a"), countdown_s=1.0)
 
 
 def test_a_compensation_that_fails_for_good_lets_the_others_run() -> None:
-    decision = concluded(undoing(attempts=2), "b", COMPENSATION, Broke(ERROR))
+    decision = concluded(undoing(attempts=2), "b", COMPENSATION, Errored(ERROR))
     assert (decision.answer, decision.path) == (Recorded(), ())
     # Its chain has ended with it: the next message is not on its way.
     assert decision.values["sent_at"] is None
 
 
 @pytest.mark.parametrize(
-    ("last", "result"), [(1, Refused(ERROR)), (2, Broke(ERROR)), (1, Succeeded())]
+    ("last", "result"), [(1, Refused(ERROR)), (2, Errored(ERROR)), (1, Succeeded())]
 )
 def test_a_saga_with_anything_left_is_parked_and_says_what(last: int, result: Result) -> None:
     plan = [planned("a"), planned("b"), planned("c")]

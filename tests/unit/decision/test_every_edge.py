@@ -12,18 +12,18 @@ from typing import Any
 import pytest
 
 from sagas.decision import (
-    Broke,
     Decision,
+    Errored,
     Probed,
     Refused,
     Result,
     SagaState,
     StepState,
     Succeeded,
+    advance,
     cancel,
     claim,
     conclude,
-    move_on,
     resolve,
     retry,
     skip,
@@ -46,7 +46,7 @@ HELD_BY_OTHER = {
 RESULTS: tuple[Result, ...] = (
     Succeeded(),
     Refused(ERROR),
-    Broke(ERROR),
+    Errored(ERROR),
     Succeeded(probed=Probed(happened=True)),
     Succeeded(probed=Probed(happened=False)),
     Refused(ERROR, Probed(happened=False)),
@@ -87,7 +87,7 @@ def asked(saga: SagaState) -> Iterator[Decision]:
         if saga.step(name).status not in HELD_BY_OTHER[operation]:  # a claim is for one operation
             yield from (concluded(saga, name, operation, result) for result in RESULTS)
     for alive, lost in product((lambda _: True, lambda _: False), (False, True)):
-        yield move_on(saga, alive=alive, lost=lost, timing=TIMING, chance=0)
+        yield advance(saga, alive=alive, lost=lost, timing=TIMING, chance=0)
     yield cancel(saga, reason="…", timing=TIMING)
     yield retry(saga, timing=TIMING)
     yield from (skip(saga, name, timing=TIMING) for name in "ab")
@@ -115,7 +115,7 @@ def reduced(saga: SagaState) -> SagaState:
     return replace(
         saga,
         epoch=EPOCH,
-        looks=0,
+        checks=0,
         sent_at=saga.sent_at and PAST,
         failure=saga.failure and ERROR,
         deadline_at=_reduced(saga.deadline_at),

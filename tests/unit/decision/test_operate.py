@@ -7,21 +7,21 @@ import pytest
 
 from sagas.decision import (
     Accepted,
-    Broke,
     Decision,
     Declined,
     Dispatch,
     Dropped,
+    Errored,
     Recorded,
     Refused,
     Result,
     SagaState,
     Succeeded,
+    advance,
     before_deadline,
     cancel,
     claim,
     conclude,
-    move_on,
     resolve,
     retry,
     skip,
@@ -53,7 +53,7 @@ def cancelled(saga: SagaState) -> Decision:
 
 
 def looked_at(saga: SagaState) -> Decision:
-    return move_on(saga, alive=lambda _: True, lost=False, timing=TIMING, chance=0)
+    return advance(saga, alive=lambda _: True, lost=False, timing=TIMING, chance=0)
 
 
 # Cancel.
@@ -92,7 +92,7 @@ def test_a_cancel_waits_for_the_attempt_that_is_running() -> None:
     ("result", "undone"),
     [
         (Succeeded(), ("b", "a")),
-        (Broke({"type": "OSError", "message": "…"}), ("b", "a")),
+        (Errored({"type": "OSError", "message": "…"}), ("b", "a")),
         (Refused({"type": "StepFailed", "message": "…"}), ("a",)),
     ],
 )

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from sagas.decision import Dispatch, SagaState, move_on
+from sagas.decision import Dispatch, SagaState, advance
 from sagas.states import SagaStatus
 from tests.unit.decision.states import ACTION, COMPENSATION, NOW, TIMING, made, planned, saga_at
 
@@ -13,7 +13,7 @@ PLAN = (planned("a"), planned("b", pivot=True, undo=False), planned("c", undo=Fa
 
 def moved(steps: dict[str, dict[str, Any]], plan: Any = PLAN) -> Any:
     saga = saga_at("IN_PROGRESS", plan, steps, sent_at=None)
-    return move_on(saga, alive=lambda _: True, lost=False, timing=TIMING, chance=0)
+    return advance(saga, alive=lambda _: True, lost=False, timing=TIMING, chance=0)
 
 
 @pytest.mark.parametrize("status", ["FAILED", "UNKNOWN"])
@@ -68,5 +68,5 @@ def test_a_read_only_step_in_doubt_leaves_nothing_behind() -> None:
     plan = (planned("a"), planned("b", undo=False, read_only=True))
     steps = {"a": made("COMPENSATED"), "b": made("UNKNOWN", attempts=2)}
     saga: SagaState = saga_at("COMPENSATING", plan, steps)
-    decision = move_on(saga, alive=lambda _: True, lost=False, timing=TIMING, chance=0)
+    decision = advance(saga, alive=lambda _: True, lost=False, timing=TIMING, chance=0)
     assert decision.path == (SagaStatus.COMPENSATED,)

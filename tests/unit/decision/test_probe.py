@@ -6,17 +6,17 @@ from typing import Any
 import pytest
 
 from sagas.decision import (
-    Broke,
     Decision,
+    Errored,
     Granted,
     Probed,
     Refused,
     RetryLater,
     SagaState,
     Succeeded,
+    advance,
     claim,
     conclude,
-    move_on,
     written,
 )
 from sagas.states import Operation, SagaStatus, StepStatus
@@ -34,7 +34,7 @@ from tests.unit.decision.states import (
 )
 
 PLAN = (planned("a", probe=True, attempts=2), planned("b"))
-BROKE = Broke({"type": "OSError", "message": "no reply"})
+BROKE = Errored({"type": "OSError", "message": "no reply"})
 HAPPENED, DID_NOT = Probed(happened=True, output='"R-1"'), Probed(happened=False)
 
 
@@ -103,7 +103,7 @@ def test_a_step_that_certainly_did_not_happen_has_failed_and_is_not_undone() -> 
     assert decision.steps[0].values["doubtful"] is False
     assert (decision.steps[0].detail or {})["probe"] == "it did not happen"
     turned = written(saga, decision)
-    moved = move_on(turned, alive=lambda _: True, lost=False, timing=TIMING, chance=0)
+    moved = advance(turned, alive=lambda _: True, lost=False, timing=TIMING, chance=0)
     assert moved.path == (SagaStatus.COMPENSATING, SagaStatus.COMPENSATED)
 
 
@@ -142,6 +142,6 @@ def test_an_undo_records_what_the_probe_said(probed: Probed, words: str) -> None
 
 
 def test_to_repeat_what_is_of_no_use_is_left() -> None:
-    decision = concluded(acting(), Broke({"type": "PayloadTooLarge", "message": "…"}, final=True))
+    decision = concluded(acting(), Errored({"type": "PayloadTooLarge", "message": "…"}, final=True))
     assert decision.steps[0].status is StepStatus.UNKNOWN
     assert decision.steps[0].values["retry_at"] is None

@@ -11,19 +11,19 @@ import pytest
 from sagas import decision as decisions
 from sagas.decision import (
     Answer,
-    Broke,
     Decision,
     Declined,
     Dispatch,
     Dropped,
+    Errored,
     Refused,
     Result,
     SagaState,
     Succeeded,
+    advance,
     cancel,
     claim,
     conclude,
-    move_on,
     resolve,
     retry,
     skip,
@@ -44,7 +44,7 @@ from tests.unit.decision.states import (
 from tests.unit.decision.tables import PARKED, STEPS, TABLES
 
 PLAN = (planned("a"), planned("b"), planned("c"))
-BROKE, REFUSED = Broke({"type": "OSError"}), Refused({"type": "StepFailed"})
+BROKE, REFUSED = Errored({"type": "OSError"}), Refused({"type": "StepFailed"})
 
 
 def saga_of(status: str, step: str, **more: Any) -> SagaState:
@@ -96,7 +96,7 @@ def ended(saga: SagaState, result: Result) -> Decision:
 
 
 def moved(saga: SagaState, *, well: bool) -> Decision:
-    return move_on(saga, alive=lambda _: well, lost=not well, timing=TIMING, chance=0.5)
+    return advance(saga, alive=lambda _: well, lost=not well, timing=TIMING, chance=0.5)
 
 
 EVENTS: dict[str, Callable[[SagaState], Decision]] = {
@@ -165,7 +165,7 @@ def test_every_event_that_decides_has_its_table() -> None:
     deciding = {
         name for name, member in public.items() if inspect.isfunction(member) and _asks(member)
     }
-    assert {event.split()[0].strip(":").replace("move", "move_on") for event in TABLES} == deciding
+    assert {event.split()[0].strip(":").replace("move", "advance") for event in TABLES} == deciding
     assert list(TABLES) == list(EVENTS)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
 
-from sagas.decision import Accepted, Answer, Broke, Recorded, Refused, Result, Succeeded
+from sagas.decision import Accepted, Answer, Errored, Recorded, Refused, Result, Succeeded
 from sagas.plan import Plan, PlannedStep
 from sagas.states import Operation
 from tests.unit.decision.states import ACTION, COMPENSATION
@@ -85,11 +85,11 @@ class Model:
 
     def pivot_has_begun(self) -> bool:
         held = self.holder is not None and self.plan[self.holder.step].pivot
-        return held or self.passed or any(self.may_be(pivot.name) for pivot in self.plan.pivots)
+        return held or self.passed or any(self.may_be(pivot.name) for pivot in self.plan.pivot)
 
     def no_way_back(self) -> bool:
         """Tell whether the pivot happened, or may have and cannot be undone."""
-        in_doubt = [pivot for pivot in self.plan.pivots if self.may_be(pivot.name)]
+        in_doubt = [pivot for pivot in self.plan.pivot if self.may_be(pivot.name)]
         return self.passed or any(pivot.compensation is None for pivot in in_doubt)
 
     # What workers are answered.
@@ -125,7 +125,7 @@ class Model:
         assert self.holder is not None
         held, self.holder = self.holder, None
         over = isinstance(answer, Recorded)
-        assert over or isinstance(result, Broke), "only what broke is tried again"
+        assert over or isinstance(result, Errored), "only what broke is tried again"
         if held.operation is COMPENSATION:
             if over:
                 good = isinstance(result, Succeeded)

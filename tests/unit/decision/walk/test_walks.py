@@ -21,20 +21,20 @@ from hypothesis.stateful import (
 
 from sagas.decision import (
     Accepted,
-    Broke,
     Decision,
+    Errored,
     Fenced,
     Refused,
     Result,
     StepState,
     Succeeded,
+    advance,
     cancel,
-    move_on,
     resolve,
     retry,
     skip,
 )
-from sagas.decision.order import call_of
+from sagas.decision.progress import call_of
 from sagas.plan import PlannedStep
 from sagas.states import ENDED, FORWARD, SagaStatus
 from tests.unit.decision.states import TIMING
@@ -42,14 +42,14 @@ from tests.unit.decision.walk.compare import check, check_change
 from tests.unit.decision.walk.model import Held, Model
 from tests.unit.decision.walk.world import KINDS, Execution, Message, World, plan_of
 
-LOST = Broke({"type": "WorkerLost"})
+LOST = Errored({"type": "WorkerLost"})
 #: How an execution ends; what broke may have had its effect.
 ENDS: list[tuple[Result, bool]] = [
     (Succeeded("1"), True),
     (Refused({"type": "No"}), False),
-    (Broke({"type": "Oops"}), False),
-    (Broke({"type": "Oops"}), True),
-    (Broke({"type": "Oops"}, final=True), True),
+    (Errored({"type": "Oops"}), False),
+    (Errored({"type": "Oops"}), True),
+    (Errored({"type": "Oops"}, final=True), True),
 ]
 STEPS = [(kind, skipped) for kind in KINDS for skipped in (False, False, False, True)]
 
@@ -196,7 +196,7 @@ class Walk(RuleBasedStateMachine):
         if model.deadline is not None and model.deadline <= world.saga.now:
             model.turning, model.deadline = True, None
         decision = world.write(
-            lambda saga: move_on(saga, alive=self.lives, lost=lost, timing=TIMING, chance=0.5)
+            lambda saga: advance(saga, alive=self.lives, lost=lost, timing=TIMING, chance=0.5)
         )
         gone = holder is not None and (
             holder.token in world.dead

@@ -11,8 +11,8 @@ from itertools import product
 
 from sagas.decision import (
     Answer,
-    Broke,
     Decision,
+    Errored,
     Granted,
     Probed,
     Recorded,
@@ -25,7 +25,7 @@ from sagas.decision import (
     remaining,
     written,
 )
-from sagas.decision.order import call_of
+from sagas.decision.progress import call_of
 from sagas.plan import PlannedStep
 from sagas.states import FORWARD, Operation
 from tests.unit.decision.states import ACTION, COMPENSATION, TIMING, made, planned, saga_at
@@ -143,12 +143,12 @@ class World:
     def end(self, execution: Execution, result: Result, *, happened: bool) -> tuple[Result, Answer]:
         """Let an execution end so; *happened*: what broke had its effect all the same."""
         if execution.token not in self.results:  # whoever comes back says the same
-            if execution.granted.ask and (happened or not isinstance(result, Broke)):
+            if execution.granted.ask and (happened or not isinstance(result, Errored)):
                 result = self._asked(execution, result)
             self.results[execution.token] = result
         result = self.results[execution.token]
         runs = result.probed is None and not execution.granted.ask
-        if runs and (isinstance(result, Succeeded) or (isinstance(result, Broke) and happened)):
+        if runs and (isinstance(result, Succeeded) or (isinstance(result, Errored) and happened)):
             self._take_effect(execution.message)
         return result, self._conclude(execution, result)
 

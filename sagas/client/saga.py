@@ -1,0 +1,211 @@
+"""``Saga``: a plan on one screen, and the methods that start it."""
+
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from pydantic import ValidationError
+
+from sagas.client.handle import SagaHandle
+from sagas.client.start import start_sagas
+from sagas.definition import Step, StepDefinition, build_plan
+from sagas.errors import DefinitionError, InvalidInput, InvalidKey, SagaNotFound
+from sagas.ids import uuid7
+from sagas.payload import Payload
+from sagas.record import queries
+from sagas.record.starts import NewSaga
+from sagas.retry import YEAR_S, to_seconds
+from sagas.runtime.app import Runtime, runtime_of
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+    from sqlalchemy.orm import Session
+
+__all__ = ["Saga", "saga_named"]
+
+I = TypeVar("I")  # noqa: E741 - the input
+
+#: How long a business key may be, in characters.
+KEY_LIMIT = 200
+
+_defined: dict[str, "Saga[Any]"] = {}
+
+
+def saga_named(name: str) -> "Saga[Any]":
+    """Return the saga that this process defines with this name; raises SagaNotFound."""
+    if name not in _defined:
+        known = ", ".join(sorted(_defined)) or "none"
+        raise SagaNotFound(f"This application defines no saga {name!r}. It defines: {known}.")
+    return _defined[name]
+
+
+class Saga(Generic[I]):
+    """A named plan: ordered steps over one input.
+
+    Args:
+        name: the saga's name, unique in the application.
+        input: the type of the input; usually a pydantic model.
+        steps: functions declared with ``@step``, or ``Step(function, …)``.
+        deadline: how long a saga may take from its start, in seconds or as a timedelta; after that
+            it turns back, unless its pivot has begun.
+
+    Raises:
+        DefinitionError: the declaration cannot work; the message names the step and the remedy.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        input: type[I],
+        steps: Sequence[StepDefinition[Any, Any] | Step],
+        deadline: float | timedelta | None = None,
+    ) -> None:
+        self.name = name
+        self.plan, self.steps = build_plan(name, input, tuple(steps), deadline)
+        self._input = Payload(input)
+        _define(self)
+
+    def __repr__(self) -> str:
+        return f"<Saga {self.name}: {', '.join(step.step_name for step in self.steps)}>"
+
+    def start(
+        self,
+        input: I,
+        *,
+        key: str | None = None,
+        session: "Session | Connection | None" = None,
+        delay: float | timedelta | None = None,
+    ) -> SagaHandle:
+        """Start a saga and return its handle.
+
+        Without *session* the saga is committed here. With it, the saga is part of the caller's
+        transaction: it commits or rolls back with it, and is published after the commit. Once
+        committed, the saga runs to its end whatever happens to this process or the broker; a broker
+        that is away raises nothing here.
+
+        The same name, *key* and input again return the same saga.
+
+        Args:
+            input: the saga's input, validated here.
+            key: the business key, 1 to 200 characters; by default the saga's id.
+            session: a SQLAlchemy Session or Connection on the record's database.
+            delay: how long the saga waits in the record before its first step, in seconds or as a
+                timedelta, a year at most; its deadline counts from then on.
+
+        Raises:
+            pydantic.ValidationError: the input is not valid; no row was written.
+            InvalidInput: the input holds a value that JSON cannot carry; no row was written.
+            InvalidKey: the key cannot be stored; no row was written.
+            KeyConflict: the key is taken by a saga with another input; no row was written.
+            PayloadTooLarge: the input is over ``saga_payload_limit_bytes``; no row was written.
+            WrongDatabase: the session is on another database; no row was written.
+            RecordNotReady: the record's tables are missing.
+            ValueError: the delay is too long; no row was written.
+        """
+        return self._start([(input, key)], session, delay)[0]
+
+    def start_many(
+        self,
+        sagas: Iterable[tuple[I, str | None]],
+        *,
+        session: "Session | Connection | None" = None,
+        delay: float | timedelta | None = None,
+    ) -> list[SagaHandle]:
+        """Start several sagas, each an input and a key, in one transaction and with one publish.
+
+        Either all are started or, if one raises, none. Otherwise as ``start``.
+        """
+        return self._start(list(sagas), session, delay)
+
+    def start_json(
+        self, text: str, *, key: str | None = None, session: "Session | Connection | None" = None
+    ) -> SagaHandle:
+        """Start a saga whose input is JSON; otherwise as ``start``."""
+        return self.start(self._input.load(text), key=key, session=session)
+
+    def start_many_json(self, sagas: Iterable[tuple[str, str | None]]) -> list[SagaHandle]:
+        """Start sagas whose inputs are JSON; otherwise as ``start_many``."""
+        return self.start_many([(self._input.load(text), key) for text, key in sagas])
+
+    def _start(
+        self,
+        sagas: Sequence[tuple[I, str | None]],
+        session: "Session | Connection | None",
+        delay: float | timedelta | None,
+    ) -> list[SagaHandle]:
+        runtime = runtime_of()
+        news = [self._new(runtime, input, key) for input, key in sagas]
+        delay_s = 0.0 if delay is None else max(to_seconds(delay), 0.0)
+        if delay_s > YEAR_S:
+            raise ValueError(
+                f"Saga {self.name!r} cannot be started with delay={delay!r}: give a year at most. "
+                "Nothing was started."
+            )
+        ids = start_sagas(runtime, news, session, delay_s=delay_s) if news else []
+        return [SagaHandle(runtime, saga_id) for saga_id in ids]
+
+    def _new(self, runtime: Runtime, input: I, key: str | None) -> NewSaga:
+        saga_id = uuid7()
+        checked = _checked_key(self.name, str(saga_id) if key is None else key)
+        text = self._written(input, checked)
+        decode = runtime.payload_codec.decode
+        return NewSaga(
+            id=saga_id,
+            key=checked,
+            plan=self.plan,
+            input=runtime.payload_codec.encode(
+                text, f"The input of saga {self.name!r} {checked!r}"
+            ),
+            # Conditions see what the workers will see, which may differ from the object given.
+            skipped=self._skipped(self._input.load(text)),
+            actor=runtime.actor("application"),
+            same_input=lambda one, other: self._input.same(decode(one), decode(other)),
+        )
+
+    def _written(self, input: I, key: str) -> str:
+        try:
+            return self._input.dump(input)
+        except ValidationError:
+            raise
+        except ValueError as error:
+            raise InvalidInput(
+                f"The input of saga {self.name!r} {key!r} cannot be carried as JSON ({error}). "
+                "Use finite numbers, valid Unicode, and no object that contains itself or is very "
+                "deeply nested. Nothing was started."
+            ) from error
+
+    def _skipped(self, input: I) -> tuple[str, ...]:
+        return tuple(s.step_name for s in self.steps if s.when is not None and not s.when(input))
+
+    def get(self, *, key: str) -> SagaHandle:
+        """Return the saga of this name with that key; raises SagaNotFound."""
+        runtime = runtime_of()
+        found = runtime.database.read(lambda c: queries.saga_by_key(c, self.name, key))
+        if found is None:
+            raise SagaNotFound(f"The record has no saga {self.name!r} with the key {key!r}.")
+        return SagaHandle(runtime, found.id)
+
+
+def _define(saga: Saga[Any]) -> None:
+    first = _defined.setdefault(saga.name, saga)
+    if first.plan != saga.plan:
+        raise DefinitionError(
+            f"Two sagas are named {saga.name!r}: {first!r} and {saga!r}. "
+            "Their business keys would collide. Give one of them another name."
+        )
+    _defined[saga.name] = saga
+
+
+def _checked_key(saga: str, key: str) -> str:
+    if not isinstance(key, str) or not 1 <= len(key) <= KEY_LIMIT or not key.isprintable():
+        raise InvalidKey(
+            f"The key {_shortened(key)} of saga {saga!r} cannot be stored and searched. Give a "
+            f"string of 1 to {KEY_LIMIT} printable characters. Nothing was started."
+        )
+    return key
+
+
+def _shortened(key: object) -> str:
+    text = repr(key)
+    return text if len(text) <= KEY_LIMIT else f"{text[:KEY_LIMIT]}…"

@@ -1,0 +1,83 @@
+"""Starting sagas: one transaction in the record, then one publish to the broker."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from sqlalchemy import Connection, select
+
+from sagas import faults
+from sagas.client.after_commit import after_commit
+from sagas.decision import Dispatch, SagaState, StepState
+from sagas.record.starts import NewSaga, insert_sagas, require_same_record
+from sagas.runtime.app import Runtime
+from sagas.runtime.messages import Chain
+from sagas.sql import now
+from sagas.states import Operation, SagaStatus, StepStatus
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+__all__ = ["start_sagas"]
+
+
+def start_sagas(
+    runtime: Runtime,
+    sagas: Sequence[NewSaga],
+    session: "Session | Connection | None",
+    *,
+    delay_s: float,
+) -> list[UUID]:
+    """Start sagas in the caller's transaction, or in their own; return their ids."""
+    moments: list[datetime] = []  # by the database's clock; the last one is the last try's
+
+    def insert(connection: Connection) -> list[UUID]:
+        moments.append(connection.execute(select(now())).scalar_one())
+        return insert_sagas(
+            connection,
+            runtime.store.plans,
+            sagas,
+            lease_s=runtime.settings.saga_lease_s,
+            delay_s=delay_s,
+        )
+
+    def publish() -> None:  # the sweep publishes what this does not, for any reason
+        started = set(ids)
+        if chains := [
+            chain for new in sagas if new.id in started and (chain := _chain(new, moments[-1]))
+        ]:
+            runtime.messages.publish(*chains)
+            for chain in chains:
+                faults.reach("start.published", chain.saga.key)
+
+    if session is None:
+        ids = runtime.database.write(insert)
+        if not delay_s:
+            publish()
+        return ids
+    connection = session if isinstance(session, Connection) else session.connection()
+    require_same_record(connection, runtime.record_id)
+    ids = insert(connection)
+    if not delay_s:
+        after_commit(connection, publish)
+    return ids
+
+
+def _chain(new: NewSaga, moment: datetime) -> Chain | None:
+    """Return the first chain of a saga that is committed."""
+    faults.reach("start.committed", new.key)
+    steps = tuple(step.name for step in new.plan if step.name not in new.skipped)
+    if not steps:
+        return None
+    saga = SagaState(
+        id=new.id,
+        name=new.plan.name,
+        key=new.key,
+        status=SagaStatus.STARTED,
+        epoch=1,
+        plan=new.plan,
+        steps={name: StepState(name, StepStatus.SKIPPED) for name in new.skipped},
+        now=moment,
+    )
+    return Chain(saga, Dispatch(Operation.ACTION, steps), epoch=1)

@@ -1,0 +1,1 @@
+"""What a worker's main process does for sagas besides running their steps."""

@@ -1,0 +1,47 @@
+"""A saga that cannot be advanced: it is counted and postponed, and stops no duty."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from uuid import UUID
+
+from sagas.record.failed_sweeps import count_failed_sweep
+from sagas.runtime.app import Runtime
+
+__all__ = ["postponed_on_error"]
+
+logger = logging.getLogger(__name__)
+
+#: Errors are truncated to this length.
+_ERROR_LIMIT = 500
+
+
+@contextmanager
+def postponed_on_error(runtime: Runtime, saga_id: UUID) -> Iterator[None]:
+    """Postpone the saga if the block raises, so that the caller can go on with the next one."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - any error is counted, and reported
+        _postpone(runtime, saga_id, error)
+
+
+def _postpone(runtime: Runtime, saga_id: UUID, error: Exception) -> None:
+    text = f"{type(error).__name__}: {error}"[:_ERROR_LIMIT]
+    timing, actor = runtime.settings.timing, runtime.actor("sweep")
+    failed_sweeps = runtime.database.write(
+        lambda c: count_failed_sweep(c, saga_id, text, timing=timing, actor=actor)
+    )
+    if failed_sweeps is None:
+        logger.info(
+            "Saga %s could not be advanced (%s): it has ended, or another process has locked it.",
+            saga_id,
+            text,
+        )
+        return
+    logger.warning(
+        "Saga %s could not be advanced, %s times in a row (%s); the sweep keeps trying.",
+        saga_id,
+        failed_sweeps,
+        text,
+        exc_info=error if failed_sweeps == 1 else None,
+    )

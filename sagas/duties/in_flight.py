@@ -1,0 +1,88 @@
+"""What this worker has in flight: messages received but not started, and tasks running."""
+
+import time
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeGuard
+from uuid import UUID
+from weakref import WeakSet
+
+from celery import Celery
+from celery.worker import state as worker_state
+
+from sagas.runtime.messages import QUEUE, SENT_AT, Link
+
+__all__ = ["InFlight"]
+
+#: No clock is this far ahead; a smaller lead is trusted only for a while.
+_DAY_S = 86_400.0
+_FORGERY_S = 60.0
+
+
+class InFlight:
+    """The view of the worker's main process, which receives every message before its pool."""
+
+    def __init__(self) -> None:
+        self._received: WeakSet[Any] = WeakSet()
+        #: How far each queue has moved: its name, and when the newest message received was sent.
+        self.seen: dict[str, float] = {}
+
+    def note_received(self, request: Any) -> None:
+        """Remember a message that was just received if it is a step of a saga."""
+        headers = request.request_dict
+        if _is_moment(headers.get(SENT_AT)) and Link.read(request.args) is not None:
+            self.note_moved(request.app, headers)
+            self._received.add(request)
+
+    def note_moved(self, app: Celery, headers: Mapping[str, Any]) -> None:
+        """Remember how far its queue has moved with this message."""
+        queue, sent_at = headers.get(QUEUE), headers.get(SENT_AT)
+        if not isinstance(queue, str) or not _is_moment(sent_at):
+            return
+        # A forged header may name any other queue, and each would go into the record.
+        if queue not in tuple(app.amqp.queues.consume_from):
+            return
+        newest = self.seen.get(queue, 0.0)
+        if newest > time.time() + _FORGERY_S:  # the next message corrects it
+            newest = 0.0
+        self.seen[queue] = max(newest, float(sent_at))
+
+    def unstarted(self, *, within_s: float) -> set[tuple[UUID, int]]:
+        """Return saga and epoch of each message that is prefetched, delayed or rate-limited.
+
+        Messages due later than *within_s* seconds from now are left out: the engine sends none.
+        """
+        latest = datetime.now(UTC) + timedelta(seconds=within_s)
+        # A pool process acknowledges a message when it starts it; from then on the record knows.
+        unstarted = (
+            request
+            for request in _all(self._received)
+            if not request.acknowledged and _is_due(request.request_dict.get("eta"), latest)
+        )
+        links = (Link.read(request.args) for request in unstarted)
+        return {(link.saga_id, link.epoch) for link in links if link is not None}
+
+    def task_ids(self) -> set[str]:
+        """Return the ids of the Celery tasks that this worker runs or is about to run."""
+        return {request.id for request in _all(worker_state.reserved_requests)}
+
+
+def _is_moment(value: Any) -> TypeGuard[float]:
+    """Tell whether the engine can have written this: anybody with the broker can forge it."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and 0 < value < time.time() + _DAY_S
+
+
+def _is_due(eta: Any, latest: datetime) -> bool:
+    try:
+        return eta is None or datetime.fromisoformat(eta) <= latest
+    except (TypeError, ValueError):  # the engine never writes such an eta
+        return False
+
+
+def _all(requests: Iterable[Any]) -> tuple[Any, ...]:
+    while True:
+        try:
+            return tuple(requests)
+        except RuntimeError:  # the main thread changed the set meanwhile
+            time.sleep(0.001)

@@ -1,0 +1,91 @@
+"""The sweep: every worker looks for sagas that are due, and advances them by their record."""
+
+import time
+from collections.abc import Mapping
+from uuid import UUID
+
+from sagas import faults
+from sagas.decision import SagaState, StepState
+from sagas.duties.failed_sweep import postponed_on_error
+from sagas.duties.in_flight import InFlight
+from sagas.duties.lost_messages import LostMessages
+from sagas.record import due, workers
+from sagas.runtime.advance import advance_saga
+from sagas.runtime.app import Runtime
+
+__all__ = ["Sweep"]
+
+#: How many sagas are reserved at a time, which keeps them from the other sweeps.
+BATCH = 100
+
+
+class Sweep:
+    """The sweep of one worker's main process; there is no leader, every worker sweeps."""
+
+    def __init__(self, runtime: Runtime, in_flight: InFlight) -> None:
+        self._runtime = runtime
+        self._in_flight = in_flight
+        self._lease_s = runtime.settings.saga_lease_s
+
+    def sweep_once(self) -> int:
+        """Advance the sagas that are due; return how many were checked."""
+        database = self._runtime.database
+        if not database.read(due.any_due):
+            return 0
+        live = database.read(lambda c: workers.live_workers(c, self._lease_s))
+        lost_messages = LostMessages(
+            self._runtime.messages, _furthest(live), margin_s=self._lease_s
+        )
+        checked = 0
+        deadline = time.monotonic() + 2 * self._lease_s
+        batch = BATCH
+        while batch == BATCH and time.monotonic() < deadline:
+            batch = self._sweep_batch(lost_messages)
+            checked += batch
+        # Last, and one batch only: the sagas that the sweep failed to advance before.
+        return checked + self._sweep_batch(lost_messages, failing=True)
+
+    def _sweep_batch(self, lost_messages: LostMessages, *, failing: bool = False) -> int:
+        reservation_s = 3 * self._lease_s
+        batch = self._runtime.database.write(
+            lambda c: due.reserve_due(c, limit=BATCH, reservation_s=reservation_s, failing=failing)
+        )
+        for saga_id in batch:
+            with postponed_on_error(self._runtime, saga_id):
+                self._advance(saga_id, lost_messages)
+        return len(batch)
+
+    def _advance(self, saga_id: UUID, lost_messages: LostMessages) -> None:
+        known = self._runtime.store.peek(saga_id)
+        if known is None:
+            return
+        faults.reach("sweep.taken", known.key)
+        # The broker is asked before the saga is locked, so that a slow one blocks nobody.
+        lost = lost_messages.is_lost(known)
+
+        def still_lost(saga: SagaState) -> bool:
+            return lost and (saga.epoch, saga.sent_at) == (known.epoch, known.sent_at)
+
+        advance_saga(
+            self._runtime,
+            saga_id,
+            alive=self._is_alive,
+            lost=still_lost,
+            actor=self._runtime.actor("sweep"),
+            point="sweep.recorded",
+        )
+
+    def _is_alive(self, step: StepState) -> bool:
+        # Only an expired worker is dead: after a gap, expiry gives every worker time to write.
+        if step.worker == self._runtime.worker_id:
+            return step.task_id in self._in_flight.task_ids()
+        return step.attended
+
+
+def _furthest(live: Mapping[UUID, Mapping[str, float]]) -> dict[str, float]:
+    """Return how far each queue has moved, by whichever worker saw it furthest."""
+    furthest: dict[str, float] = {}
+    for seen in live.values():
+        for queue, moment in seen.items():
+            furthest[queue] = max(furthest.get(queue, 0.0), moment)
+    return furthest

@@ -1,0 +1,105 @@
+"""Which workers are alive: one row per incarnation, and what happens when its lease ends."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from sagas.record import tables as t
+from sagas.sql import before_now, now
+from sagas.states import StepStatus
+
+__all__ = [
+    "Heartbeat",
+    "expire",
+    "held_by",
+    "live_workers",
+    "silences",
+    "stale_workers",
+    "write_heartbeat",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """A worker's sign of life; *seen* maps each queue to the time it has moved to."""
+
+    worker_id: UUID
+    hostname: str
+    pid: int
+    seen: Mapping[str, float]
+
+
+def write_heartbeat(connection: Connection, heartbeat: Heartbeat) -> None:
+    """Write a heartbeat; a worker that was expired too early comes back with it."""
+    values = {"heartbeat_at": now(), "seen": dict(heartbeat.seen)}
+    found = connection.execute(
+        update(t.worker).where(t.worker.c.id == heartbeat.worker_id).values(values)
+    )
+    if found.rowcount == 0:
+        row = {
+            "id": heartbeat.worker_id,
+            "hostname": heartbeat.hostname,
+            "pid": heartbeat.pid,
+        }
+        connection.execute(insert(t.worker).values(**row, started_at=now(), **values))
+
+
+def live_workers(connection: Connection, lease_s: float) -> dict[UUID, Mapping[str, float]]:
+    """Return the workers that are alive, each with the time that its queues have moved to."""
+    query = select(t.worker.c.id, t.worker.c.seen)
+    fresh = t.worker.c.heartbeat_at >= before_now(lease_s)
+    return {row.id: row.seen for row in connection.execute(query.where(fresh))}
+
+
+def silences(connection: Connection) -> dict[str, float]:
+    """Return for how many seconds each node name has sent no heartbeat.
+
+    Expired workers are left out. Of two incarnations with one name, the livelier one counts.
+    """
+    query = select(t.worker.c.hostname, t.worker.c.heartbeat_at, now().label("now"))
+    rows = connection.execute(query.order_by(t.worker.c.heartbeat_at))
+    return {row.hostname: (row.now - row.heartbeat_at).total_seconds() for row in rows}
+
+
+def stale_workers(connection: Connection, lease_s: float) -> dict[UUID, str]:
+    """Return the workers whose lease has ended, each with its node name."""
+    stale = t.worker.c.heartbeat_at < before_now(lease_s)
+    found = connection.execute(select(t.worker.c.id, t.worker.c.hostname).where(stale))
+    return {row.id: row.hostname for row in found}
+
+
+def expire(connection: Connection, worker_id: UUID, lease_s: float | None) -> bool:
+    """Remove a worker and make the sagas it held due at once.
+
+    Returns False if another process removed it first, or if it came back. With *lease_s* the worker
+    must still be stale; without, it leaves by itself.
+    """
+    stale = [] if lease_s is None else [t.worker.c.heartbeat_at < before_now(lease_s)]
+    expired = connection.execute(delete(t.worker).where(t.worker.c.id == worker_id, *stale))
+    if expired.rowcount == 0:
+        return False
+    held = select(t.step.c.saga_id).where(t.step.c.worker == worker_id, _HELD)
+    # A step whose end is committed in between costs one check that was not needed.
+    connection.execute(
+        update(t.saga)
+        .where(t.saga.c.id.in_(held), t.saga.c.due_at.is_not(None))
+        .values(due_at=now())
+    )
+    return True
+
+
+def held_by(connection: Connection, worker_id: UUID) -> dict[UUID, str]:
+    """Return the sagas whose steps a worker holds, each with the Celery task that holds it.
+
+    Sagas whose last sweep failed are left out: their next check is postponed.
+    """
+    query = select(t.step.c.saga_id, t.step.c.task_id).join(t.saga)
+    query = query.where(t.step.c.worker == worker_id, _HELD, t.saga.c.failed_sweeps == 0)
+    return {row.saga_id: row.task_id for row in connection.execute(query)}
+
+
+_HELD = t.step.c.status.in_((StepStatus.RUNNING, StepStatus.COMPENSATING)) & t.step.c.claim.is_not(
+    None
+)

@@ -1,0 +1,39 @@
+"""What the record and Celery's log say about the error that ended an attempt."""
+
+import traceback
+
+from pydantic import ValidationError
+
+from sagas.decision import AttemptError
+from sagas.errors import SecretWithheld, StepFailed
+from sagas.payload import describe_error
+from sagas.secret import scrubbed
+
+__all__ = ["describe_attempt_error", "safe_to_log"]
+
+_TRACEBACK_LIMIT = 10_000
+
+
+def describe_attempt_error(error: Exception, secrets: frozenset[str]) -> AttemptError:
+    """Describe an error for the record, without the secrets of the saga's payloads."""
+    return {
+        "type": type(error).__name__,
+        "message": describe_error(error, secrets),
+        "code": error.code if isinstance(error, StepFailed) else None,
+        "traceback": "".join(traceback.format_tb(error.__traceback__))[-_TRACEBACK_LIMIT:],
+    }
+
+
+def safe_to_log(error: Exception, secrets: frozenset[str]) -> Exception:
+    """Return the error that Celery may log and send as an event to any listener.
+
+    If it, or one of its causes, quotes a secret or an invalid payload, it is replaced by another.
+    """
+    shown = "".join(traceback.format_exception(error))
+    if not isinstance(error, ValidationError) and scrubbed(shown, secrets) == shown:
+        return error
+    message = describe_error(error, secrets)
+    if isinstance(error, StepFailed):
+        return StepFailed(message, code=error.code).with_traceback(error.__traceback__)
+    stand_in = SecretWithheld(f"{type(error).__name__}: {message}")
+    return stand_in.with_traceback(error.__traceback__)

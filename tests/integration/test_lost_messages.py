@@ -1,0 +1,80 @@
+"""Is a message lost? What its queue shows decides; silence proves nothing."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from types import SimpleNamespace
+
+import pytest
+
+from sagas.decision import SagaState
+from sagas.duties.lost_messages import LostMessages
+from sagas.record.store import Store
+from sagas.runtime.app import Runtime
+from tests.integration.records import claims, started
+
+#: Judges the message of a saga that was sent a minute ago.
+Judge = Callable[..., bool]
+
+
+@pytest.fixture
+def saga(store: Store) -> SagaState:
+    """Return a saga whose message was sent a minute ago."""
+    made = store.peek(started(store))
+    assert made
+    return replace(made, now=made.now + timedelta(seconds=60))
+
+
+@pytest.fixture
+def lost(saga: SagaState, runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> Judge:
+    """Return what judges by a queue's length and by what was sent how much later and received."""
+
+    def judge(length: int | None, *, moved_s: float | None = None) -> bool:
+        monkeypatch.setattr(runtime.messages, "queue_of", lambda _: SimpleNamespace(name="q"))
+        monkeypatch.setattr(runtime.messages, "backlog", lambda _: {"q": length})
+        assert saga.sent_at
+        seen = {} if moved_s is None else {"q": saga.sent_at.timestamp() + moved_s}
+        return LostMessages(runtime.messages, seen, margin_s=1).lost(saga)
+
+    return judge
+
+
+def test_a_message_is_lost_where_its_queue_is_empty(lost: Judge) -> None:
+    assert lost(0)
+
+
+def test_a_message_waits_where_its_queue_is_not_empty(lost: Judge) -> None:
+    assert not lost(1)
+
+
+def test_a_broker_that_does_not_answer_proves_nothing(lost: Judge) -> None:
+    assert not lost(None)
+    assert not lost(None, moved_s=30)
+
+
+@pytest.mark.parametrize("moved_s", [-30, 0.5])
+def test_a_message_waits_where_none_that_was_sent_clearly_later_has_been_received(
+    moved_s: float, lost: Judge
+) -> None:
+    assert not lost(9, moved_s=moved_s)
+
+
+def test_a_message_is_lost_where_one_that_was_sent_clearly_later_has_been_received(
+    lost: Judge,
+) -> None:
+    assert lost(9, moved_s=1.5)
+
+
+def test_no_message_comes_from_the_future(lost: Judge) -> None:
+    assert not lost(9, moved_s=3600)
+
+
+def test_a_saga_that_waits_for_no_message_has_lost_none(
+    saga: SagaState, store: Store, runtime: Runtime
+) -> None:
+    evidence = LostMessages(runtime.messages, {}, margin_s=1)  # which would ask for an empty queue
+    assert not evidence.is_lost(replace(saga, sent_at=None))
+    claims(store, saga.id, "flight")
+    running = store.peek(saga.id)
+    assert running
+    assert not evidence.is_lost(running)
