@@ -13,6 +13,7 @@ from sagas.client.handle import SagaHandle
 from sagas.client.lookup import count_by_status, find, get, upgrade_record
 from sagas.client.saga import Saga
 from sagas.context import CompensationContext, Context, Failure
+from sagas.decision import AttemptError, Blocked, Parked, Resolved, SagaFailure
 from sagas.definition import Step, StepDefinition
 from sagas.duties.alerts import on_alert
 from sagas.duties.supervisor import connect
@@ -52,8 +53,10 @@ __version__ = version("celery-sagas")
 __all__ = [
     "ActionDeclined",
     "Alert",
+    "AttemptError",
     "AttemptSuperseded",
     "BarrierError",
+    "Blocked",
     "Codec",
     "CompensationContext",
     "ConfigurationError",
@@ -69,12 +72,15 @@ __all__ = [
     "Operation",
     "Outcome",
     "OutputUnavailable",
+    "Parked",
     "PayloadTooLarge",
     "PlanUnreadable",
     "RecordNotReady",
+    "Resolved",
     "Retry",
     "Saga",
     "SagaError",
+    "SagaFailure",
     "SagaHandle",
     "SagaNotFound",
     "SagaStatus",

@@ -14,9 +14,7 @@ from typing import Any
 
 from sqlalchemy import Table, func, insert, select
 
-from celeryconfig import database_url
-from sagas.record.database import Database as Record
-from sagas.record.migrate import upgrade
+from sagas import upgrade_record
 from tasks import inventory, notification, order, payment, points, shipping
 from tasks.database import Database
 
@@ -94,14 +92,13 @@ def prepare() -> None:
 
     Does nothing where that is done, and only once where several processes of one machine try.
     """
-    record = Record(database_url("order"))
     with (DATA / "products.csv").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         create_tables()
-        upgrade(record)
+        upgrade_record()
         seed()
-    # What forks later must not inherit a connection: SQLite would trust locks that it lost.
-    for database in (*DATABASES, record):
+    # A later fork must not inherit a connection: SQLite would trust locks that it has lost.
+    for database in DATABASES:
         database.dispose()
 
 

@@ -1,4 +1,6 @@
-"""A checker for tests: whether a record and a ledger keep every promise about sagas.
+"""For tests: contexts to call steps with, and a checker of every promise about sagas.
+
+``action_context`` and ``compensation_context`` build the second argument of a step's functions.
 
 Call ``check(app, ledger)`` after a test that ran sagas, or after any fault that you caused. It
 reads every saga of the record and compares it with what your participants say they did. A violation
@@ -33,6 +35,7 @@ L2   queues are empty
 """
 
 from sagas.testing.checker import check, violations, violations_of
+from sagas.testing.contexts import action_context, compensation_context
 from sagas.testing.model import Effect, Observed, Violation
 from sagas.testing.options import Options, SagaOptions
 from sagas.testing.reader import ended_rows, observe
@@ -43,7 +46,9 @@ __all__ = [
     "Options",
     "SagaOptions",
     "Violation",
+    "action_context",
     "check",
+    "compensation_context",
     "ended_rows",
     "observe",
     "violations",

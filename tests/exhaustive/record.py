@@ -21,6 +21,7 @@ from sagas.decision import (
     Probed,
     Refused,
     Result,
+    SagaFailure,
     SagaState,
     StepState,
     Succeeded,
@@ -28,17 +29,17 @@ from sagas.decision import (
     cancel,
     claim,
     conclude,
-    written,
+    transition,
 )
 from sagas.plan import PlannedStep
 from sagas.states import ENDED, SAGA_EDGES, STEP_EDGES, Operation, SagaStatus, StepStatus
-from tests.unit.decision.states import ACTION, EPOCH, NOW, TIMING, made, saga_at
+from tests.unit.decision.states import ACTION, EPOCH, ERROR, NOW, TIMING, made, saga_at
 
 __all__ = ["Outcome", "Records", "result_of"]
 
 HOLDER = "the execution that holds the step"
+FAILURE: SagaFailure = {"step": None, "type": "E", "message": "…"}
 LATER = NOW + timedelta(days=1)
-ERROR = {"type": "E", "message": "…"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,7 @@ class Records:
         for change in decision.steps:
             before = saga.step(change.name).status
             assert change.status in STEP_EDGES[before], f"S2: {before} -> {change}"
-        number = self._number(written(saga, decision))
+        number = self._number(transition(saga, lambda _: decision).after)
         return Outcome(number, decision.answer, decision.dispatch, decision.raise_epoch)
 
     def _number(self, saga: SagaState) -> int:
@@ -133,7 +134,7 @@ class Records:
 
 def _bare(saga: SagaState) -> SagaState:
     steps = {planned.name: _bare_step(saga.step(planned.name)) for planned in saga.plan}
-    failure = None if saga.failure is None else {"step": None, **ERROR}
+    failure = saga.failure and FAILURE
     sent_at = None if saga.sent_at is None else NOW
     return replace(
         saga,

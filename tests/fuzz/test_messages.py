@@ -8,7 +8,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sagas.decision import SagaState
+from sagas.decision import SagaState, awaited_call
 from sagas.decision.progress import current
 from sagas.runtime.messages import TURN_BACK, Link
 from sagas.states import ENDED, Operation

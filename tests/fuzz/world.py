@@ -17,7 +17,7 @@ from sagas.record.store import Store
 from sagas.runtime.app import runtime_of
 from sagas.states import Operation, SagaStatus
 from tests.integration.drive import Driver
-from tests.integration.records import BROKE, REFUSED, claims, concludes
+from tests.integration.records import ERRORED, REFUSED, claims, concludes
 from tests.integration.shop import Order, charge, order_saga, reserve
 from tests.integration.test_hostile_headers import patient_saga
 
@@ -112,7 +112,7 @@ def _advance(world: World, saga_id: UUID, status: str) -> None:
     store, driver = world.store, world.driver
     if status == "waits":
         claims(store, saga_id, "shop.report")
-        concludes(store, saga_id, "shop.report", BROKE)
+        concludes(store, saga_id, "shop.report", ERRORED)
         return
     if status == SagaStatus.STARTED:
         return

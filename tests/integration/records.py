@@ -1,7 +1,7 @@
 """Rows of the record, and how a saga is moved from one to the next."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from sqlalchemy import Row, func, select, update
@@ -9,6 +9,7 @@ from sqlalchemy import Row, func, select, update
 from sagas.decision import (
     Decision,
     Errored,
+    Holder,
     Refused,
     Result,
     SagaState,
@@ -23,13 +24,13 @@ from sagas.plan import Plan, PlannedStep
 from sagas.record import tables as t
 from sagas.record.database import Database
 from sagas.record.starts import NewSaga, insert_sagas
-from sagas.record.store import Store, Transition
+from sagas.record.store import Committed, Store
 from sagas.sql import after_now
 from sagas.states import Operation, SagaStatus
 from tests.unit.decision.states import planned
 
 __all__ = [
-    "BROKE",
+    "ERRORED",
     "PLAN",
     "REFUSED",
     "claimer",
@@ -49,7 +50,7 @@ __all__ = [
 PLAN = Plan("trip", (planned("flight"), planned("hotel")))
 TIMING = Timing()
 REFUSED = Refused({"type": "StepFailed", "message": "sold out", "code": "SOLD_OUT"})
-BROKE = Errored({"type": "OSError", "message": "no route"})
+ERRORED = Errored({"type": "OSError", "message": "no route"})
 
 
 def new_saga(
@@ -83,7 +84,13 @@ def claimer(
 
     def decide(saga: SagaState) -> Decision:
         return claim(
-            saga, step, operation, epoch=saga.epoch, token=token, holder=holder, timing=TIMING
+            saga,
+            step,
+            operation,
+            epoch=saga.epoch,
+            token=token,
+            holder=cast("Holder", holder),
+            timing=TIMING,
         )
 
     return decide
@@ -97,7 +104,7 @@ def claims(
     *,
     token: str = "token",  # noqa: S107 - it names an execution
     **holder: Any,
-) -> Transition:
+) -> Committed:
     """Claim a step."""
     made = store.transition(saga_id, claimer(step, operation, token, **holder), actor="worker 1")
     assert made
@@ -112,7 +119,7 @@ def concludes(
     operation: Operation = Operation.ACTION,
     *,
     token: str = "token",  # noqa: S107 - it names an execution
-) -> Transition:
+) -> Committed:
     """Conclude an attempt."""
 
     def decide(saga: SagaState) -> Decision:
@@ -132,7 +139,7 @@ def concludes(
     return made
 
 
-def move(store: Store, saga_id: UUID) -> Transition:
+def move(store: Store, saga_id: UUID) -> Committed:
     """Move a saga on that was left alone."""
     made = store.transition(
         saga_id,

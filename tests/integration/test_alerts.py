@@ -98,7 +98,7 @@ def test_a_parked_saga_gives_one_alert_to_the_log_and_to_webhooks(
 def test_a_hook_gets_the_alert(
     duty: delivery.Alerts, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(alerting, "_hooks", {})
+    monkeypatch.setattr(delivery, "_hooks", {})
     seen: list[Alert] = []
 
     @on_alert
@@ -116,10 +116,10 @@ def test_slow_receivers_get_no_alert_twice(
     duty: delivery.Alerts, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was not tried within half of the hold is left to whoever takes it after the hold."""
-    monkeypatch.setattr(alerting, "_hooks", {})
+    monkeypatch.setattr(delivery, "_hooks", {})
     seen: list[Alert] = []
     clock = SimpleNamespace(monotonic=lambda: 100.0 * len(seen))  # each delivery takes so long
-    monkeypatch.setattr(alerting, "time", clock)
+    monkeypatch.setattr(delivery, "time", clock)
     on_alert(seen.append)
     for number in range(4):
         parked(store, f"T-{number}")

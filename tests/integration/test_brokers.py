@@ -112,13 +112,13 @@ def test_how_far_a_queue_has_moved_is_seen_whatever_its_routing_key(
     waits = runtime_of(app).store.peek(order_saga.start(Order(), key="ORD-2").id)
     assert waits
     wait_until(lambda: length(messages, broker) == 1, what="the other one waits")
-    assert not LostMessages(messages, hand.seen, margin_s=0).lost(waits)
+    assert not LostMessages(messages, hand.seen, margin_s=0).is_lost(waits)
     later = {name: moment + 60 for name, moment in hand.seen.items()}
-    assert not LostMessages(messages, later, margin_s=0).lost(waits), (
+    assert not LostMessages(messages, later, margin_s=0).is_lost(waits), (
         "no message is from the future"
     )
     a_minute_on = replace(waits, now=waits.now + timedelta(seconds=61))
-    assert LostMessages(messages, later, margin_s=0).lost(a_minute_on)
+    assert LostMessages(messages, later, margin_s=0).is_lost(a_minute_on)
 
 
 def test_queues_that_share_a_routing_key_are_told_apart(messages: Messages, broker: Broker) -> None:

@@ -27,7 +27,7 @@ from sagas.sql import before_now
 from sagas.states import Operation
 from tests.integration import cli_app
 from tests.integration.records import (
-    BROKE,
+    ERRORED,
     PLAN,
     REFUSED,
     claims,
@@ -164,15 +164,15 @@ def test_the_history_tells_the_error_of_an_attempt_and_when_the_next_one_is(
 ) -> None:
     saga_id = started(store, steps=PLAN.steps[:1])
     claims(store, saga_id, "flight")
-    concludes(store, saga_id, "flight", BROKE)
+    concludes(store, saga_id, "flight", ERRORED)
     steps, history = halves(output_of(run_saga("show", "T-1")))
     assert "; tried again at 20" in steps
-    assert f"{BROKE.error['type']}: {BROKE.error['message']}" in history
+    assert f"{ERRORED.error['type']}: {ERRORED.error['message']}" in history
     claims(store, saga_id, "flight")
     concludes(store, saga_id, "flight", Succeeded())
     steps, history = halves(output_of(run_saga("show", "T-1")))
     assert "tried again" not in steps
-    assert f"{BROKE.error['type']}: {BROKE.error['message']}" in history
+    assert f"{ERRORED.error['type']}: {ERRORED.error['message']}" in history
 
 
 def test_the_history_tells_why_a_saga_turned_back_and_why_it_is_parked(
@@ -194,7 +194,7 @@ def test_an_undo_that_succeeded_at_last_shows_no_error_of_its_own(
     saga_id = started(store, steps=PLAN.steps[:1])
     for _ in range(2):
         claims(store, saga_id, "flight")
-        concludes(store, saga_id, "flight", BROKE)
+        concludes(store, saga_id, "flight", ERRORED)
     move(store, saga_id)
     for result in (Errored({"type": "OSError", "message": "not now"}), Succeeded()):
         claims(store, saga_id, "flight", Operation.COMPENSATION)
@@ -247,7 +247,7 @@ def parked(store: Store, key: str = "T-1") -> Any:
     saga_id = started(store, key, steps=PLAN.steps[:1])
     for _ in range(2):
         claims(store, saga_id, "flight")
-        concludes(store, saga_id, "flight", BROKE)
+        concludes(store, saga_id, "flight", ERRORED)
     move(store, saga_id)
     claims(store, saga_id, "flight", Operation.COMPENSATION)
     concludes(store, saga_id, "flight", REFUSED, Operation.COMPENSATION)

@@ -5,7 +5,7 @@ import getpass
 from sagas.record.store import Store
 from sagas.states import Operation
 from tests.integration.records import (
-    BROKE,
+    ERRORED,
     PLAN,
     claims,
     concludes,
@@ -49,7 +49,7 @@ def test_what_cannot_be_cancelled_is_named_and_the_others_are_cancelled(
     plan = (planned("flight"), planned("hotel", pivot=True, undo=False))
     past = started(store, "past", steps=plan)
     claims(store, past, "flight")
-    concludes(store, past, "flight", BROKE)
+    concludes(store, past, "flight", ERRORED)
     claims(store, past, "flight", token="second")  # noqa: S106 - it names an execution
     other = started(store, "other")
     parked(store, "parked")

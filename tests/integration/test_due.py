@@ -140,7 +140,7 @@ def sent(store: Store, key: str, *, due_in_s: float, unsent: bool = False) -> UU
 
 def extend(store: Store, *ids: UUID, epoch: int = 1) -> None:
     messages = [(saga_id, epoch) for saga_id in ids]
-    store.database.write(lambda c: due.extend(c, messages, reservation_s=10))
+    store.database.write(lambda c: due.extend(c, messages, extension_s=10))
 
 
 def test_a_saga_whose_message_is_in_good_hands_is_put_off(store: Store) -> None:

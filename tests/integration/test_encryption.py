@@ -12,7 +12,7 @@ from sagas.record import tables as t
 from sagas.record.database import Database
 from sagas.runtime.app import Runtime
 from sagas.states import Outcome, SagaStatus, StepStatus
-from tests.integration import vault
+from tests.integration import codec
 from tests.integration.codec import CANARY, FernetCodec, Login, login_saga, told, use
 from tests.integration.drive import Driver
 from tests.integration.records import count, saga_row, step_row
@@ -26,7 +26,7 @@ def test_a_codec_keeps_inputs_and_outputs_encrypted(
     given: str, app: Celery, database: Database, driver: Driver, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = "tests.integration.codec:codec"
-    app.conf.update(saga_codec=vault.codec if given == "object" else path)
+    app.conf.update(saga_codec=codec.codec if given == "object" else path)
     handle = login_saga.start(Login(big=3), key="L-1")
     driver.run_all()
     assert handle.status is SagaStatus.COMPLETED
@@ -34,10 +34,10 @@ def test_a_codec_keeps_inputs_and_outputs_encrypted(
     assert handle.output_of(use)[1].get_secret_value() == "xxx"
     assert not holding(database, CANARY)
     assert not holding(database, "password")
-    row, output = saga_row(database, handle.id), step_row(database, handle.id, "vault.use")
+    row, output = saga_row(database, handle.id), step_row(database, handle.id, "codec.use")
     assert output is not None
-    assert json.loads(vault.codec.decode(row.input))["big"] == 3
-    assert CANARY in vault.codec.decode(output.output)
+    assert json.loads(codec.codec.decode(row.input))["big"] == 3
+    assert CANARY in codec.codec.decode(output.output)
     # People see what is no secret, decrypted.
     assert '"by":"open"' in str(handle.steps()[0].output)
     assert CANARY not in what_people_see(handle, capsys)
@@ -46,8 +46,8 @@ def test_a_codec_keeps_inputs_and_outputs_encrypted(
 def test_the_same_input_is_known_by_its_plain_text_however_it_was_encrypted(
     app: Celery, database: Database
 ) -> None:
-    app.conf.update(saga_codec=vault.codec)
-    assert vault.codec.encode("{}") != vault.codec.encode("{}")  # salted
+    app.conf.update(saga_codec=codec.codec)
+    assert codec.codec.encode("{}") != codec.codec.encode("{}")  # salted
     first = login_saga.start(Login(), key="L-1")
     assert login_saga.start(Login(), key="L-1").id == first.id
     assert [h.id for h in login_saga.start_many([(Login(), "L-1")] * 2)] == [first.id] * 2
@@ -70,7 +70,7 @@ def test_a_key_is_rotated_while_sagas_run(
     assert login_saga.start(Login(), key="L-1").id == handle.id
     driver.run_all()
     assert handle.status is SagaStatus.COMPLETED
-    kept = {s: step_row(database, handle.id, s) for s in ("vault.open", "vault.use")}
+    kept = {s: step_row(database, handle.id, s) for s in ("codec.open", "codec.use")}
     first, second = (row.output for row in kept.values() if row is not None)
     Fernet(old).decrypt(first)
     Fernet(new).decrypt(second)
@@ -129,7 +129,7 @@ def test_a_codec_that_cannot_read_an_input_is_an_attempt_that_broke_with_a_clear
     driver.run_all()
     # Neither the action nor its undo can run: a person is asked.
     assert handle.describe().status is SagaStatus.FAILED
-    row = step_row(database, handle.id, "vault.open")
+    row = step_row(database, handle.id, "codec.open")
     assert row is not None
     assert (row.attempt, row.status) == (2, StepStatus.COMPENSATION_FAILED)
     assert row.error["type"] == "ConfigurationError"
@@ -157,7 +157,7 @@ def test_an_input_over_the_limit_is_refused_and_leaves_no_row(
 
 
 def test_the_limit_is_one_of_json_before_its_encryption(app: Celery, database: Database) -> None:
-    app.conf.update(saga_codec=vault.codec, saga_payload_limit_bytes=200)
+    app.conf.update(saga_codec=codec.codec, saga_payload_limit_bytes=200)
     handle = login_saga.start(Login())
     assert len(saga_row(database, handle.id).input) > 200
 
@@ -169,14 +169,14 @@ def test_an_output_over_the_limit_may_have_happened_so_it_is_undone_and_not_repe
     handle = login_saga.start(Login(goes_wrong="is large"), key="L-1")
     driver.run_all()
     assert handle.status is SagaStatus.COMPENSATED
-    row = step_row(database, handle.id, "vault.use")
+    row = step_row(database, handle.id, "codec.use")
     assert row is not None
     assert (row.attempt, row.status, row.output) == (1, StepStatus.COMPENSATED, None)
     assert row.error["type"] == "PayloadTooLarge"
-    assert "What vault.use returned is" in row.error["message"]
+    assert "What codec.use returned is" in row.error["message"]
     assert told["unused"] == (Outcome.UNKNOWN, None)
     assert told["closed"] == f"{CANARY}-token-1"
-    assert [e.event for e in handle.history() if e.step == "vault.use"] == [
+    assert [e.event for e in handle.history() if e.step == "codec.use"] == [
         "RUNNING",
         "UNKNOWN",
         "COMPENSATING",

@@ -76,20 +76,20 @@ def test_a_forged_time_is_no_evidence_and_does_not_hide_what_is(
         runtime.messages, "queue_of", lambda _: SimpleNamespace(name=queue, routing_key=queue)
     )
 
-    def lost(hand: InFlight) -> bool:
-        json.dumps(hand.seen)  # it goes into the record
-        return LostMessages(runtime.messages, hand.seen, margin_s=1).lost(saga)
+    def lost(in_flight: InFlight) -> bool:
+        json.dumps(in_flight.seen)  # it goes into the record
+        return LostMessages(runtime.messages, in_flight.seen, margin_s=1).is_lost(saga)
 
-    hand = InFlight()
-    hand.note_received(
+    in_flight = InFlight()
+    in_flight.note_received(
         Request({SENT_AT: moment, QUEUE: queue}, (str(saga_id), "flight", 1), runtime.app)
     )
-    assert not lost(hand)
+    assert not lost(in_flight)
     # The next message that is the engine's own was sent after the saga's, and overtook it.
     later = saga.sent_at.timestamp() + 1.5
     other = (str(uuid.uuid4()), "flight", 1)
-    hand.note_received(Request({SENT_AT: later, QUEUE: queue}, other, runtime.app))
-    assert hand.seen == {queue: later}
+    in_flight.note_received(Request({SENT_AT: later, QUEUE: queue}, other, runtime.app))
+    assert in_flight.seen == {queue: later}
 
 
 @pytest.mark.parametrize("epoch", [2**31, 10**30, -(10**30), 0, -1])
@@ -99,21 +99,21 @@ def test_a_message_in_a_workers_hands_does_not_stop_its_sweep(
     """One with a far time to run stays there, and its epoch would go into SQL at every sweep."""
     saga_id = started(store)
     store.database.write(lambda c: c.execute(update(t.saga).values(due_at=after_now(-1))))
-    hand = InFlight()
+    in_flight = InFlight()
     forged = Request({SENT_AT: 1.0}, (str(saga_id), "flight", epoch), runtime.app)
-    hand.note_received(forged)
-    assert Sweep(runtime, hand).sweep_once() == 1
+    in_flight.note_received(forged)
+    assert Sweep(runtime, in_flight).sweep_once() == 1
     assert not store.database.read(due.any_due)
 
 
 def test_queues_that_nobody_consumes_are_not_counted(runtime: Runtime) -> None:
     """Each would go into the record, again with every heartbeat."""
-    hand = InFlight()
+    in_flight = InFlight()
     names: list[Any] = ["nowhere", "x" * 1_000_000, "\x00", None, 7, ["celery"], {}]
     for name in names:
         args = (str(uuid.uuid4()), "flight", 1)
-        hand.note_received(Request({SENT_AT: 1.0, QUEUE: name}, args, runtime.app))
-    assert hand.seen == {}
+        in_flight.note_received(Request({SENT_AT: 1.0, QUEUE: name}, args, runtime.app))
+    assert in_flight.seen == {}
 
 
 @pytest.mark.parametrize("eta", ["2099-01-01T00:00:00+00:00", "2099-01-01", "soon", 7, [], {}])
@@ -122,13 +122,13 @@ def test_a_message_that_is_to_run_in_years_vouches_for_no_saga(
 ) -> None:
     """It stays in a worker's hands, and would keep every sweep from the saga."""
     saga_id = started(store)
-    hand = InFlight()
+    in_flight = InFlight()
     headers = {SENT_AT: 1.0, "eta": eta}
     forged = Request(headers, (str(saga_id), "flight", 1), runtime.app)
-    hand.note_received(forged)
-    assert hand.blocked(within_s=60) == set()
+    in_flight.note_received(forged)
+    assert in_flight.unstarted(within_s=60) == set()
     headers["eta"] = (datetime.now(UTC) + timedelta(seconds=2)).isoformat()
-    assert hand.blocked(within_s=60) == {(saga_id, 1)}
+    assert in_flight.unstarted(within_s=60) == {(saga_id, 1)}
 
 
 @pytest.mark.parametrize("limits", [[0.001, 0.001], [None, 1], [1, None], [5, "x"], ["x", {}]])

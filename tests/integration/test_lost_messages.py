@@ -34,7 +34,7 @@ def lost(saga: SagaState, runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setattr(runtime.messages, "backlog", lambda _: {"q": length})
         assert saga.sent_at
         seen = {} if moved_s is None else {"q": saga.sent_at.timestamp() + moved_s}
-        return LostMessages(runtime.messages, seen, margin_s=1).lost(saga)
+        return LostMessages(runtime.messages, seen, margin_s=1).is_lost(saga)
 
     return judge
 

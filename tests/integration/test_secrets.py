@@ -41,7 +41,7 @@ def on_redis(redis_url: str, database_url: str, driver: Driver) -> Driver:
 def alerts(monkeypatch: pytest.MonkeyPatch) -> list[Alert]:
     """Return the alerts that a hook gets."""
     found: list[Alert] = []
-    monkeypatch.setattr(alerting, "_hooks", {})
+    monkeypatch.setattr(delivery, "_hooks", {})
     on_alert(found.append)
     return found
 

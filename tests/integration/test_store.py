@@ -17,19 +17,22 @@ from sagas.decision import (
     Dropped,
     Fenced,
     Granted,
+    Parked,
     Recorded,
     SagaState,
     StepChange,
     Succeeded,
+    Transition,
+    transition,
 )
 from sagas.ids import uuid7
 from sagas.record import tables as t
 from sagas.record.database import Database
-from sagas.record.store import Store, _apply
+from sagas.record.store import Store, _write
 from sagas.sql import after_now
 from sagas.states import Operation, SagaStatus, StepStatus
 from tests.integration.records import (
-    BROKE,
+    ERRORED,
     REFUSED,
     claimer,
     claims,
@@ -44,6 +47,10 @@ from tests.integration.records import (
 )
 
 T = TypeVar("T")
+
+
+def as_written(saga: SagaState, decision: Decision) -> Transition:
+    return transition(saga, lambda _: decision)
 
 
 @pytest.fixture
@@ -69,7 +76,7 @@ def test_a_claim_writes_the_saga_the_step_and_the_history(store: Store) -> None:
 def test_every_entry_of_the_history_has_its_epoch_attempt_and_actor(store: Store) -> None:
     saga_id = started(store)
     claims(store, saga_id, "flight")
-    concludes(store, saga_id, "flight", BROKE)  # raises the epoch
+    concludes(store, saga_id, "flight", ERRORED)  # raises the epoch
     claims(store, saga_id, "flight")
     query = t.history.select().where(t.history.c.step == "flight").order_by(t.history.c.id)
     rows = store.database.read(lambda c: c.execute(query).all())
@@ -118,7 +125,7 @@ def test_what_was_decided_on_is_what_was_before(store: Store) -> None:
 def test_a_retry_and_what_it_sends_are_of_the_new_epoch(store: Store) -> None:
     saga_id = started(store)
     claims(store, saga_id, "flight")
-    retried = concludes(store, saga_id, "flight", BROKE)
+    retried = concludes(store, saga_id, "flight", ERRORED)
     assert (retried.before.epoch, retried.epoch, retried.after.epoch) == (1, 2, 2)
     assert saga_row(store.database, saga_id).epoch == 2
 
@@ -181,7 +188,7 @@ def test_state_and_history_commit_together_or_not_at_all(store: Store) -> None:
 
 def test_a_saga_is_parked_together_with_its_reason_and_its_alert(store: Store) -> None:
     saga_id = started(store)
-    parked = {"reason": "…", "steps": ["flight"], "operation": Operation.ACTION}
+    parked: Parked = {"reason": "…", "steps": ["flight"], "operation": Operation.ACTION}
     decision = Decision(path=(SagaStatus.IN_PROGRESS, SagaStatus.FAILED), values={"parked": parked})
     store.transition(saga_id, lambda _: decision, actor="nobody")
     query = t.history.select().order_by(t.history.c.id.desc()).limit(1)
@@ -218,7 +225,7 @@ def test_a_writer_that_comes_without_the_lock_changes_nothing(
     decision = replace(decision, values={"checks": 9})
     before = saga_row(store.database, saga_id)
     with pytest.raises(AssertionError, match="without its lock"):
-        store.database.write(lambda c: _apply(c, stale(state), decision, "a ghost"))
+        store.database.write(lambda c: _write(c, as_written(stale(state), decision), "a ghost"))
     assert saga_row(store.database, saga_id) == before
 
 
@@ -229,8 +236,9 @@ def test_a_step_is_written_only_from_the_status_that_was_decided_on(store: Store
     concludes(store, saga_id, "flight", Succeeded())
     change = StepChange("flight", Operation.ACTION, 1, StepStatus.FAILED)
     assert stale
+    late = as_written(stale, Decision(steps=(change,)))
     with pytest.raises(AssertionError, match="without its lock"):
-        store.database.write(lambda c: _apply(c, stale, Decision(steps=(change,)), "a ghost"))
+        store.database.write(lambda c: _write(c, late, "a ghost"))
     step = step_row(store.database, saga_id, "flight")
     assert step
     assert step.status == "SUCCESS"

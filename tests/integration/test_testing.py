@@ -11,7 +11,7 @@ import pytest
 from celery import Celery
 from sqlalchemy import Connection, Table, delete, func, insert, select, update
 
-from sagas.decision import RetryLater, Succeeded, resolve
+from sagas.decision import Resolved, RetryLater, Succeeded, resolve
 from sagas.errors import RecordNotReady
 from sagas.ids import uuid7
 from sagas.record import tables as t
@@ -20,9 +20,9 @@ from sagas.record.store import Store
 from sagas.sql import after_now
 from sagas.states import Operation, SagaStatus, StepStatus
 from sagas.testing import Effect, check, ended_rows, observe, violations
-from sagas.testing import record as reading
+from sagas.testing import reader as reading
 from tests.integration.records import (
-    BROKE,
+    ERRORED,
     PLAN,
     REFUSED,
     claims,
@@ -184,7 +184,7 @@ def test_a_plan_that_another_version_wrote_is_taken_as_it_was_written(store: Sto
 def test_a_timer_in_the_future_is_no_hang_and_one_in_the_past_is(store: Store) -> None:
     saga_id = started(store, "T-1")
     claims(store, saga_id, "flight")
-    answer = concludes(store, saga_id, "flight", BROKE).decision.answer
+    answer = concludes(store, saga_id, "flight", ERRORED).decision.answer
     assert isinstance(answer, RetryLater)
     assert rules(store.database) == set()
     over = update(t.step).values(retry_at=after_now(-1))
@@ -235,7 +235,7 @@ def test_what_comes_after_the_end_must_change_nothing(store: Store) -> None:
 def test_only_a_person_may_change_what_is_parked(store: Store) -> None:
     stuck = parked(store, "T-1")
     since = ended_rows(store.database)
-    how = {"by": "me", "note": "…"}
+    how: Resolved = {"by": "me", "note": "…", "at": "2026-03-01"}
     moved = store.transition(
         stuck, lambda saga: resolve(saga, completed=None, resolved=how), actor="operator me"
     )

@@ -16,7 +16,7 @@ from sagas.record.workers import Heartbeat
 from sagas.sql import after_now, before_now
 from sagas.states import Operation
 from tests.integration.records import (
-    BROKE,
+    ERRORED,
     REFUSED,
     claims,
     concludes,
@@ -140,7 +140,7 @@ def test_what_others_hold_is_left_to_them(store: Store) -> None:
     held, idle, waiting, done = (started(store, f"T-{number}") for number in range(4))
     claims(store, held, "flight", worker=living)
     claims(store, waiting, "flight", worker=dead)
-    concludes(store, waiting, "flight", BROKE)  # it has let go
+    concludes(store, waiting, "flight", ERRORED)  # it has let go
     claims(store, done, "flight", worker=dead)
     concludes(store, done, "flight", Succeeded())
     before = [saga_row(store.database, saga_id) for saga_id in (held, idle, waiting, done)]
@@ -164,7 +164,7 @@ def test_a_worker_holds_what_it_has_claimed_and_not_concluded(store: Store) -> N
     claims(store, mine, "flight", worker=worker_id, task_id="t-1")
     claims(store, others, "flight", worker=other, task_id="t-2")
     claims(store, over, "flight", worker=worker_id, task_id="t-3")
-    concludes(store, over, "flight", BROKE)
+    concludes(store, over, "flight", ERRORED)
     held = store.database.read(lambda c: workers.held_by(c, worker_id))
     assert held == {mine: "t-1"}
 

@@ -17,7 +17,7 @@ from sagas.runtime.messages import TURN_BACK, Link
 from sagas.states import Operation, SagaStatus
 from tests.integration.conftest import app, database, runtime, store
 from tests.integration.records import (
-    BROKE,
+    ERRORED,
     PLAN,
     claimer,
     claims,
@@ -38,7 +38,7 @@ LONG = planned("a", wait=60)
 def test_07_a_long_wait_is_kept_in_the_record_and_not_in_the_broker() -> None:
     saga = saga_at("IN_PROGRESS", [LONG], {"a": held(Operation.ACTION)})
     decision = conclude(
-        saga, "a", Operation.ACTION, BROKE, epoch=EPOCH, token=TOKEN, timing=TIMING, chance=0
+        saga, "a", Operation.ACTION, ERRORED, epoch=EPOCH, token=TOKEN, timing=TIMING, chance=0
     )
     assert decision.answer == RetryLater(60)
     assert decision.dispatch is None

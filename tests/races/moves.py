@@ -9,11 +9,12 @@ from sqlalchemy import Connection
 
 from sagas import decision
 from sagas.decision import Decision, Errored, Refused, Result, SagaState, Succeeded, Timing
-from sagas.record import alerts, due
+from sagas.record import alerts, due, workers
 from sagas.record.alerts import PendingAlert
-from sagas.record.store import Store, Transition
+from sagas.record.store import Committed, Store
 from sagas.states import Operation
 from tests.races.session import Move
+from tests.unit.decision.states import RESOLVED
 
 __all__ = [
     "ACTION",
@@ -127,7 +128,7 @@ class Moves:
         """Return what a person does who ends a parked saga."""
         return self._operate(
             f"resolve as {completed}",
-            lambda saga: decision.resolve(saga, completed=completed, resolved={"by": "eve"}),
+            lambda saga: decision.resolve(saga, completed=completed, resolved=RESOLVED),
         )
 
     def _operate(self, name: str, decide: Callable[[SagaState], Decision]) -> Move:
@@ -146,7 +147,7 @@ class Moves:
         return extend((self._saga.id, self._saga.epoch))
 
 
-def _answer(made: Transition | None) -> Any:
+def _answer(made: Committed | None) -> Any:
     assert made
     return made.decision.answer, made.decision.dispatch, made.status, made.epoch
 
@@ -162,7 +163,7 @@ def take(limit: int = 10) -> Move:
 
 def extend(*messages: tuple[UUID, int]) -> Move:
     """Return what a worker does that has messages in hand."""
-    return _written("extend", lambda c: due.extend(c, messages, reservation_s=TIMING.lease_s))
+    return _written("extend", lambda c: due.extend(c, messages, extension_s=TIMING.lease_s))
 
 
 def take_alert(limit: int = 10) -> Move:

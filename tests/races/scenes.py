@@ -11,7 +11,7 @@ from sagas.plan import PlannedStep
 from sagas.record import tables as t
 from sagas.record.store import Store
 from sagas.sql import before_now
-from tests.integration.records import BROKE, REFUSED, claims, concludes, move, started
+from tests.integration.records import ERRORED, REFUSED, claims, concludes, move, started
 from tests.races.moves import ACTION, COMPENSATION, HOLDER, TIMING, Moves, expire, take, take_alert
 from tests.races.session import Move
 from tests.unit.decision.states import planned
@@ -58,7 +58,7 @@ def _running(store: Store) -> UUID:
 
 def _waiting(store: Store) -> UUID:
     saga_id = _running(store)
-    concludes(store, saga_id, "flight", BROKE, token=HOLDER)
+    concludes(store, saga_id, "flight", ERRORED, token=HOLDER)
     return saga_id
 
 
@@ -75,7 +75,7 @@ def _cancelled(store: Store) -> UUID:
 def _at_last_step(store: Store) -> UUID:
     """Let the last attempt of the last step run, after one that broke."""
     saga_id = _waiting(store)
-    for step, result in (("flight", Succeeded()), ("hotel", BROKE)):
+    for step, result in (("flight", Succeeded()), ("hotel", ERRORED)):
         claims(store, saga_id, step, token=HOLDER)
         concludes(store, saga_id, step, result, token=HOLDER)
     claims(store, saga_id, "hotel", token=HOLDER)

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import Connection, func, select, update
 
 from sagas.decision import Dispatch, SagaState, Timing
+from sagas.duties.failed_sweep import postponed_on_error
 from sagas.duties.in_flight import InFlight
 from sagas.duties.sweep import BATCH, Sweep
 from sagas.errors import PlanUnreadable
@@ -138,7 +139,7 @@ def test_one_that_can_be_moved_again_goes_on_and_its_next_episode_is_told_of_ane
     saga_id = healthy(store)
 
     def unreadable(*_: object) -> None:
-        raise PlanUnreadable("…")
+        _fail_as_with_an_unreadable_plan()
 
     for episode in (1, 2):
         with monkeypatch.context() as patched:
@@ -197,14 +198,19 @@ def _peeked(store: Store, saga_id: UUID) -> SagaState:
     return state
 
 
+def _fail_as_with_an_unreadable_plan() -> None:
+    raise PlanUnreadable("…")
+
+
 def test_a_saga_that_has_ended_meanwhile_is_not_put_off(
-    sweep: Sweep, store: Store, caplog: pytest.LogCaptureFixture
+    sweep: Sweep, store: Store, runtime: Runtime, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, logger="sagas")
     (saga_id,) = poison(store, 1, due_at=None)
     assert sweep.sweep_once() == 0
     # As a sweep that was slower than its end.
-    sweep._put_off(saga_id, PlanUnreadable("…"))  # noqa: SLF001
+    with postponed_on_error(runtime, saga_id):
+        _fail_as_with_an_unreadable_plan()
     assert [record.levelno for record in caplog.records] == [logging.INFO]
     assert saga_row(store.database, saga_id).due_at is None
     assert count(store.database, t.alert) == 0

@@ -16,17 +16,17 @@ from sagas.decision import (
     Succeeded,
 )
 from sagas.duties import alerts as delivery
-from sagas.duties import execution
 from sagas.record import queries
 from sagas.record import tables as t
 from sagas.record.store import Store
 from sagas.runtime.app import Runtime
 from sagas.sql import after_now
 from sagas.states import Operation, SagaStatus
+from sagas.worker import execution
 from tests.integration.conftest import app, database, runtime, store
 from tests.integration.drive import Driver
 from tests.integration.records import (
-    BROKE,
+    ERRORED,
     REFUSED,
     claims,
     concludes,
@@ -59,7 +59,7 @@ def test_an_alert_is_not_sent_twice(
 ) -> None:
     """Neither by those who look at the saga again, nor by workers that deliver at one moment."""
     told: list[Alert] = []
-    monkeypatch.setattr(alerting, "_hooks", {"a test": told.append})
+    monkeypatch.setattr(delivery, "_hooks", {"a test": told.append})
     saga_id = parked(store)
     move(store, saga_id)
     concludes(store, saga_id, "flight", REFUSED, UNDO)  # the reply to its commit was lost
@@ -91,7 +91,7 @@ def test_a_saga_is_not_shown_as_compensated_though_an_undo_failed(store: Store) 
     concludes(store, saga_id, "flight", Succeeded(), UNDO)
     view = store.database.read(lambda c: queries.saga_by_id(c, saga_id))
     assert view is not None
-    assert (view.status, (view.parked or {})["steps"]) == (SagaStatus.FAILED, ["hotel"])
+    assert (view.status, view.parked and view.parked["steps"]) == (SagaStatus.FAILED, ["hotel"])
     assert "COMPENSATED" not in events(store.database, saga_id)
 
 
@@ -106,10 +106,10 @@ def test_a_forward_redelivery_count_does_not_eat_the_compensations_retries(store
         for _ in range(5):  # the same message, again and again
             again = claims(store, saga_id, "flight", token=f"copy {number}")
             assert isinstance(again.decision.answer, Dropped)
-        concludes(store, saga_id, "flight", BROKE)
+        concludes(store, saga_id, "flight", ERRORED)
     move(store, saga_id)
     claims(store, saga_id, "flight", UNDO)
-    first = concludes(store, saga_id, "flight", BROKE, UNDO)
+    first = concludes(store, saga_id, "flight", ERRORED, UNDO)
     assert isinstance(first.decision.answer, RetryLater)
     claims(store, saga_id, "flight", UNDO, token="second")  # noqa: S106 - it names an execution
     undone = concludes(
@@ -148,7 +148,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> dict[str, Interrupt | None]:
         if interrupt is None:
             return result
         interrupt()
-        return BROKE
+        return ERRORED
 
     monkeypatch.setattr(execution.Execution, "run", run)
     return tasks

@@ -1,20 +1,20 @@
 """One message, one attempt: the boundaries are those of the worker's own code."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from sagas.decision import (
+    AttemptError,
     Decision,
     Done,
     Errored,
     Fenced,
     Granted,
+    Holder,
     Probed,
     Recorded,
     Refused,
     Result,
     SagaState,
     Succeeded,
+    Transition,
     claim,
     conclude,
     remaining,
@@ -22,12 +22,12 @@ from sagas.decision import (
 from sagas.states import Operation
 from tests.simulation.broker import Message
 from tests.simulation.participant import ACTION, COMPENSATION, Kind
-from tests.simulation.record import TIMING, Written
+from tests.simulation.record import TIMING
 from tests.simulation.world import Running, Worker, World
 
 __all__ = ["attempt"]
 
-ERROR: Mapping[str, Any] = {"type": "E", "message": "…"}
+ERROR: AttemptError = {"type": "E", "message": "…"}
 
 
 def attempt(world: World, message: Message, worker: Worker) -> Running:
@@ -44,7 +44,7 @@ def attempt(world: World, message: Message, worker: Worker) -> Running:
 def _attempt(world: World, message: Message, worker: Worker, token: str) -> Running:
     operation, steps, epoch, _ = message
     step = steps[0]
-    holder = {"worker": worker.id, "hostname": "host", "task_id": token}
+    holder: Holder = {"worker": worker.id, "hostname": "host", "task_id": token}
 
     def decide(saga: SagaState) -> Decision:
         return claim(saga, step, operation, epoch=epoch, token=token, holder=holder, timing=TIMING)
@@ -75,7 +75,7 @@ def _conclude(world: World, message: Message, token: str, result: Result) -> Run
     _publish(world, message, result, concluded)
 
 
-def _publish(world: World, message: Message, result: Result, concluded: Written) -> None:
+def _publish(world: World, message: Message, result: Result, concluded: Transition) -> None:
     """Send what follows an attempt, as the worker and Celery do."""
     dispatch, answer = concluded.decision.dispatch, concluded.decision.answer
     if dispatch:

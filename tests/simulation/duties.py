@@ -1,6 +1,16 @@
 """What workers and people do besides running steps: sweeps, errbacks, an operator's orders."""
 
-from sagas.decision import Declined, SagaState, StepState, cancel, resolve, retry, skip
+from sagas.decision import (
+    Declined,
+    Resolved,
+    SagaState,
+    StepState,
+    awaited_call,
+    cancel,
+    resolve,
+    retry,
+    skip,
+)
 from sagas.states import Operation, SagaStatus
 from tests.simulation.broker import Message
 from tests.simulation.participant import ACTION, COMPENSATION
@@ -12,7 +22,7 @@ __all__ = ["cancelled", "errback", "resolved", "retried", "skipped", "sweep", "t
 
 def sweep(world: World, worker: Worker) -> Running:
     """Look at the saga if it is due, as every worker does."""
-    if not world.record.take_due(HOLD_S):
+    if not world.record.reserve_due(HOLD_S):
         return
     world.counts["sweeps"] += 1
     known = world.record.peek()
@@ -87,7 +97,7 @@ def resolved(world: World, *, completed: bool | None) -> Running:
         return
     for planned in world.saga.plan:
         world.participant.settle(planned.name)  # they take its effects upon themselves
-    word = {"by": "a person", "note": "…"}
+    word: Resolved = {"by": "a person", "note": "…", "at": "2026-03-01"}
     yield from _act(world, lambda saga: resolve(saga, completed=completed, resolved=word))
 
 

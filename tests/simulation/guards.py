@@ -1,8 +1,10 @@
 """A run in which a kind of thing never happened proves nothing about it."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
+from sagas.events import Event
 from tests.simulation.participant import COMPENSATION
 from tests.simulation.world import World
 
@@ -65,13 +67,14 @@ def _seen(world: World) -> Iterator[str]:
     if world.skipped:
         yield "skipped at the start"
     for _, entry in world.record.history:
-        if entry.event == "deadline passed":
+        detail: Mapping[str, Any] = entry.detail or {}
+        if entry.event is Event.DEADLINE_PASSED:
             yield entry.event
-        elif entry.event == "COMPENSATION_FAILED":
+        elif entry.event is Event.COMPENSATION_FAILED:
             yield "compensation failed"
-        elif entry.event == "FAILED" and entry.step is None and len(entry.detail["steps"]) > 1:  # type: ignore[index]
+        elif entry.event is Event.FAILED and entry.step is None and len(detail["steps"]) > 1:
             yield "stuck at several steps"
-        elif entry.detail and entry.detail.get("error", {}).get("type") == "AttemptTimedOut":
+        elif detail.get("error", {}).get("type") == "AttemptTimedOut":
             yield "timed out"
     lines = [(step, what) for step, what, result in world.participant.ledger if result == "applied"]
     if len(lines) > len(set(lines)):

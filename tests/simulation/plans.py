@@ -32,8 +32,9 @@ def random_skips(random: Random, plan: Plan) -> tuple[str, ...]:
     if random.random() < 0.7:
         return ()
     skipped = [step.name for step in plan if random.random() < 0.4]
-    declared = {step.name for step in plan.pivot if step is not plan.steps[-1]}
-    return tuple(name for name in skipped if name not in declared)
+    pivot = plan.pivot
+    declared = None if pivot is None or pivot is plan.steps[-1] else pivot.name
+    return tuple(name for name in skipped if name != declared)
 
 
 def _kind(random: Random, number: int, pivot_at: int | None) -> str:

@@ -1,37 +1,26 @@
 """The record of one saga as plain values: what the store does, and nothing of SQL."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from sagas.decision import (
-    Decision,
+    Decide,
     Entry,
     SagaState,
     StepState,
     Timing,
-    before_deadline,
-    entries,
-    progressed,
-    written,
+    Transition,
+    transition,
 )
+from sagas.events import Event
 from sagas.plan import Plan
 from sagas.states import Operation, SagaStatus, StepStatus
 
-__all__ = ["START", "TIMING", "Record", "Written"]
+__all__ = ["START", "TIMING", "Record"]
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 TIMING = Timing(lease_s=3.0, timer_s=2.0, max_check_interval_s=60.0)
-
-
-@dataclass(slots=True)
-class Written:
-    """A decision that is committed."""
-
-    before: SagaState
-    decision: Decision
-    after: SagaState
 
 
 class Record:
@@ -56,27 +45,24 @@ class Record:
         )
         self.due_at: datetime | None = self._after(delay_s or TIMING.lease_s)
         self.alerts: list[tuple[str, int]] = []
-        self.history = [("starter", Entry(START, 1, SagaStatus.STARTED))]
+        self.history = [("starter", Entry(START, 1, Event.STARTED))]
         self.history += [
-            ("starter", Entry(START, 1, StepStatus.SKIPPED, name, Operation.ACTION))
-            for name in skipped
+            ("starter", Entry(START, 1, Event.SKIPPED, name, Operation.ACTION)) for name in skipped
         ]
 
     def _after(self, seconds: float) -> datetime:
         return self.now + timedelta(seconds=seconds)
 
-    def transition(self, decide: Callable[[SagaState], Decision], actor: str) -> Written:
+    def transition(self, decide: Decide, actor: str) -> Transition:
         """Write what is decided, and refuse what the store would refuse."""
         before = self.saga if self.saga.now is self.now else replace(self.saga, now=self.now)
-        decision = progressed(before, before_deadline(before, decide(before)))
-        self.saga = written(before, decision)
-        self.history += [(actor, entry) for entry in entries(before, decision)]
-        if SagaStatus.FAILED in decision.path:
-            self.alerts.append(("parked", self.saga.epoch))
-        elif decision.values.get("blocked"):
-            self.alerts.append(("blocked", self.saga.epoch))
-        self.due_at = decision.values.get("due_at", self.due_at)
-        return Written(before, decision, self.saga)
+        made = transition(before, decide)
+        self.saga = made.after
+        self.history += [(actor, entry) for entry in made.entries]
+        if made.alert:
+            self.alerts.append((made.alert, made.after.epoch))
+        self.due_at = made.decision.values.get("due_at", self.due_at)
+        return made
 
     @property
     def parked_at(self) -> list[int]:
@@ -87,7 +73,7 @@ class Record:
         """Return the saga as it is now."""
         return replace(self.saga, now=self.now)
 
-    def take_due(self, reservation_s: float) -> bool:
+    def reserve_due(self, reservation_s: float) -> bool:
         """Take the saga if it is due, and keep it from others for a while."""
         if self.due_at is None or self.due_at > self.now:
             return False

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, event, select
 
-from sagas.decision import Decision, SagaState
+from sagas.decision import Decision, SagaState, Transition
 from sagas.plan import Plan
 from sagas.record import due, queries
 from sagas.record import tables as t
@@ -19,7 +19,7 @@ from sagas.record.migrate import upgrade
 from sagas.record.starts import NewSaga, insert_sagas
 from sagas.record.store import Store
 from tests.simulation.check import history_of
-from tests.simulation.record import START, TIMING, Record, Written
+from tests.simulation.record import START, TIMING, Record
 
 __all__ = ["SqliteStore", "StoredRecord", "sqlite_store"]
 
@@ -79,7 +79,7 @@ class StoredRecord(Record):
             )
         self._compare()
 
-    def transition(self, decide: Callable[[SagaState], Decision], actor: str) -> Written:
+    def transition(self, decide: Callable[[SagaState], Decision], actor: str) -> Transition:
         """Write what is decided to both."""
         self._sqlite.now = self.now
         stored = self._store.transition(self.saga.id, decide, actor=actor)
@@ -92,19 +92,19 @@ class StoredRecord(Record):
             self._compare()
         return done
 
-    def take_due(self, reservation_s: float) -> bool:
+    def reserve_due(self, reservation_s: float) -> bool:
         """Take the saga from both."""
         self._sqlite.now = self.now
         database = self._store.database
         taken = database.write(lambda c: due.reserve_due(c, limit=100, reservation_s=reservation_s))
-        _same(self.saga.id in taken, super().take_due(reservation_s))
+        _same(self.saga.id in taken, super().reserve_due(reservation_s))
         return self.saga.id in taken
 
     def extend(self, epoch: int, reservation_s: float) -> None:
         """Put the saga off in both."""
         self._sqlite.now = self.now
         messages = [(self.saga.id, epoch)]
-        self._store.database.write(lambda c: due.extend(c, messages, reservation_s=reservation_s))
+        self._store.database.write(lambda c: due.extend(c, messages, extension_s=reservation_s))
         super().extend(epoch, reservation_s)
         _same(self._due_at(), self.due_at)
 

@@ -12,12 +12,12 @@ from datetime import datetime, timedelta
 from random import Random
 from uuid import UUID
 
-from sagas.decision import Decision, Dispatch, SagaState, StepState, advance
+from sagas.decision import Decision, Dispatch, SagaState, StepState, Transition, advance
 from sagas.states import Operation
 from tests.simulation.broker import Broker, Message
 from tests.simulation.participant import ACTION, Kind, Participant
 from tests.simulation.plans import random_plan, random_skips
-from tests.simulation.record import TIMING, Record, Written
+from tests.simulation.record import TIMING, Record
 
 __all__ = ["Process", "Running", "Worker", "World"]
 
@@ -131,7 +131,7 @@ class World:
         if self.story is not None:
             self.tell(seconds, "seconds pass")
 
-    def commit(self, decide: Decide, actor: str) -> Generator[str, None, Written]:
+    def commit(self, decide: Decide, actor: str) -> Generator[str, None, Transition]:
         """Write to the record; where the reply is lost, the transaction is repeated."""
         done = self.record.transition(decide, actor)
         while self.reply_loss and self.random.random() < self.reply_loss:

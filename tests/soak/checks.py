@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, case, func, select
 
 from sagas import Alert, SagaStatus
 from sagas.record import tables as t
-from sagas.testing import Effect, LostMessages, violations
+from sagas.testing import Effect, Options, violations
 from tests.soak.place import Place
 from tests.soak.tables import (
     CUSTOMERS,
@@ -34,7 +34,7 @@ def found_wrong(place: Place, *, ended_before: Mapping[UUID, object]) -> list[st
 
     *ended_before*: what ``ended_rows`` returned when the faults stopped.
     """
-    evidence = LostMessages(
+    evidence = Options(
         parked=(),
         keys=place.record.read(_purchases),
         since=ended_before,

@@ -7,10 +7,8 @@ from uuid import NAMESPACE_OID, uuid5
 
 from sqlalchemy import select
 
-from sagas import Context, StepFailed
-from sagas.definition import StepDefinition
-from sagas.payload import Payload
-from sagas.states import Operation
+from sagas import Context, Operation, StepDefinition, StepFailed
+from sagas.testing import action_context, compensation_context
 from tasks import inventory, notification, points, shipping
 from tasks import order as orders
 from tasks.models import Address, Item, Order, Shipment
@@ -93,12 +91,10 @@ def ledger_of(service: Any) -> list[tuple[str, str, str, Decimal | int]]:
 
 def _context(action: Action, order: Order, operation: Operation) -> Context:
     parcel = Shipment(carrier="Rhein Express", tracking_number=f"DE-{order.order_id}")
-    return Context(
-        saga_id=uuid5(NAMESPACE_OID, order.order_id),
+    build = action_context if operation is Operation.ACTION else compensation_context
+    return build(
+        action,
         key=order.order_id,
-        step=action.name,
-        operation=operation,
-        attempt=1,
-        result_type=action.action.output if operation is Operation.ACTION else Payload(None),
-        outputs={shipping.create_shipment.name: parcel.model_dump_json()},
+        outputs={shipping.create_shipment: parcel},
+        saga_id=uuid5(NAMESPACE_OID, order.order_id),
     )

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any, assert_type
+from typing import assert_type
 from uuid import UUID
 
 from celery import Celery
@@ -23,8 +23,10 @@ from sagas import (
     Outcome,
     Retry,
     Saga,
+    SagaFailure,
     SagaHandle,
     SagaStatus,
+    SagaView,
     Step,
     StepFailed,
     step,
@@ -177,7 +179,8 @@ def a_handle_reads_the_record(handle: SagaHandle) -> None:
     assert_type(handle.status, SagaStatus)
     assert_type(handle.wait(timeout=10), SagaStatus)
     assert_type([entry.at for entry in handle.history()], list[datetime])
-    assert_type(handle.describe().failure, Mapping[str, Any] | None)
+    assert_type(handle.describe(), SagaView)
+    assert_type(handle.describe().failure, SagaFailure | None)
     assert_type(sagas.get(handle.id), SagaHandle)
     assert_type(sagas.get("0190b0a0-0000-7000-8000-000000000000"), SagaHandle)
     handle.wait(timeout="10")  # type: ignore[arg-type]

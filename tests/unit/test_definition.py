@@ -342,7 +342,7 @@ def test_a_function_may_be_declared_again_when_its_module_is_reloaded() -> None:
 
 
 def test_a_compensation_is_a_task_of_its_own_and_the_plain_function_stays() -> None:
-    booked = made("defined.compensation_call")
+    booked = made("defined.undo")
     assert booked.compensation()(cancel) is cancel
     assert booked.compensation_call is not None
     assert booked.compensation_call.task == "defined.compensation_call.compensation"
@@ -419,7 +419,7 @@ def test_a_plan_has_the_steps_in_their_order() -> None:
     second.compensation()(cancel)
     plan, placed = build_plan("trip", Trip, [first, Step(second, best_effort=True)])
     assert [planned.name for planned in plan] == ["defined.first", "defined.second"]
-    assert [place.key for place in placed] == ["defined.first", "defined.second"]
+    assert [place.step_name for place in placed] == ["defined.first", "defined.second"]
     assert plan["defined.first"].compensation is None
     assert plan["defined.second"].compensation is not None
 
@@ -461,7 +461,7 @@ def test_a_saga_cannot_have_two_steps_of_one_name() -> None:
 def test_a_saga_may_have_a_step_twice_under_two_names() -> None:
     twice = made("defined.under-two-names", read_only=True)
     saga = Saga("two-names", input=Trip, steps=[twice, Step(twice, name="again")])
-    assert [place.key for place in saga.steps] == ["defined.under-two-names", "again"]
+    assert [place.step_name for place in saga.steps] == ["defined.under-two-names", "again"]
     assert repr(saga) == "<Saga two-names: defined.under-two-names, again>"
 
 

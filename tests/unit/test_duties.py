@@ -4,21 +4,21 @@ import logging
 
 import pytest
 
-from sagas.duties.supervisor import Timer
+from sagas.duties.supervisor import Duty
 from sagas.errors import RecordNotReady
 
 
-def failing(error: Exception) -> Timer:
-    def duty() -> None:
+def failing(error: Exception) -> Duty:
+    def once() -> None:
         raise error
 
-    return Timer("sweep", duty, 1.0)
+    return Duty("sweep", once)
 
 
 def log_of(error: Exception, caplog: pytest.LogCaptureFixture) -> logging.LogRecord:
-    timer = failing(error)
+    duty = failing(error)
     for _ in range(2):
-        timer._run_once()  # noqa: SLF001 - without its thread
+        duty.run_once()
     (record,) = caplog.records
     return record
 

@@ -24,7 +24,7 @@ from typing_extensions import TypedDict
 from sagas.errors import StepFailed
 from sagas.payload import Payload, describe_error
 from sagas.secret import STARS, masked, scrubbed, secrets_in
-from sagas.worker.error_report import described, safe_to_log
+from sagas.worker.error_report import describe_attempt_error, safe_to_log
 
 CANARY = "canary-5a7c"
 HIDDEN = SecretStr(CANARY)
@@ -270,7 +270,9 @@ def raised_by(error: Exception, cause: Exception | None = None) -> Exception:
 
 
 def test_an_error_that_quotes_a_secret_is_recorded_without_it() -> None:
-    found = described(raised_by(OSError(f"no route for {CANARY}")), frozenset({CANARY}))
+    found = describe_attempt_error(
+        raised_by(OSError(f"no route for {CANARY}")), frozenset({CANARY})
+    )
     assert (found["type"], found["message"]) == ("OSError", f"no route for {STARS}")
     assert "raised_by" in found["traceback"]
     assert CANARY not in str(found)

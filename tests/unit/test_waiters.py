@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from sagas.record import queries
-from sagas.runtime.waiters import LONGEST_PAUSE_S, Waiting
+from sagas.runtime.waiters import LONGEST_PAUSE_S, Waiters
 from sagas.states import SagaStatus
 from tests.support.waiting import wait_until
 
@@ -57,8 +57,8 @@ def record(monkeypatch: pytest.MonkeyPatch) -> Record:
 
 
 @pytest.fixture
-def waiting(record: Record) -> Waiting:
-    return Waiting(record)  # type: ignore[arg-type]  # it reads, and that is all that is asked
+def waiters(record: Record) -> Waiters:
+    return Waiters(record)  # type: ignore[arg-type]  # a stand-in that reads
 
 
 @pytest.fixture
@@ -71,38 +71,38 @@ def saga(number: int = 1) -> UUID:
     return UUID(int=number)
 
 
-def is_empty(waiting: Waiting) -> bool:
-    return not waiting._wanted and not waiting._ended  # noqa: SLF001 - nothing else tells of growth
+def is_empty(waiters: Waiters) -> bool:
+    return not waiters._wanted and not waiters._ended  # noqa: SLF001 - nothing else tells of growth
 
 
 def test_a_saga_that_has_ended_is_told_at_the_first_question(
-    waiting: Waiting, record: Record
+    waiters: Waiters, record: Record
 ) -> None:
     record.ended[saga()] = DONE
-    assert waiting.wait(saga(), 10) is DONE
+    assert waiters.wait(saga(), 10) is DONE
     assert record.questions == [{saga()}]
 
 
 @pytest.mark.parametrize("timeout_s", [0, -1])
-def test_a_timeout_of_nothing_asks_once(timeout_s: float, waiting: Waiting, record: Record) -> None:
-    assert waiting.wait(saga(), timeout_s) is None
+def test_a_timeout_of_nothing_asks_once(timeout_s: float, waiters: Waiters, record: Record) -> None:
+    assert waiters.wait(saga(), timeout_s) is None
     record.ended[saga()] = DONE
-    assert waiting.wait(saga(), timeout_s) is DONE
+    assert waiters.wait(saga(), timeout_s) is DONE
     assert record.questions == [{saga()}] * 2
-    assert is_empty(waiting)
+    assert is_empty(waiters)
 
 
-def test_a_wait_ends_at_its_timeout_and_not_much_later(waiting: Waiting) -> None:
+def test_a_wait_ends_at_its_timeout_and_not_much_later(waiters: Waiters) -> None:
     began = time.monotonic()
-    assert waiting.wait(saga(), 0.1) is None
+    assert waiters.wait(saga(), 0.1) is None
     assert 0.1 <= time.monotonic() - began < 0.1 + LONGEST_PAUSE_S
 
 
 def test_who_waits_wakes_soon_after_the_end(
-    waiting: Waiting, record: Record, threads: ThreadPoolExecutor
+    waiters: Waiters, record: Record, threads: ThreadPoolExecutor
 ) -> None:
-    waits = threads.submit(waiting.wait, saga(), 30)
-    wait_until(lambda: waiting._pause_s >= LONGEST_PAUSE_S)  # noqa: SLF001 - it asks rarely now
+    waits = threads.submit(waiters.wait, saga(), 30)
+    wait_until(lambda: waiters._pause_s >= LONGEST_PAUSE_S)  # noqa: SLF001 - it asks rarely now
     record.ended[saga()] = DONE
     began = time.monotonic()
     assert waits.result(timeout=10) is DONE
@@ -110,9 +110,9 @@ def test_who_waits_wakes_soon_after_the_end(
 
 
 def test_many_share_one_question_and_each_gets_its_own_answer(
-    waiting: Waiting, record: Record, threads: ThreadPoolExecutor
+    waiters: Waiters, record: Record, threads: ThreadPoolExecutor
 ) -> None:
-    waits = {n: threads.submit(waiting.wait, saga(n), 30) for n in range(50)}
+    waits = {n: threads.submit(waiters.wait, saga(n), 30) for n in range(50)}
     everybody = {saga(n) for n in waits}
     wait_until(lambda: everybody in record.questions, what="one question for all")
     statuses = list(SagaStatus)[2:]
@@ -121,68 +121,68 @@ def test_many_share_one_question_and_each_gets_its_own_answer(
         n: statuses[n % 3] for n in waits
     }
     assert record.most_asking == 1
-    assert is_empty(waiting)
+    assert is_empty(waiters)
 
 
 def test_many_who_wait_ask_no_more_often_than_one(
-    waiting: Waiting, record: Record, threads: ThreadPoolExecutor
+    waiters: Waiters, record: Record, threads: ThreadPoolExecutor
 ) -> None:
-    waits = [threads.submit(waiting.wait, saga(n), 1.0) for n in range(50)]
+    waits = [threads.submit(waiters.wait, saga(n), 1.0) for n in range(50)]
     assert [w.result(timeout=10) for w in waits] == [None] * 50
     # In one second: at first every 20 ms, anew for whoever comes, then four times a second.
     assert len(record.questions) < 40
-    assert is_empty(waiting)
+    assert is_empty(waiters)
 
 
 def test_several_who_wait_for_one_saga_all_get_it(
-    waiting: Waiting, record: Record, threads: ThreadPoolExecutor
+    waiters: Waiters, record: Record, threads: ThreadPoolExecutor
 ) -> None:
-    waits = [threads.submit(waiting.wait, saga(), 30) for _ in range(10)]
+    waits = [threads.submit(waiters.wait, saga(), 30) for _ in range(10)]
     wait_until(lambda: record.questions)
     record.ended[saga()] = DONE
     assert {w.result(timeout=10) for w in waits} == {DONE}
-    assert is_empty(waiting)
+    assert is_empty(waiters)
 
 
 def test_who_comes_while_the_record_is_asked_gets_a_question_of_its_own(
-    waiting: Waiting, record: Record, threads: ThreadPoolExecutor
+    waiters: Waiters, record: Record, threads: ThreadPoolExecutor
 ) -> None:
     """The answer that is on its way was asked before, and says nothing of a newer saga."""
     record.hold.clear()
-    first = threads.submit(waiting.wait, saga(1), 30)
+    first = threads.submit(waiters.wait, saga(1), 30)
     wait_until(lambda: record.asking)
     record.ended |= {saga(1): DONE, saga(2): DONE}
-    second = threads.submit(waiting.wait, saga(2), 0)
-    wait_until(lambda: waiting._wanted[saga(2)])  # noqa: SLF001 - it has come
+    second = threads.submit(waiters.wait, saga(2), 0)
+    wait_until(lambda: waiters._wanted[saga(2)])  # noqa: SLF001 - it has come
     record.hold.set()
     assert (first.result(timeout=10), second.result(timeout=10)) == (DONE, DONE)
     assert record.most_asking == 1
 
 
 def test_an_answer_for_somebody_who_has_left_is_not_kept(
-    waiting: Waiting, record: Record, threads: ThreadPoolExecutor
+    waiters: Waiters, record: Record, threads: ThreadPoolExecutor
 ) -> None:
-    short = threads.submit(waiting.wait, saga(1), 0.2)
-    long = threads.submit(waiting.wait, saga(2), 30)
+    short = threads.submit(waiters.wait, saga(1), 0.2)
+    long = threads.submit(waiters.wait, saga(2), 30)
     assert short.result(timeout=10) is None
     record.ended |= {saga(1): DONE, saga(2): DONE}
     assert long.result(timeout=10) is DONE
-    assert is_empty(waiting)
+    assert is_empty(waiters)
 
 
 def test_an_error_of_the_database_reaches_who_asked_and_leaves_the_others_waiting(
-    waiting: Waiting, record: Record, threads: ThreadPoolExecutor
+    waiters: Waiters, record: Record, threads: ThreadPoolExecutor
 ) -> None:
     record.error = OperationalError("SELECT", {}, Exception("it is down"))
-    waits = [threads.submit(waiting.wait, saga(n), 30) for n in range(5)]
+    waits = [threads.submit(waiters.wait, saga(n), 30) for n in range(5)]
     wait_until(lambda: any(w.done() for w in waits), what="one gets the error")
     record.error = None
     record.ended |= {saga(n): DONE for n in range(5)}
     ends = [_end(w) for w in waits]
     assert OperationalError in ends
     assert set(ends) <= {OperationalError, DONE}
-    assert waiting.wait(saga(), 10) is DONE  # and who comes later is not held up by it
-    assert is_empty(waiting)
+    assert waiters.wait(saga(), 10) is DONE  # and who comes later is not held up by it
+    assert is_empty(waiters)
 
 
 def _end(waits: "Future[SagaStatus | None]") -> object:
@@ -191,16 +191,16 @@ def _end(waits: "Future[SagaStatus | None]") -> object:
 
 
 def test_a_database_that_stays_down_reaches_all_of_them(
-    waiting: Waiting, record: Record, threads: ThreadPoolExecutor
+    waiters: Waiters, record: Record, threads: ThreadPoolExecutor
 ) -> None:
     record.error = OperationalError("SELECT", {}, Exception("it is down"))
-    waits = [threads.submit(waiting.wait, saga(n), 30) for n in range(5)]
+    waits = [threads.submit(waiters.wait, saga(n), 30) for n in range(5)]
     assert [_end(w) for w in waits] == [OperationalError] * 5
-    assert is_empty(waiting)
+    assert is_empty(waiters)
 
 
 def test_an_interrupt_between_the_turn_and_the_question_holds_nobody_up(
-    waiting: Waiting, record: Record, monkeypatch: pytest.MonkeyPatch
+    waiters: Waiters, record: Record, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As by Ctrl-C, or by a task's soft time limit: the one whose turn it was asks no more."""
 
@@ -208,11 +208,11 @@ def test_an_interrupt_between_the_turn_and_the_question_holds_nobody_up(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(waiting, "_ask", interrupted)
+        patch.setattr(waiters, "_ask", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            waiting.wait(saga(), 10)
+            waiters.wait(saga(), 10)
     record.ended[saga()] = DONE
     began = time.monotonic()
-    assert waiting.wait(saga(), 1) is DONE
+    assert waiters.wait(saga(), 1) is DONE
     assert time.monotonic() - began < 1
-    assert is_empty(waiting)
+    assert is_empty(waiters)

@@ -47,7 +47,8 @@ def test_a_step_needs_no_compensation_where_nothing_could_ask_for_it(
 def test_a_last_step_that_nothing_can_undo_is_the_pivot() -> None:
     notify = Step(made("way.notify"), best_effort=True)
     saga = Saga("auto-pivot", input=Trip, steps=[undone("way.n"), made("way.o"), notify])
-    assert [step.name for step in saga.plan.pivot] == ["way.o"]
+    assert saga.plan.pivot is not None
+    assert saga.plan.pivot.name == "way.o"
     assert not Saga("no-pivot", input=Trip, steps=[undone("way.p")]).plan.pivot
     assert not Saga("reads", input=Trip, steps=[made("way.q", read_only=True)]).plan.pivot
 

@@ -2,10 +2,20 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
-from sagas.decision import SagaState, StepState, Timing
+from sagas.decision import (
+    AttemptError,
+    Decision,
+    Entry,
+    Resolved,
+    SagaColumns,
+    SagaState,
+    StepState,
+    Timing,
+    transition,
+)
 from sagas.plan import Plan, PlannedCall, PlannedStep
 from sagas.retry import Retry
 from sagas.states import Operation, SagaStatus, StepStatus
@@ -15,14 +25,20 @@ __all__ = [
     "COMPENSATION",
     "ENDED_NOW",
     "EPOCH",
+    "ERROR",
     "NOW",
+    "RESOLVED",
     "TIMING",
     "TOKEN",
+    "after",
     "call",
     "calls",
+    "entries",
+    "folded",
     "held",
     "made",
     "planned",
+    "present",
     "saga_at",
     "seconds",
 ]
@@ -34,8 +50,35 @@ EPOCH = 7
 #: The execution that holds a step, where one does.
 TOKEN = "holder"  # noqa: S105 - it names an execution
 #: The columns of a saga that has just ended.
-ENDED_NOW = {"due_at": None, "sent_at": None, "deadline_at": None, "ended_at": NOW}
+ENDED_NOW: SagaColumns = {"due_at": None, "sent_at": None, "deadline_at": None, "ended_at": NOW}
 TIMING = Timing(lease_s=3.0, timer_s=2.0, max_check_interval_s=60.0)
+
+
+ERROR: AttemptError = {"type": "E", "message": "…"}
+RESOLVED: Resolved = {"by": "kim", "note": "…", "at": NOW.isoformat()}
+
+T = TypeVar("T")
+
+
+def after(saga: SagaState, decision: Decision) -> SagaState:
+    """Return the saga once the decision is applied."""
+    return transition(saga, lambda _: decision).after
+
+
+def folded(saga: SagaState, decision: Decision) -> Decision:
+    """Return the decision with the rules that hold for every decision."""
+    return transition(saga, lambda _: decision).decision
+
+
+def entries(saga: SagaState, decision: Decision) -> list[Entry]:
+    """Return the history entries of a decision."""
+    return list(transition(saga, lambda _: decision).entries)
+
+
+def present(value: T | None) -> T:
+    """Return a value that must be there."""
+    assert value is not None
+    return value
 
 
 def seconds(number: float) -> datetime:
@@ -62,9 +105,7 @@ def planned(
     **kinds: bool,
 ) -> PlannedStep:
     """Plan a step."""
-    compensation = call(
-        f"{name}.compensation_call", attempts=undo_attempts, wait=wait, timeout=timeout
-    )
+    compensation = call(f"{name}.undo", attempts=undo_attempts, wait=wait, timeout=timeout)
     action = call(name, attempts=attempts, wait=wait, timeout=timeout)
     undoing = compensation if undo else None
     return PlannedStep(name, action, undoing, **kinds)

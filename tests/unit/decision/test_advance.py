@@ -13,7 +13,6 @@ from sagas.decision import (
     SagaState,
     StepState,
     advance,
-    written,
 )
 from sagas.states import Operation, SagaStatus, StepStatus
 from tests.unit.decision.states import (
@@ -22,9 +21,11 @@ from tests.unit.decision.states import (
     ENDED_NOW,
     NOW,
     TIMING,
+    after,
     held,
     made,
     planned,
+    present,
     saga_at,
     seconds,
 )
@@ -72,7 +73,7 @@ def test_an_attempt_that_was_lost_with_its_worker_is_in_doubt_and_retried(
     (change,) = decision.steps
     assert decision.answer == RetryLater(1.0)
     assert decision.note == "taken over"
-    error = change.values["error" if operation is ACTION else "compensation_error"]
+    error = present(change.values["error" if operation is ACTION else "compensation_error"])
     assert error["type"] == "WorkerLost"
     assert f"Attempt 1 of the {operation} of a was lost with its worker" in error["message"]
 
@@ -84,7 +85,7 @@ def test_an_attempt_that_is_over_its_timeout_is_taken_over_however_alive_its_wor
 ) -> None:
     decision = moved(holding(operation, expires_at=expires_at), alive=True)
     (change,) = decision.steps
-    error = change.values["error" if operation is ACTION else "compensation_error"]
+    error = present(change.values["error" if operation is ACTION else "compensation_error"])
     assert error["type"] == "AttemptTimedOut"
     assert "did not end within its timeout" in error["message"]
     assert (decision.note, decision.raise_epoch) == ("taken over", True)
@@ -99,7 +100,7 @@ def test_the_last_attempt_that_is_taken_over_is_fenced_though_no_retry_follows(
     saga = holding(operation, attempts=2, expires_at=NOW if expired else None)
     decision = moved(saga)
     assert decision.raise_epoch
-    assert written(saga, decision).epoch == saga.epoch + 1
+    assert after(saga, decision).epoch == saga.epoch + 1
     assert isinstance(decision.answer, Recorded)
     assert decision.dispatch is None
 
@@ -108,8 +109,8 @@ def test_the_last_attempt_of_an_action_that_was_lost_may_have_happened() -> None
     saga = holding(ACTION, attempts=2)
     decision = moved(saga)
     assert decision.steps[0].status is StepStatus.UNKNOWN
-    assert decision.values["failure"]["type"] == "WorkerLost"
-    back = moved(written(saga, decision))
+    assert present(decision.values["failure"])["type"] == "WorkerLost"
+    back = moved(after(saga, decision))
     assert back.path == (SagaStatus.COMPENSATING,)
     assert back.dispatch == Dispatch(COMPENSATION, ("a",))
 
@@ -163,8 +164,8 @@ def test_looks_without_progress_become_ever_rarer_up_to_a_bound(lost: bool) -> N
     waits = []
     for _ in range(12):
         decision = moved(saga, lost=lost)
-        waits.append((decision.values["due_at"] - NOW).total_seconds())
-        saga = written(saga, decision)
+        waits.append((present(decision.values["due_at"]) - NOW).total_seconds())
+        saga = after(saga, decision)
     assert waits[:4] == [6, 12, 24, 48]
     assert all(wait == TIMING.max_check_interval_s for wait in waits[4:])
     assert saga.checks == 12
@@ -217,7 +218,7 @@ def test_a_step_in_doubt_that_nothing_can_undo_is_parked_at_once() -> None:
     plan = [planned("a", undo=False)]
     decision = moved(saga_at("IN_PROGRESS", plan, {"a": made("UNKNOWN", attempts=2)}))
     assert decision.path == (SagaStatus.COMPENSATING, SagaStatus.FAILED)
-    assert decision.values["parked"]["steps"] == ["a"]
+    assert present(decision.values["parked"])["steps"] == ["a"]
 
 
 def test_a_saga_all_of_whose_steps_were_skipped_completes() -> None:

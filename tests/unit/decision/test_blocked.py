@@ -1,65 +1,76 @@
-"""When people are told that a saga waits, and when the wait is over."""
+"""When a saga is blocked, and when it no longer is."""
 
 import pytest
 
-from sagas.decision import Decision, Errored, SagaState, advance, claim, conclude, progressed
+from sagas.decision import Blocked, Decision, Errored, SagaState, advance, claim, conclude
 from sagas.decision.blocked import RESENDS_TO_ALERT
 from sagas.states import Operation
-from tests.unit.decision.states import EPOCH, NOW, TIMING, TOKEN, held, planned, saga_at
+from tests.unit.decision.states import (
+    EPOCH,
+    ERROR,
+    NOW,
+    TIMING,
+    TOKEN,
+    folded,
+    held,
+    planned,
+    present,
+    saga_at,
+)
 
 ACTION, COMPENSATION = Operation.ACTION, Operation.COMPENSATION
 PLAN = [planned("a"), planned("b")]
-FOR_A_WORKER = {"reason": "…", "steps": ["a"], "task": "a", "queue": None}
-FOR_REPAIR = {"reason": "…", "steps": []}
+NO_WORKER: Blocked = {"reason": "…", "steps": ["a"], "task": "a", "queue": None}
+NEEDS_REPAIR: Blocked = {"reason": "…", "steps": []}
 
 
-def looked_at(saga: SagaState, *, lost: bool = True) -> Decision:
+def checked(saga: SagaState, *, lost: bool = True) -> Decision:
     return advance(saga, alive=lambda _: True, lost=lost, timing=TIMING, chance=0)
 
 
 @pytest.mark.parametrize("resends", range(RESENDS_TO_ALERT - 1))
 def test_a_message_that_is_sent_again_is_counted(resends: int) -> None:
-    decision = looked_at(saga_at("IN_PROGRESS", PLAN, sent_at=NOW, resends=resends))
+    decision = checked(saga_at("IN_PROGRESS", PLAN, sent_at=NOW, resends=resends))
     assert decision.values["resends"] == resends + 1
     assert "blocked" not in decision.values
     assert decision.note == "sent again"
 
 
-def test_people_are_told_of_the_step_and_the_task_once_nobody_claimed_it_that_often() -> None:
+def test_the_alert_names_the_step_and_the_task_that_no_worker_claims() -> None:
     saga = saga_at("IN_PROGRESS", PLAN, sent_at=NOW, resends=RESENDS_TO_ALERT - 1)
-    decision = looked_at(saga)
-    waiting = decision.values["blocked"]
-    assert (waiting["steps"], waiting["task"], waiting["queue"]) == (["a"], "a", None)
-    assert "The action of a waits for a worker that has the task a" in waiting["reason"]
-    assert (decision.note, decision.why) == ("blocked", waiting["reason"])
+    decision = checked(saga)
+    blocked = present(decision.values["blocked"])
+    assert (blocked["steps"], blocked["task"], blocked["queue"]) == (["a"], "a", None)
+    assert "No worker ran the action of a (task a)" in blocked["reason"]
+    assert (decision.note, decision.why) == ("blocked", blocked["reason"])
     assert decision.raise_epoch
     assert decision.dispatch
 
 
-def test_the_way_back_waits_as_the_way_forward_does() -> None:
+def test_a_saga_that_turns_back_can_be_blocked_too() -> None:
     steps = {"a": {"status": "SUCCESS", "attempt": 1}, "b": {"status": "FAILED", "attempt": 1}}
     resends = RESENDS_TO_ALERT - 1
     saga = saga_at("COMPENSATING", PLAN, steps, sent_at=NOW, resends=resends)
-    waiting = looked_at(saga).values["blocked"]
-    assert (waiting["steps"], waiting["task"]) == (["a"], "a.compensation_call")
+    blocked = present(checked(saga).values["blocked"])
+    assert (blocked["steps"], blocked["task"]) == (["a"], "a.undo")
 
 
-def test_they_are_told_once_and_the_history_does_not_grow_while_it_waits() -> None:
-    decision = looked_at(saga_at("IN_PROGRESS", PLAN, sent_at=NOW, resends=9, blocked=FOR_A_WORKER))
+def test_people_are_alerted_once_and_the_history_does_not_grow_while_it_is_blocked() -> None:
+    decision = checked(saga_at("IN_PROGRESS", PLAN, sent_at=NOW, resends=9, blocked=NO_WORKER))
     assert decision.note is None
     assert "blocked" not in decision.values
     assert decision.values["resends"] == 10
     assert decision.dispatch
 
 
-def test_one_that_was_never_sent_is_not_counted() -> None:
-    decision = looked_at(saga_at("STARTED", PLAN, sent_at=None, resends=9))
+def test_a_message_that_was_never_sent_is_not_counted() -> None:
+    decision = checked(saga_at("STARTED", PLAN, sent_at=None, resends=9))
     assert "resends" not in decision.values
     assert decision.note == "sent"
 
 
 def test_a_message_that_only_waits_is_not_counted() -> None:
-    decision = looked_at(saga_at("STARTED", PLAN, sent_at=NOW, resends=9), lost=False)
+    decision = checked(saga_at("STARTED", PLAN, sent_at=NOW, resends=9), lost=False)
     assert "resends" not in decision.values
 
 
@@ -67,47 +78,47 @@ def claimed(saga: SagaState) -> Decision:
     return claim(saga, "a", ACTION, epoch=EPOCH, token=TOKEN, holder={}, timing=TIMING)
 
 
-def test_a_claim_ends_the_wait() -> None:
-    saga = saga_at("IN_PROGRESS", PLAN, sent_at=NOW, resends=9, blocked=FOR_A_WORKER)
-    values = progressed(saga, claimed(saga)).values
+def test_a_claim_unblocks_the_saga() -> None:
+    saga = saga_at("IN_PROGRESS", PLAN, sent_at=NOW, resends=9, blocked=NO_WORKER)
+    values = folded(saga, claimed(saga)).values
     assert (values["resends"], values["blocked"]) == (0, None)
 
 
-def test_to_look_and_to_send_again_do_not_end_it() -> None:
-    saga = saga_at("IN_PROGRESS", PLAN, sent_at=NOW, resends=9, blocked=FOR_A_WORKER)
-    for decision in (looked_at(saga), looked_at(saga, lost=False)):
-        assert progressed(saga, decision) == decision
+def test_a_check_or_a_resend_does_not_unblock_it() -> None:
+    saga = saga_at("IN_PROGRESS", PLAN, sent_at=NOW, resends=9, blocked=NO_WORKER)
+    for decision in (checked(saga), checked(saga, lost=False)):
+        assert folded(saga, decision) == decision
 
 
-def test_what_a_saga_that_does_not_wait_does_is_left_as_it_is() -> None:
+def test_a_decision_on_a_saga_without_trouble_is_left_as_it_is() -> None:
     saga = saga_at("IN_PROGRESS", PLAN, {"a": held(ACTION)})
     decision = conclude(
         saga,
         "a",
         ACTION,
-        Errored({"type": "E", "message": "…"}),
+        Errored(ERROR),
         epoch=EPOCH,
         token=TOKEN,
         timing=TIMING,
         chance=0,
     )
-    assert progressed(saga, decision) is decision
+    assert folded(saga, decision) is decision
 
 
-def test_one_that_could_be_moved_on_after_all_has_not_stumbled() -> None:
-    saga = saga_at("IN_PROGRESS", PLAN, sent_at=NOW, failed_sweeps=4, blocked=FOR_REPAIR)
-    values = progressed(saga, looked_at(saga, lost=False)).values
+def test_a_sweep_that_succeeds_resets_the_failed_ones_and_unblocks_the_saga() -> None:
+    saga = saga_at("IN_PROGRESS", PLAN, sent_at=NOW, failed_sweeps=4, blocked=NEEDS_REPAIR)
+    values = folded(saga, checked(saga, lost=False)).values
     assert (values["failed_sweeps"], values["blocked"]) == (0, None)
 
 
-def test_one_that_stumbled_once_still_waits_for_its_worker() -> None:
-    saga = saga_at("IN_PROGRESS", PLAN, sent_at=NOW, failed_sweeps=1, blocked=FOR_A_WORKER)
-    values = progressed(saga, looked_at(saga)).values
+def test_a_sweep_that_succeeds_does_not_unblock_a_saga_without_a_worker() -> None:
+    saga = saga_at("IN_PROGRESS", PLAN, sent_at=NOW, failed_sweeps=1, blocked=NO_WORKER)
+    values = folded(saga, checked(saga)).values
     assert values["failed_sweeps"] == 0
     assert "blocked" not in values
 
 
-def test_a_void_message_does_not_count_as_moving_it_on() -> None:
-    saga = saga_at("IN_PROGRESS", PLAN, sent_at=NOW, failed_sweeps=4, blocked=FOR_REPAIR)
+def test_a_void_message_does_not_reset_failed_sweeps() -> None:
+    saga = saga_at("IN_PROGRESS", PLAN, sent_at=NOW, failed_sweeps=4, blocked=NEEDS_REPAIR)
     void = claim(saga, "a", ACTION, epoch=EPOCH - 1, token=TOKEN, holder={}, timing=TIMING)
-    assert progressed(saga, void) is void
+    assert folded(saga, void) is void

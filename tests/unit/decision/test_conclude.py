@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from sagas.decision import (
+    AttemptError,
     Decision,
     Dispatch,
     Errored,
@@ -17,7 +18,6 @@ from sagas.decision import (
     StepChange,
     Succeeded,
     conclude,
-    written,
 )
 from sagas.plan import PlannedCall, PlannedStep
 from sagas.retry import Retry
@@ -30,14 +30,21 @@ from tests.unit.decision.states import (
     NOW,
     TIMING,
     TOKEN,
+    after,
     held,
     made,
     planned,
+    present,
     saga_at,
     seconds,
 )
 
-ERROR = {"type": "OSError", "message": "no route", "code": None, "traceback": "File …"}
+ERROR: AttemptError = {
+    "type": "OSError",
+    "message": "no route",
+    "code": None,
+    "traceback": "File …",
+}
 BRIEF = {"type": "OSError", "message": "no route", "code": None}
 
 
@@ -247,7 +254,7 @@ def test_a_retry_raises_the_epoch_so_that_no_older_message_can_run_it(
     saga = (acting if operation is ACTION else undoing)(planned={"wait": wait})
     decision = concluded(saga, "b", operation, Errored(ERROR))
     assert decision.raise_epoch
-    assert not written(saga, decision).step("b").held
+    assert not after(saga, decision).step("b").held
 
 
 def test_the_chance_shortens_the_wait() -> None:
@@ -308,7 +315,7 @@ def test_a_step_that_happened_or_may_have_and_nothing_can_undo_parks_the_saga(st
     steps = {"a": held(COMPENSATION), "b": made(status, attempts=2)}
     decision = concluded(saga_at("COMPENSATING", plan, steps), "a", COMPENSATION, Succeeded())
     assert decision.path == (SagaStatus.FAILED,)
-    assert decision.values["parked"]["steps"] == ["b"]
+    assert present(decision.values["parked"])["steps"] == ["b"]
 
 
 @pytest.mark.parametrize(

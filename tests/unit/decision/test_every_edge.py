@@ -17,6 +17,7 @@ from sagas.decision import (
     Probed,
     Refused,
     Result,
+    SagaFailure,
     SagaState,
     StepState,
     Succeeded,
@@ -27,17 +28,27 @@ from sagas.decision import (
     resolve,
     retry,
     skip,
-    written,
 )
 from sagas.definition.saga import _check_way_back
 from sagas.errors import DefinitionError
 from sagas.plan import Plan, PlannedStep
 from sagas.states import Operation, SagaStatus, StepStatus
-from tests.unit.decision.states import EPOCH, NOW, TIMING, TOKEN, planned, saga_at, seconds
+from tests.unit.decision.states import (
+    EPOCH,
+    ERROR,
+    NOW,
+    RESOLVED,
+    TIMING,
+    TOKEN,
+    after,
+    planned,
+    saga_at,
+    seconds,
+)
 
 PAST, TO_COME = seconds(-1), seconds(1)
 OTHER = "another execution"
-ERROR = {"type": "E", "message": "…"}
+FAILURE: SagaFailure = {"step": None, "type": "E", "message": "…"}
 KINDS = ("undo", "read_only", "best_effort", "best_effort undo", "pivot", "pivot undo", "plain")
 HELD_BY_OTHER = {
     Operation.ACTION: {StepStatus.COMPENSATING},
@@ -91,7 +102,7 @@ def asked(saga: SagaState) -> Iterator[Decision]:
     yield cancel(saga, reason="…", timing=TIMING)
     yield retry(saga, timing=TIMING)
     yield from (skip(saga, name, timing=TIMING) for name in "ab")
-    yield from (resolve(saga, completed=how, resolved={}) for how in (None, True, False))
+    yield from (resolve(saga, completed=how, resolved=RESOLVED) for how in (None, True, False))
 
 
 def concluded(saga: SagaState, name: str, operation: Operation, result: Result) -> Decision:
@@ -107,7 +118,7 @@ def later(saga: SagaState) -> Iterator[SagaState]:
     for name, step in saga.steps.items():
         passed = [replace(step, retry_at=PAST)] * (step.retry_at == TO_COME)
         passed += [replace(step, expires_at=PAST)] * (step.expires_at == TO_COME)
-        yield from (replace(saga, steps={**saga.steps, name: after}) for after in passed)
+        yield from (replace(saga, steps={**saga.steps, name: step}) for step in passed)
 
 
 def reduced(saga: SagaState) -> SagaState:
@@ -117,7 +128,7 @@ def reduced(saga: SagaState) -> SagaState:
         epoch=EPOCH,
         checks=0,
         sent_at=saga.sent_at and PAST,
-        failure=saga.failure and ERROR,
+        failure=saga.failure and FAILURE,
         deadline_at=_reduced(saga.deadline_at),
         steps={name: _reduced_step(step) for name, step in sorted(saga.steps.items())},
     )
@@ -151,8 +162,8 @@ def visit(begin: list[SagaState]) -> dict[Any, SagaState]:
         key = key_of(saga)
         if key not in seen:
             seen[key] = saga
-            following = (written(saga, decision) for decision in asked(saga))
-            waiting += [reduced(after) for after in following if after is not saga]
+            following = (after(saga, decision) for decision in asked(saga))
+            waiting += [reduced(later) for later in following if later is not saga]
             waiting += later(saga)
     return seen
 

@@ -18,14 +18,12 @@ from sagas.decision import (
     SagaState,
     Succeeded,
     advance,
-    before_deadline,
     cancel,
     claim,
     conclude,
     resolve,
     retry,
     skip,
-    written,
 )
 from sagas.states import STEP_EDGES, SagaStatus, StepStatus
 from tests.unit.decision.states import (
@@ -34,11 +32,15 @@ from tests.unit.decision.states import (
     ENDED_NOW,
     EPOCH,
     NOW,
+    RESOLVED,
     TIMING,
     TOKEN,
+    after,
+    folded,
     held,
     made,
     planned,
+    present,
     saga_at,
     seconds,
 )
@@ -100,7 +102,7 @@ def test_once_the_running_attempt_has_ended_the_saga_turns_back(
     result: Result, undone: tuple[str, ...]
 ) -> None:
     saga = saga_at("IN_PROGRESS", PLAN, {"a": made("SUCCESS"), "b": held(ACTION)})
-    saga = written(saga, cancelled(saga))
+    saga = after(saga, cancelled(saga))
     decision = conclude(
         saga, "b", ACTION, result, epoch=EPOCH, token=TOKEN, timing=TIMING, chance=0
     )
@@ -159,14 +161,14 @@ def overdue(steps: dict[str, dict[str, Any]], plan: Any = PLAN) -> SagaState:
 def test_a_saga_past_its_deadline_turns_back() -> None:
     decision = looked_at(overdue({"a": made("SUCCESS")}))
     assert decision.dispatch == Dispatch(COMPENSATION, ("a",))
-    assert decision.values["failure"]["type"] == "DeadlineExceeded"
+    assert present(decision.values["failure"])["type"] == "DeadlineExceeded"
     assert (decision.values["deadline_at"], decision.note) == (None, "deadline passed")
 
 
 def test_a_deadline_waits_for_the_attempt_that_is_running() -> None:
     decision = looked_at(overdue({"a": held(ACTION)}))
     assert decision.path == ()
-    assert decision.values["failure"]["type"] == "DeadlineExceeded"
+    assert present(decision.values["failure"])["type"] == "DeadlineExceeded"
 
 
 def test_no_step_begins_after_the_deadline() -> None:
@@ -180,7 +182,7 @@ def test_the_claim_of_the_pivot_ends_the_deadline() -> None:
     saga = saga_at("IN_PROGRESS", PIVOTED, {"a": made("SUCCESS")}, deadline_at=seconds(9))
     decision = claim(saga, "b", ACTION, epoch=EPOCH, token=TOKEN, holder={}, timing=TIMING)
     assert decision.values["deadline_at"] is None
-    assert before_deadline(saga, decision) == decision
+    assert folded(saga, decision) == decision
 
 
 def test_a_compensation_knows_no_deadline() -> None:
@@ -191,9 +193,9 @@ def test_a_compensation_knows_no_deadline() -> None:
 def test_a_saga_is_due_at_its_deadline_at_the_latest() -> None:
     saga = saga_at("IN_PROGRESS", PLAN, {"a": made("SUCCESS")}, deadline_at=seconds(9))
     late = Decision(values={"due_at": seconds(60)})
-    assert before_deadline(saga, late).values == {"due_at": seconds(9)}
+    assert folded(saga, late).values == {"due_at": seconds(9)}
     soon = Decision(values={"due_at": seconds(3)})
-    assert before_deadline(saga, soon) == soon
+    assert folded(saga, soon) == soon
 
 
 # Retry, skip, resolve.
@@ -225,7 +227,7 @@ def test_a_retry_of_a_parked_undo_begins_with_new_attempts() -> None:
     (change,) = decision.steps
     assert (change.status, change.values["compensation_attempt"]) == ("COMPENSATING", 0)
     claimed = claim(
-        written(STUCK_BACK, decision),
+        after(STUCK_BACK, decision),
         "b",
         COMPENSATION,
         epoch=EPOCH + 1,
@@ -269,7 +271,7 @@ def test_what_nothing_can_undo_is_left_to_a_person_who_may_skip_it(status: str) 
     plan = (planned("a", undo=False), planned("b"))
     steps = {"a": made(status, attempts=2), "b": made("FAILED")}
     saga = saga_at("COMPENSATING", plan, steps)
-    saga = written(saga, looked_at(saga))
+    saga = after(saga, looked_at(saga))
     assert saga.status is SagaStatus.FAILED
     decision = skip(saga, "a", timing=TIMING)
     assert decision.path == (SagaStatus.COMPENSATING, SagaStatus.COMPENSATED)
@@ -280,7 +282,7 @@ def test_to_skip_one_of_several_leaves_the_saga_parked_at_the_others() -> None:
     steps = {"a": made("COMPENSATION_FAILED"), "b": made("COMPENSATION_FAILED")}
     decision = skip(parked("compensation", steps, "a", "b"), "b", timing=TIMING)
     assert (decision.path, decision.raise_epoch) == ((), True)
-    assert decision.values["parked"]["steps"] == ["a"]
+    assert present(decision.values["parked"])["steps"] == ["a"]
 
 
 def test_to_skip_past_the_pivot_goes_on_with_the_next_step() -> None:
@@ -315,9 +317,9 @@ def test_a_saga_is_resolved_the_way_it_was_going_or_as_the_person_says(
     completed: bool | None,  # noqa: FBT001
     status: SagaStatus,
 ) -> None:
-    decision = resolve(saga, completed=completed, resolved={"by": "alice", "note": "by hand"})
+    decision = resolve(saga, completed=completed, resolved=RESOLVED)
     assert (decision.path, decision.raise_epoch) == ((status,), True)
-    assert decision.values["resolved"] == {"by": "alice", "note": "by hand"}
+    assert decision.values["resolved"] == RESOLVED
     assert decision.values["parked"] is None
 
 
@@ -327,6 +329,6 @@ def test_only_a_parked_saga_is_retried_skipped_or_resolved(status: SagaStatus) -
     for decision in (
         retry(saga, timing=TIMING),
         skip(saga, "a", timing=TIMING),
-        resolve(saga, completed=None, resolved={}),
+        resolve(saga, completed=None, resolved=RESOLVED),
     ):
         assert decision == Decision(Declined(f"it is {status}, not parked (FAILED)"))

@@ -17,7 +17,6 @@ from sagas.decision import (
     advance,
     claim,
     conclude,
-    written,
 )
 from sagas.states import Operation, SagaStatus, StepStatus
 from tests.unit.decision.states import (
@@ -26,6 +25,7 @@ from tests.unit.decision.states import (
     EPOCH,
     TIMING,
     TOKEN,
+    after,
     held,
     made,
     planned,
@@ -71,7 +71,7 @@ def test_a_step_without_a_probe_is_just_run_again() -> None:
 def test_when_the_attempts_have_run_out_only_the_probe_is_asked() -> None:
     decision = concluded(acting(attempts=2), BROKE)
     assert decision.answer == RetryLater(1.0)
-    saga = replace(written(acting(attempts=2), decision), now=seconds(1))
+    saga = replace(after(acting(attempts=2), decision), now=seconds(1))
     decision = claimed(saga)
     assert decision.answer == Granted(2, ask=True, run=False)
     assert decision.steps[0].values["attempt"] == 2
@@ -102,7 +102,7 @@ def test_a_step_that_certainly_did_not_happen_has_failed_and_is_not_undone() -> 
     assert decision.steps[0].status is StepStatus.FAILED
     assert decision.steps[0].values["doubtful"] is False
     assert (decision.steps[0].detail or {})["probe"] == "it did not happen"
-    turned = written(saga, decision)
+    turned = after(saga, decision)
     moved = advance(turned, alive=lambda _: True, lost=False, timing=TIMING, chance=0)
     assert moved.path == (SagaStatus.COMPENSATING, SagaStatus.COMPENSATED)
 

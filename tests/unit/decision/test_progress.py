@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from sagas.decision import remaining
+from sagas.decision import awaited_call, remaining
 from sagas.decision.progress import call_of
 from sagas.states import ENDED, SagaStatus
 from tests.unit.decision.states import ACTION, COMPENSATION, held, made, planned, saga_at
@@ -22,13 +22,13 @@ PLAN = [planned("a"), planned("b")]
         ("IN_PROGRESS", {"a": made("FAILED")}, None),  # it waits for its turn-back
         ("IN_PROGRESS", {"a": made("UNKNOWN", attempts=2)}, None),
         ("IN_PROGRESS", {"a": made("SUCCESS"), "b": made("SUCCESS")}, None),
-        ("COMPENSATING", {"a": made("SUCCESS"), "b": made("FAILED")}, "a.compensation_call"),
-        ("COMPENSATING", {"a": made("SUCCESS"), "b": made("SUCCESS")}, "b.compensation_call"),
-        ("COMPENSATING", {"a": made("COMPENSATING", waits=True)}, "a.compensation_call"),
+        ("COMPENSATING", {"a": made("SUCCESS"), "b": made("FAILED")}, "a.undo"),
+        ("COMPENSATING", {"a": made("SUCCESS"), "b": made("SUCCESS")}, "b.undo"),
+        ("COMPENSATING", {"a": made("COMPENSATING", waits=True)}, "a.undo"),
         ("COMPENSATING", {"a": held(COMPENSATION)}, None),
         ("COMPENSATING", {"a": made("COMPENSATED")}, None),
         # Its outcome is in doubt, and what it waits for is the message that undoes it.
-        ("COMPENSATING", {"a": made("UNKNOWN", attempts=2)}, "a.compensation_call"),
+        ("COMPENSATING", {"a": made("UNKNOWN", attempts=2)}, "a.undo"),
     ],
 )
 def test_a_saga_waits_for_the_message_of_the_step_whose_turn_it_is(

@@ -34,6 +34,8 @@ from tests.unit.decision.states import (
     ACTION,
     COMPENSATION,
     EPOCH,
+    ERROR,
+    RESOLVED,
     TIMING,
     TOKEN,
     held,
@@ -44,7 +46,7 @@ from tests.unit.decision.states import (
 from tests.unit.decision.tables import PARKED, STEPS, TABLES
 
 PLAN = (planned("a"), planned("b"), planned("c"))
-BROKE, REFUSED = Errored({"type": "OSError"}), Refused({"type": "StepFailed"})
+BROKE, REFUSED = Errored(ERROR), Refused(ERROR)
 
 
 def saga_of(status: str, step: str, **more: Any) -> SagaState:
@@ -110,9 +112,9 @@ EVENTS: dict[str, Callable[[SagaState], Decision]] = {
     "cancel": lambda saga: cancel(saga, reason="…", timing=TIMING),
     "retry": lambda saga: retry(saga, timing=TIMING),
     "skip": lambda saga: skip(saga, "b", timing=TIMING),
-    "resolve": lambda saga: resolve(saga, completed=None, resolved={}),
-    "resolve as completed": lambda saga: resolve(saga, completed=True, resolved={}),
-    "resolve as compensated": lambda saga: resolve(saga, completed=False, resolved={}),
+    "resolve": lambda saga: resolve(saga, completed=None, resolved=RESOLVED),
+    "resolve as completed": lambda saga: resolve(saga, completed=True, resolved=RESOLVED),
+    "resolve as compensated": lambda saga: resolve(saga, completed=False, resolved=RESOLVED),
 }
 
 

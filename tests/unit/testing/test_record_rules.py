@@ -7,8 +7,8 @@ from uuid import UUID
 import pytest
 
 from sagas import Alert
-from sagas.testing import LostMessages
-from sagas.testing.record_rules import Whole
+from sagas.testing import Options
+from sagas.testing.record_rules import RecordRules
 from tests.unit.testing.told import SAGA, effects, told
 
 STUCK = (
@@ -18,11 +18,11 @@ STUCK = (
 STRANGER = UUID(int=9)
 
 
-def broken(evidence: LostMessages, **ledger: str) -> list[str]:
+def broken(evidence: Options, **ledger: str) -> list[str]:
     """Return what is said of one parked saga, T-1; the ledger is told by saga."""
     ids = {"own": SAGA, "stranger": STRANGER}
     told_of = {ids[whose]: effects(text, ids[whose]) for whose, text in ledger.items()}
-    whole = Whole(evidence, told_of)
+    whole = RecordRules(evidence, told_of)
     whole.take(told(STUCK))
     return [str(violation) for violation in whole.violations()]
 
@@ -32,7 +32,7 @@ def alert(epoch: int) -> Alert:
     return Alert("saga.parked", SAGA, "trip", "T-1", epoch, "…", ("a",), None, at)
 
 
-GOOD: dict[str, LostMessages] = {
+GOOD: dict[str, Options] = {
     "nothing else was seen": {},
     "every row has its saga": {"keys": {"trip": ["T-1"]}},
     "a receiver got an alert twice": {"delivered": {"log": [alert(2), alert(2)]}},

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from sagas.events import Event
 from sagas.plan import Plan, PlannedStep
 from sagas.record.queries import HistoryEntry
 from sagas.states import SagaStatus, StepStatus
@@ -27,7 +28,8 @@ PLAN = (planned("a"), planned("b"))
 MOMENT = datetime(2026, 3, 1, tzinfo=UTC)
 _ENTRY = re.compile(r"(?:(\d+): )?(?:([a-z])(-?) )?([\w ]+?)(?: #(\d+))?(?: \?(\w+))?")
 _LINE = re.compile(r"([a-z])([+-])([!=]?)(?:@(\w+))?")
-_STEPS = {str(status): status for status in StepStatus}
+_STATUSES = {Event(status) for status in SagaStatus}
+_STEPS = {Event(status): status for status in StepStatus}
 _RESULTS = {"": "applied", "!": "refused", "=": "duplicate"}
 
 
@@ -46,12 +48,12 @@ def history(text: str) -> list[HistoryEntry]:
                 id=number,
                 at=MOMENT,
                 epoch=now,
-                event=event,
+                event=Event(event),
                 step=step,
                 operation=operation,
                 attempt=int(attempt or 1) if step else None,
                 actor="somebody",
-                detail={detail: "it did not happen"} if detail else None,
+                detail={detail: False} if detail else None,
             )
         )
     return entries
@@ -78,7 +80,7 @@ def told(
 ) -> Observed:
     """Return the saga of a history, at rest where that leaves it, but for the *changes*."""
     entries = history(text)
-    own = [entry for entry in entries if entry.step is None and entry.event in set(SagaStatus)]
+    own = [entry for entry in entries if entry.step is None and entry.event in _STATUSES]
     values: dict[str, Any] = {
         "id": SAGA,
         "name": "trip",

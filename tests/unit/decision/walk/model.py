@@ -85,12 +85,16 @@ class Model:
 
     def pivot_has_begun(self) -> bool:
         held = self.holder is not None and self.plan[self.holder.step].pivot
-        return held or self.passed or any(self.may_be(pivot.name) for pivot in self.plan.pivot)
+        return held or self.passed or self._pivot_may_be()
 
     def no_way_back(self) -> bool:
         """Tell whether the pivot happened, or may have and cannot be undone."""
-        in_doubt = [pivot for pivot in self.plan.pivot if self.may_be(pivot.name)]
-        return self.passed or any(pivot.compensation is None for pivot in in_doubt)
+        pivot = self.plan.pivot
+        for_good = pivot is not None and pivot.compensation is None
+        return self.passed or (for_good and self._pivot_may_be())
+
+    def _pivot_may_be(self) -> bool:
+        return self.plan.pivot is not None and self.may_be(self.plan.pivot.name)
 
     # What workers are answered.
 

@@ -37,19 +37,19 @@ from sagas.decision import (
 from sagas.decision.progress import call_of
 from sagas.plan import PlannedStep
 from sagas.states import ENDED, FORWARD, SagaStatus
-from tests.unit.decision.states import TIMING
+from tests.unit.decision.states import RESOLVED, TIMING
 from tests.unit.decision.walk.compare import check, check_change
 from tests.unit.decision.walk.model import Held, Model
 from tests.unit.decision.walk.world import KINDS, Execution, Message, World, plan_of
 
-LOST = Errored({"type": "WorkerLost"})
+LOST = Errored({"type": "WorkerLost", "message": "…"})
 #: How an execution ends; what broke may have had its effect.
 ENDS: list[tuple[Result, bool]] = [
     (Succeeded("1"), True),
-    (Refused({"type": "No"}), False),
-    (Errored({"type": "Oops"}), False),
-    (Errored({"type": "Oops"}), True),
-    (Errored({"type": "Oops"}, final=True), True),
+    (Refused({"type": "No", "message": "…"}), False),
+    (Errored({"type": "Oops", "message": "…"}), False),
+    (Errored({"type": "Oops", "message": "…"}), True),
+    (Errored({"type": "Oops", "message": "…"}, final=True), True),
 ]
 STEPS = [(kind, skipped) for kind in KINDS for skipped in (False, False, False, True)]
 
@@ -251,7 +251,9 @@ class Walk(RuleBasedStateMachine):
     @precondition(lambda self: self.model.parked)
     @rule(completed=st.sampled_from([None, True, False]))
     def resolve(self, completed: bool | None) -> None:  # noqa: FBT001
-        decision = self.world.write(lambda saga: resolve(saga, completed=completed, resolved={}))
+        decision = self.world.write(
+            lambda saga: resolve(saga, completed=completed, resolved=RESOLVED)
+        )
         assert decision.answer == Accepted()
         self.model.resolved = self.person = True
 

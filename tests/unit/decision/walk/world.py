@@ -23,7 +23,7 @@ from sagas.decision import (
     claim,
     conclude,
     remaining,
-    written,
+    transition,
 )
 from sagas.decision.progress import call_of
 from sagas.plan import PlannedStep
@@ -109,7 +109,7 @@ class World:
     def write(self, decide: Callable[[SagaState], Decision]) -> Decision:
         """Write a decision as the store does, and publish what it says."""
         decision = decide(self.saga)
-        self.saga = written(self.saga, decision)
+        self.saga = transition(self.saga, lambda _: decision).after
         if decision.dispatch:
             self._publish(decision.dispatch.operation, decision.dispatch.steps)
         return decision
@@ -160,7 +160,9 @@ class World:
             result = Succeeded("1")
         elif (action and not execution.granted.run) or not (action or probed.happened):
             self.tombstones.add(message.step)
-            result = Refused({"type": "AttemptsExhausted"}) if action else Succeeded()
+            result = (
+                Refused({"type": "AttemptsExhausted", "message": "…"}) if action else Succeeded()
+            )
         elif not isinstance(result, Refused):
             self._take_effect(message)
         return replace(result, probed=probed)
