@@ -78,7 +78,7 @@ SAGA = uuid7()
 def context(operation: Operation = ACTION, **more: Any) -> Context:
     """Return what an attempt is given."""
     values = {"saga_id": SAGA, "key": "T-1", "step": "pay", "attempt": 1, **more}
-    values.setdefault("result_type", Payload(Payment if operation is ACTION else None))
+    values.setdefault("_result_type", Payload(Payment if operation is ACTION else None))
     return Context(operation=operation, **values)
 
 
@@ -133,7 +133,7 @@ def test_a_result_of_any_declared_type_is_given_again_as_what_it_was(
 ) -> None:
     for attempt in (1, 2):
         with engine.begin() as connection:
-            ctx = context(attempt=attempt, result_type=Payload(returns))
+            ctx = context(attempt=attempt, _result_type=Payload(returns))
             found = ctx.once(connection, lambda: result)
             assert found == result
             assert type(found) is type(result)
@@ -419,7 +419,7 @@ def test_steps_that_differ_in_case_or_in_a_space_only_are_others(engine: Engine)
 def test_a_result_may_be_long(engine: Engine) -> None:
     result = "\N{SMILING FACE WITH SMILING EYES}" * 50_000
     for number in (1, 2):
-        ctx = context(attempt=number, result_type=Payload(str))
+        ctx = context(attempt=number, _result_type=Payload(str))
         with engine.begin() as connection:
             assert ctx.once(connection, effect(connection, result=result)) == result
     assert lines(engine) == ["paid"]

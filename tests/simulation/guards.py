@@ -36,7 +36,10 @@ EXPECTED = (
     "skipped at the start",
     "compensation failed",
     "stuck at several steps",
-    *(f"person: {what}" for what in ("cancelled", "cancel requested", "retried", "skipped")),
+    *(
+        f"person: {what}"
+        for what in ("cancelled", "cancel requested", "retried", "skipped by operator")
+    ),
     *(f"person: {what}" for what in ("resolved", "declined", "nothing to do")),
     *(f"fault: {mood}" for mood in ("refuse", "break before", "break after", "late")),
     *(f"fault: worker {what}" for what in ("killed", "stopped", "silent")),

@@ -24,7 +24,13 @@ def test_the_store_writes_what_the_decisions_come_to(part: int, tmp_path: Path) 
         for seed in range(part, SCHEDULES, PARTS):
             seen += tally(simulate_stored(seed, sqlite))
     # A run in which nothing happened would prove nothing.
-    for what in ("parked", "fenced", "rescue: taken over", "person: skipped", "deadline passed"):
+    for what in (
+        "parked",
+        "fenced",
+        "rescue: taken over",
+        "person: skipped by operator",
+        "deadline passed",
+    ):
         assert seen[what], what
 
 

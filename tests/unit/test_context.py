@@ -45,7 +45,7 @@ def test_no_two_steps_have_a_key_in_common(other: dict[str, Any]) -> None:
 
 def test_the_output_of_an_earlier_step_is_what_it_returned() -> None:
     outputs = {"context.seat": '{"row":9}', "again": '{"row":1}', "context.wave": "null"}
-    ctx = context(outputs=outputs)
+    ctx = context(_outputs=outputs)
     assert ctx.output_of(seat) == Seat(row=9)
     assert ctx.output_of(seat, name="again") == Seat(row=1)
     ctx.output_of(wave)  # it returned None, which is an output as well
@@ -54,7 +54,7 @@ def test_the_output_of_an_earlier_step_is_what_it_returned() -> None:
 @pytest.mark.parametrize("outputs", [{}, {"context.seat": None}], ids=["not run", "not succeeded"])
 def test_an_output_that_is_not_there_says_whose_and_why(outputs: dict[str, None]) -> None:
     with pytest.raises(OutputUnavailable) as raised:
-        context(outputs=outputs).output_of(seat)
+        context(_outputs=outputs).output_of(seat)
     assert "Step pay of saga 00000000-0000-0000-0000-000000000005" in str(raised.value)
     assert "the output of context.seat" in str(raised.value)
     assert "when=… or best_effort=True" in str(raised.value)
@@ -62,7 +62,7 @@ def test_an_output_that_is_not_there_says_whose_and_why(outputs: dict[str, None]
 
 def test_a_heartbeat_of_an_attempt_that_holds_its_step_does_nothing() -> None:
     asked = []
-    context(confirm=lambda: asked.append("asked")).heartbeat()
+    context(_confirm=lambda: asked.append("asked")).heartbeat()
     assert asked == ["asked"]
 
 
@@ -71,4 +71,4 @@ def test_a_heartbeat_of_an_attempt_that_was_superseded_stops_it() -> None:
         raise AttemptSuperseded("Saga 5 went on.")
 
     with pytest.raises(AttemptSuperseded):
-        context(confirm=confirm).heartbeat()
+        context(_confirm=confirm).heartbeat()

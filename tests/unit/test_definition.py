@@ -89,19 +89,19 @@ def test_a_timeout_is_seconds_or_a_timedelta(timeout: float | timedelta) -> None
 
 
 REMEDIES = {
-    "acks_late": "the record brings back what a lost worker held",
+    "acks_late": "the record recovers what a lost worker held",
     "autoretry_for": "use retry=Retry(…) instead",
     "base": "wrap the function instead",
     "bind": "use the Context, the function's second parameter, instead",
     "default_retry_delay": "use retry=Retry(wait_initial=…) instead",
     "dont_autoretry_for": "raise StepFailed for what must not be retried",
-    "ignore_result": "results are in the record",
+    "ignore_result": "the record has the results",
     "max_retries": "use retry=Retry(max_attempts=…) instead",
     "pydantic": "inputs and outputs are validated by their annotations",
-    "reject_on_worker_lost": "the record brings back what a lost worker held",
+    "reject_on_worker_lost": "the record recovers what a lost worker held",
     "retry_backoff": "use retry=Retry(wait_exp_base=…) instead",
     "retry_jitter": "use retry=Retry(wait_jitter=…) instead",
-    "throws": "StepFailed is known as an expected error already",
+    "throws": "StepFailed is an expected error already",
     "typing": "the engine makes the messages",
 }
 
@@ -248,7 +248,9 @@ ENDLESS = [float("inf"), 1e12, timedelta.max]
 def test_a_timeout_that_no_attempt_can_have_is_refused(timeout: float | timedelta) -> None:
     message = refused(lambda: made("defined.timeout", timeout=timeout))
     assert "Step 'defined.timeout'" in message
-    assert f"timeout={timeout!r}: give seconds above 0, a year at most" in message
+    assert (
+        f"timeout={timeout!r}: give seconds or a timedelta, above 0 and a year at most" in message
+    )
 
 
 @pytest.mark.parametrize("deadline", [timedelta(0), timedelta(seconds=-1), timedelta.max], ids=str)
@@ -258,7 +260,7 @@ def test_a_deadline_that_no_saga_can_have_is_refused(deadline: timedelta) -> Non
         lambda: Saga("defined.endless", input=Trip, steps=[declared], deadline=deadline)
     )
     assert "Saga 'defined.endless' has deadline=" in message
-    assert "give a timedelta above 0, a year at most, or None." in message
+    assert "give seconds or a timedelta, above 0 and a year at most, or None." in message
 
 
 @pytest.mark.parametrize("option", [{"timeout": "soon"}, {"retry": 3}, {"retry": None}], ids=str)
@@ -345,7 +347,7 @@ def test_a_compensation_is_a_task_of_its_own_and_the_plain_function_stays() -> N
     booked = made("defined.undo")
     assert booked.compensation()(cancel) is cancel
     assert booked.compensation_call is not None
-    assert booked.compensation_call.task == "defined.compensation_call.compensation"
+    assert booked.compensation_call.task == "defined.undo.compensation"
     assert (booked.compensation_call.retry, booked.compensation_call.timeout_s) == (
         COMPENSATION_RETRY,
         None,
@@ -375,7 +377,7 @@ def test_a_step_cannot_have_two_compensations() -> None:
     booked.compensation()(cancel)
     message = refused(lambda: booked.compensation(name="defined.other-undo")(one))
     assert "Step 'defined.two-undos' has two compensations (cancel, one)" in message
-    assert "Make one of both." in message
+    assert "Keep one of the two." in message
 
 
 # A place in a saga.
@@ -402,7 +404,7 @@ def test_a_place_is_for_a_step_only() -> None:
 
 def test_a_timeout_of_a_place_is_checked_as_well() -> None:
     message = refused(lambda: Step(made(), name="here", timeout=-1).planned)
-    assert "Step 'here' has timeout=-1: give seconds above 0" in message
+    assert "Step 'here' has timeout=-1: give seconds or a timedelta, above 0" in message
 
 
 def test_a_condition_that_cannot_be_called_is_refused() -> None:

@@ -208,7 +208,7 @@ def test_an_interrupt_between_the_turn_and_the_question_holds_nobody_up(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(waiters, "_ask", interrupted)
+        patch.setattr(waiters, "_query", interrupted)
         with pytest.raises(KeyboardInterrupt):
             waiters.wait(saga(), 10)
     record.ended[saga()] = DONE

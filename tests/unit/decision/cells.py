@@ -104,9 +104,12 @@ MEANS: dict[str, Cell] = {
     "try c": unparked(ACTION, "c", "c PENDING", "retried"),
     "try undo a": unparked(COMPENSATION, "a", "a COMPENSATING", "retried"),
     "try undo b": unparked(COMPENSATION, "b", "b COMPENSATING", "retried"),
-    "on to c": unparked(ACTION, "c", "b SKIPPED", "skipped"),
+    "on to c": unparked(ACTION, "c", "b SKIPPED", "skipped by operator"),
     "over": ended(
-        SagaStatus.COMPENSATING, SagaStatus.COMPENSATED, step="b SKIPPED", note="skipped"
+        SagaStatus.COMPENSATING,
+        SagaStatus.COMPENSATED,
+        step="b SKIPPED",
+        note="skipped by operator",
     ),
     "completed": ended(SagaStatus.COMPLETED, note="resolved"),
     "compensated": ended(SagaStatus.COMPENSATED, note="resolved"),

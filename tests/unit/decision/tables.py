@@ -98,7 +98,7 @@ undoing, retried | ·       | ·           | fenced       | ·         | ·     
 undone           | ·       | ·           | known        | it ended  | it ended    | it ended
 undo failed      | ·       | ·           | known        | it ended  | it ended    | it ended
 """,
-    "conclude: broke": """
+    "conclude: errored": """
                  | STARTED | IN_PROGRESS | COMPENSATING | COMPLETED | COMPENSATED | FAILED
 pending          | fenced  | fenced      | fenced       | fenced    | fenced      | fenced
 running          | ·       | again       | ·            | ·         | ·           | ·

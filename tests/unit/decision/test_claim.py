@@ -203,5 +203,5 @@ def test_a_message_that_came_to_another_steps_task_is_void() -> None:
         return decision.answer
 
     assert answer("a") == Dropped("a is not the task of the action of b")
-    assert answer("b.undo") == Dropped("b.compensation_call is not the task of the action of b")
+    assert answer("b.undo") == Dropped("b.undo is not the task of the action of b")
     assert isinstance(answer("b"), Granted)

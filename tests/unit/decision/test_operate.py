@@ -257,7 +257,7 @@ def test_a_retry_of_what_nothing_can_undo_is_refused() -> None:
     plan = (planned("a"), planned("b", undo=False))
     steps = {"a": made("COMPENSATED"), "b": made("UNKNOWN", attempts=2)}
     answer = retry(parked("compensation", steps, "b", plan=plan), timing=TIMING).answer
-    assert answer == Declined("nothing of b can be tried again: skip the step or resolve the saga")
+    assert answer == Declined("b cannot be tried again: skip the step or resolve the saga")
 
 
 def test_to_skip_the_last_undo_that_is_left_ends_the_saga() -> None:

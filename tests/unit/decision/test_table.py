@@ -106,7 +106,7 @@ EVENTS: dict[str, Callable[[SagaState], Decision]] = {
     "claim a compensation": lambda saga: claimed(saga, COMPENSATION),
     "conclude: succeeded": lambda saga: ended(saga, Succeeded("1")),
     "conclude: refused": lambda saga: ended(saga, REFUSED),
-    "conclude: broke": lambda saga: ended(saga, BROKE),
+    "conclude: errored": lambda saga: ended(saga, BROKE),
     "move on, all is lost": partial(moved, well=False),
     "move on, all is well": partial(moved, well=True),
     "cancel": lambda saga: cancel(saga, reason="…", timing=TIMING),

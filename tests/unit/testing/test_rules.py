@@ -79,7 +79,7 @@ GOOD: dict[str, Case] = {
         "a+ a-",
     ),
     "skipped by a person on the way back": case(
-        STUCK + "; 3: skipped; a- SKIPPED; COMPENSATING; COMPENSATED", "a+"
+        STUCK + "; 3: skipped by operator; a- SKIPPED; COMPENSATING; COMPENSATED", "a+"
     ),
     "resolved by a person, against the way it went": case(
         STUCK + "; 3: resolved; COMPLETED", "a+ a-"
@@ -90,10 +90,11 @@ GOOD: dict[str, Case] = {
         **PIVOT,
     ),
     "a step skipped past the pivot, which had not happened": case(
-        PAST + "; 3: skipped; c SKIPPED; IN_PROGRESS; COMPLETED", "a+ b+", **PIVOT
+        PAST + "; 3: skipped by operator; c SKIPPED; IN_PROGRESS; COMPLETED", "a+ b+", **PIVOT
     ),
     "a pivot in doubt, done by hand": case(
-        IN_DOUBT + "; 3: skipped; b SKIPPED; IN_PROGRESS; c RUNNING; c SUCCESS; COMPLETED",
+        IN_DOUBT
+        + "; 3: skipped by operator; b SKIPPED; IN_PROGRESS; c RUNNING; c SUCCESS; COMPLETED",
         "a+ b+ c+",
         **PIVOT,
     ),
@@ -108,13 +109,13 @@ GOOD: dict[str, Case] = {
     ),
     "a pivot whose undo failed, undone by hand": case(
         BROKEN + "2: COMPENSATING; b- COMPENSATING; b- COMPENSATION_FAILED; a- COMPENSATING; "
-        "a- COMPENSATION_FAILED; FAILED; 3: skipped; b- SKIPPED; 4: skipped; a- SKIPPED; "
-        "COMPENSATING; COMPENSATED",
+        "a- COMPENSATION_FAILED; FAILED; 3: skipped by operator; b- SKIPPED; "
+        "4: skipped by operator; a- SKIPPED; COMPENSATING; COMPENSATED",
         "a+ b+",
         plan=[planned("a"), planned("b", pivot=True)],
     ),
     "what nothing can undo, skipped by a person": case(
-        REFUSED + "FAILED; 3: skipped; a- SKIPPED; COMPENSATING; COMPENSATED",
+        REFUSED + "FAILED; 3: skipped by operator; a- SKIPPED; COMPENSATING; COMPENSATED",
         "a+",
         plan=[planned("a", undo=False), planned("b")],
     ),
@@ -216,7 +217,10 @@ BAD: dict[str, tuple[str, Case]] = {
         "S2",
         case(A + "a RUNNING #2; a SUCCESS #2; b RUNNING; b SUCCESS; COMPLETED"),
     ),
-    "a step went to a status that is none": ("S2", case(B + "b WELL; COMPLETED", steps=SUCCEEDED)),
+    "a step went to a status that is none": (
+        "S2",
+        case(B + "b COMPLETED; COMPLETED", steps=SUCCEEDED),
+    ),
     "a note follows the end": ("S2", case(DONE + "; 2: taken over")),
     "a step follows the end": (
         "S2",
@@ -316,7 +320,7 @@ BAD: dict[str, tuple[str, Case]] = {
     "it turned back past a pivot that a person took on": (
         "S6",
         case(
-            IN_DOUBT + "; 3: skipped; b SKIPPED; IN_PROGRESS; c RUNNING; c FAILED; "
+            IN_DOUBT + "; 3: skipped by operator; b SKIPPED; IN_PROGRESS; c RUNNING; c FAILED; "
             "4: COMPENSATING; a- COMPENSATING; a- COMPENSATED; COMPENSATED",
             **PIVOT,
         ),
