@@ -101,11 +101,15 @@ def _described(path: tuple[str, ...], command: click.Command) -> Iterator[str]:
     usage = command.get_usage(context).removeprefix("Usage: ")
     said = inspect.cleandoc(command.help or "")
     lines = [f"## {' '.join(path)}", said, f"```text\n{usage}\n```"]
-    records = (parameter.get_help_record(context) for parameter in command.params)
-    options = [f"| `{record[0]}` | {record[1]} |" for record in records if record]
+    options = [_option(*record) for p in command.params if (record := p.get_help_record(context))]
     if options:
         lines.append("\n".join(["| option | meaning |", "|---|---|", *options]))
     yield "\n\n".join(lines)
+
+
+def _option(names: str, meaning: str) -> str:
+    choices = names.replace("|", " | ")  # with room to break a long list
+    return f"| `{choices}` | {meaning} |"
 
 
 def settings() -> str:

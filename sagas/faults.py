@@ -65,7 +65,7 @@ _POINTS = (
     ),
     *_in_both(
         "entered",
-        committed="the claim",
+        committed="the claim of a step",
         lost="the participant's open transaction: the barrier's row and the effect",
         closed_by="the participant's database, which rolls back; then the next attempt",
     ),
@@ -79,7 +79,7 @@ _POINTS = (
         "recorded",
         committed="the outcome",
         lost="the next message of the chain",
-        closed_by="the errback of the lost process, or the sweep",
+        closed_by="Celery's errback for the lost process, or the sweep",
     ),
     *_in_both(
         "retried",
@@ -97,8 +97,8 @@ _POINTS = (
         "published",
         committed="an outcome and the engine's own next message",
         lost="the end of the task, which Celery never hears of",
-        closed_by="the epoch and the claim: the errback of the lost process finds that the saga "
-        "has moved on",
+        closed_by="the epoch and the claim: Celery's errback for the lost process finds "
+        "that the saga has moved on",
     ),
     FaultPoint(
         "turn_back.recorded",

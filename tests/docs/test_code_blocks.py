@@ -30,15 +30,10 @@ _FOREIGN = {
     "cd",
     "pip",
     "docker",
-    "docker-compose",
     "echo",
-    "kill",
-    "curl",
-    "kubectl",
-    "sudo",
+    "pkill",
     "python",
     "export",
-    "cp",
 }
 
 #: A page that has not finished by then never will.
