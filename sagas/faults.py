@@ -1,42 +1,145 @@
 """Named fault points: the places between two commits where a process may die.
 
 The engine calls ``reach`` at each of them, and nothing happens. Where the environment variable
-``SAGAS_FAULTS`` names a directory, which only tests do, a fault is armed by a file in it called
-``point@key`` or ``point@key@step``, with the saga's business key: the first process that gets
+``SAGAS_FAULTS`` names a directory, which only tests do, a test arms a fault by a file in it called
+``point@key`` or ``point@key@step``, with the saga's business key. The first process that gets
 there removes the file and dies by SIGKILL, as if the operating system had killed it. A file that
 says ``group`` takes the whole process group along: a worker's main process with all its pool.
 """
 
 import os
 import signal
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["POINTS", "reach"]
+__all__ = ["POINTS", "FaultPoint", "reach"]
 
-POINTS = (
-    "start.committed",  # the saga is in the record, its chain is not published
-    "start.published",  # its chain is published, the caller has no handle yet
-    "action.claimed",  # the record says RUNNING, the action has not begun
-    "action.entered",  # barrier and effect are in the participant's transaction, not committed
-    "action.returned",  # the action's effect is committed, its outcome is not
-    "action.recorded",  # the outcome is committed, the next link is not published
-    "action.retried",  # UNKNOWN and the next attempt are committed, its message is not published
-    "action.refused",  # FAILED or UNKNOWN is committed, the errback is not published
-    "action.published",  # a message of the engine's own is out, Celery knows of no end
-    "turn_back.recorded",  # the errback's decision is committed, its chain is not published
-    "compensation.claimed",  # the record says COMPENSATING, the compensation has not begun
-    "compensation.entered",  # as for the action
-    "compensation.returned",  # its effect is committed, its end is not
-    "compensation.recorded",  # its end is committed, the next link is not published
-    "compensation.retried",  # the next attempt is committed, its message is not published
-    "compensation.refused",  # its failure is committed, what goes on without it is not published
-    "compensation.published",  # as for the action
-    "sweep.taken",  # the saga is kept from the other sweeps, nothing is decided
-    "sweep.recorded",  # the sweep's decision is committed, its chain is not published
-    "operate.recorded",  # a person's command is committed, its chain is not published
-    "alert.taken",  # the alert is kept from the other workers, nobody has it
-    "alert.delivered",  # its receivers have the alert, which is not noted
+
+@dataclass(frozen=True, slots=True)
+class FaultPoint:
+    """A place where a process may die; the crash table of the documentation is made of these.
+
+    Attributes:
+        name: what ``reach`` is called with.
+        committed: what is committed, or sent, when the process dies here.
+        lost: what is lost with it.
+        closed_by: what makes up for the loss.
+    """
+
+    name: str
+    committed: str
+    lost: str
+    closed_by: str
+
+
+def _in_both(
+    place: str, *, committed: str, lost: str, closed_by: str
+) -> tuple[FaultPoint, FaultPoint]:
+    """Return the fault point that an action and a compensation have alike."""
+    return (
+        FaultPoint(f"action.{place}", committed, lost, closed_by),
+        FaultPoint(f"compensation.{place}", committed, lost, closed_by),
+    )
+
+
+_POINTS = (
+    FaultPoint(
+        "start.committed",
+        committed="the saga",
+        lost="its first message",
+        closed_by="the sweep: the saga's row is its own outbox",
+    ),
+    FaultPoint(
+        "start.published",
+        committed="the saga and its first message",
+        lost="the caller's handle",
+        closed_by="the business key: a second start returns the same saga",
+    ),
+    *_in_both(
+        "claimed",
+        committed="the claim of a step",
+        lost="the attempt, before it called the function",
+        closed_by="the worker's lease (or its own sweep, if only a pool process died); then the "
+        "next attempt, with the same idempotency key",
+    ),
+    *_in_both(
+        "entered",
+        committed="the claim of a step",
+        lost="the participant's open transaction: the barrier's row and the effect",
+        closed_by="the participant's database, which rolls back; then the next attempt",
+    ),
+    *_in_both(
+        "returned",
+        committed="the effect",
+        lost="its outcome",
+        closed_by="the next attempt, with the same key; the barrier makes the effect happen once",
+    ),
+    *_in_both(
+        "recorded",
+        committed="the outcome",
+        lost="the next message of the chain",
+        closed_by="Celery's errback for the lost process, or the sweep",
+    ),
+    *_in_both(
+        "retried",
+        committed="the outcome of an attempt and the time of the next one",
+        lost="the message for the next attempt",
+        closed_by="the sweep",
+    ),
+    *_in_both(
+        "refused",
+        committed="the failure of a step",
+        lost="the errback, which turns the saga back or goes on without the step",
+        closed_by="the sweep: it finds a saga that has failed and is not turning back",
+    ),
+    *_in_both(
+        "published",
+        committed="an outcome and the engine's own next message",
+        lost="the end of the task, which Celery never hears of",
+        closed_by="the epoch and the claim: Celery's errback for the lost process finds "
+        "that the saga has moved on",
+    ),
+    FaultPoint(
+        "turn_back.recorded",
+        committed="the errback's decision",
+        lost="its messages",
+        closed_by="the sweep",
+    ),
+    FaultPoint(
+        "sweep.reserved",
+        committed="a sweep's reservation of a saga that is due",
+        lost="the decision",
+        closed_by="another sweep, once the reservation has run out",
+    ),
+    FaultPoint(
+        "sweep.recorded",
+        committed="the sweep's decision",
+        lost="its messages",
+        closed_by="another sweep",
+    ),
+    FaultPoint(
+        "operate.recorded",
+        committed="an operator's command",
+        lost="its messages",
+        closed_by="the sweep",
+    ),
+    FaultPoint(
+        "alert.reserved",
+        committed="a worker's reservation of an alert",
+        lost="the delivery",
+        closed_by="another worker, once the reservation of two minutes has run out",
+    ),
+    FaultPoint(
+        "alert.delivered",
+        committed="the delivery of an alert",
+        lost="the note of it",
+        closed_by="another worker, which delivers it again",
+    ),
 )
+
+#: Every fault point, by its name.
+POINTS: Mapping[str, FaultPoint] = {point.name: point for point in _POINTS}
 
 _ARMED = os.environ.get("SAGAS_FAULTS")
 
@@ -45,7 +148,7 @@ def reach(point: str, key: str, step: str | None = None) -> None:
     """Die here if a test has armed this point for this saga; otherwise do nothing."""
     if _ARMED:
         if point not in POINTS:
-            raise AssertionError(f"{point} is no fault point: give it a line in POINTS.")
+            raise AssertionError(f"{point} is no fault point: add it to sagas.faults.POINTS.")
         _die_if_armed(Path(_ARMED) / "@".join(filter(None, (point, key, step))))
 
 

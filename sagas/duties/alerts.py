@@ -82,7 +82,7 @@ class Alerts:
         return len(reserved)
 
     def _deliver(self, pending: PendingAlert) -> None:
-        faults.reach("alert.taken", pending.alert.key)
+        faults.reach("alert.reserved", pending.alert.key)
         left = {
             name: deliver for name, deliver in self._receivers() if name not in pending.delivered_to
         }

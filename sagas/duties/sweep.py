@@ -59,7 +59,7 @@ class Sweep:
         known = self._runtime.store.peek(saga_id)
         if known is None:
             return
-        faults.reach("sweep.taken", known.key)
+        faults.reach("sweep.reserved", known.key)
         # The broker is asked before the saga is locked, so that a slow one blocks nobody.
         lost = lost_messages.is_lost(known)
 

@@ -1,7 +1,8 @@
-"""The code blocks of the documentation, each with what its page says of it.
+"""The code blocks of the documentation, and what their pages say about them.
 
-A comment before a block tells more: ``<!-- use -->``, it uses what the page defines, so it runs
-beside a worker; ``<!-- not run: reason -->``, it does not.
+A comment before a block says how it is tested: ``<!-- use -->`` for code that uses what the page
+defines, which runs beside a worker; ``<!-- not run: reason -->`` for code that does not run. The
+comment before a generated block, ``<!-- generated: part -->``, says nothing about that.
 """
 
 import re
@@ -33,7 +34,7 @@ class Block:
 
     @property
     def is_run(self) -> bool:
-        """Whether it is run, or checked as its language can be."""
+        """Whether it is run, or checked if its language cannot be run."""
         return not self.mark.startswith("not run: ")
 
     def __str__(self) -> str:
@@ -50,4 +51,5 @@ def blocks(page: Path, language: str) -> Iterator[Block]:
             code = "".join(
                 part.removeprefix(indent) for part in match["text"].splitlines(keepends=True)
             )
-            yield Block(page, line, language, code, match["mark"] or "")
+            mark = match["mark"] or ""
+            yield Block(page, line, language, code, "" if mark.startswith("generated: ") else mark)

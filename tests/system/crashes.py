@@ -87,9 +87,9 @@ BY_POOL = [
 
 #: A worker's main process dies, over a trip that only the sweep sends, or over an alert.
 BY_MAIN = [
-    Row("sweep.taken"),
+    Row("sweep.reserved"),
     Row("sweep.recorded"),
-    _undone("alert.taken", None, PARKED, undo_refused="hotel"),
+    _undone("alert.reserved", None, PARKED, undo_refused="hotel"),
     _undone("alert.delivered", None, PARKED, undo_refused="hotel"),
 ]
 
@@ -101,9 +101,9 @@ TWICE = [
     Death(Row("action.returned", "hotel"), PROCESS, ("sweep.recorded", PROCESS)),
     Death(Row("action.returned", "hotel"), PROCESS, ("sweep.recorded", GROUP)),
     Death(Row("action.recorded", "hotel"), PROCESS, ("turn_back.recorded", PROCESS)),
-    Death(Row("action.returned", "hotel"), GROUP, ("sweep.taken", GROUP)),
+    Death(Row("action.returned", "hotel"), GROUP, ("sweep.reserved", GROUP)),
     Death(_undone("action.refused", "car"), GROUP, ("sweep.recorded", GROUP)),
-    Death(_undone("turn_back.recorded", None), GROUP, ("sweep.taken", PROCESS)),
+    Death(_undone("turn_back.recorded", None), GROUP, ("sweep.reserved", PROCESS)),
     Death(_undone("compensation.returned", "hotel"), PROCESS, ("sweep.recorded", GROUP)),
 ]
 
