@@ -186,7 +186,7 @@ def test_a_saga_that_is_not_there_is_not_found() -> None:
         order_saga.get(key="X")
     with pytest.raises(SagaNotFound, match="no saga 00000000-0000-0000-0000-000000000000"):
         sagas.get("00000000-0000-0000-0000-000000000000")
-    with pytest.raises(SagaNotFound, match="'ORD-1' is not a saga's id"):
+    with pytest.raises(SagaNotFound, match="'ORD-1' is not a saga id"):
         sagas.get("ORD-1")
 
 
