@@ -16,6 +16,7 @@ from sagas.record.database import Database
 from sagas.record.store import Store
 from sagas.runtime.app import Runtime, runtime_of
 from tests.integration.shop import metadata
+from tests.support.proxy import Door, door
 
 
 @pytest.fixture
@@ -62,6 +63,14 @@ def app(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Celery]:
 def runtime(app: Celery) -> Runtime:
     """Return the app's runtime."""
     return runtime_of(app)
+
+
+@pytest.fixture
+def closed_broker() -> Iterator[Door]:
+    """Return the way to a broker that is down; it counts those who ask in vain."""
+    with door("redis://127.0.0.1:1/0") as made:
+        made.is_open = False
+        yield made
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ def new_saga(
 def started(store: Store, key: str = "T-1", **more: Any) -> UUID:
     """Put a saga into the record."""
     new = new_saga(key, **more)
-    return store.database.write(lambda c: insert_sagas(c, store.plans, [new], lease_s=3))[0]
+    return store.database.write(lambda c: insert_sagas(c, store.plans, [new], lease_s=3600))[0]
 
 
 def insert_due(store: Store, key: str, *, due_in_s: float = -1, **values: Any) -> UUID:

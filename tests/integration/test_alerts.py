@@ -23,6 +23,7 @@ from sagas.runtime.app import Runtime
 from sagas.sql import before_now
 from tests.integration.records import started, turned_back
 from tests.integration.test_cli import parked
+from tests.support.waiting import HANG_S
 
 
 class Receiver(http.server.ThreadingHTTPServer):
@@ -60,7 +61,12 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.fixture
-def duty(runtime: Runtime, database: Database, receiver: Receiver) -> delivery.Alerts:
+def duty(
+    runtime: Runtime, database: Database, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> delivery.Alerts:
+    # A busy machine takes a while to start the program that posts, and no test as long as a wait.
+    monkeypatch.setattr(delivery, "TIMEOUT_S", HANG_S)
+    monkeypatch.setattr(delivery, "FIRST_WAIT_S", delivery.LONGEST_WAIT_S)
     runtime.app.conf.update(saga_database_url=database.url, saga_alert_urls=[receiver.url])
     return delivery.Alerts(runtime)
 

@@ -30,7 +30,7 @@ from sagas import BarrierError, Context, HangingAction, StepFailed, barrier
 from sagas.ids import uuid7
 from sagas.payload import Payload
 from sagas.states import Operation
-from tests.support.waiting import wait_until, waits_for_lock
+from tests.support.waiting import HANG_S, wait_until, waits_for_lock
 
 T = TypeVar("T")
 
@@ -369,7 +369,7 @@ def test_a_second_attempt_waits_for_the_first_and_gets_its_result(server: Engine
         wait_until(lambda: waits_for_lock(url_of(server)), what="the second attempt waits")
         assert not second.done()
         first.commit()
-        assert second.result(timeout=10) == Payment(amount=Decimal(7))
+        assert second.result(timeout=HANG_S) == Payment(amount=Decimal(7))
     assert lines(server) == ["paid"]
 
 
@@ -379,7 +379,7 @@ def test_a_second_attempt_runs_where_the_first_was_rolled_back(server: Engine) -
         second = pool.submit(pay, server, attempt=2)
         wait_until(lambda: waits_for_lock(url_of(server)), what="the second attempt waits")
         first.rollback()
-        assert second.result(timeout=10) == Payment()
+        assert second.result(timeout=HANG_S) == Payment()
     assert lines(server) == ["paid"]
 
 
@@ -391,7 +391,7 @@ def test_a_compensation_waits_for_the_action_that_still_runs_and_then_undoes_it(
         undoing = pool.submit(pay_back, server)
         wait_until(lambda: waits_for_lock(url_of(server)), what="the compensation waits")
         first.commit()
-        undoing.result(timeout=10)
+        undoing.result(timeout=HANG_S)
     assert lines(server) == ["paid", "paid back"]
 
 
@@ -431,11 +431,11 @@ def test_of_two_attempts_at_one_moment_one_has_the_effect_and_both_have_the_resu
     ready = Event()
 
     def attempt(number: int) -> Payment:
-        ready.wait(timeout=10)
+        ready.wait(timeout=HANG_S)
         return pay(engine, attempt=number)
 
     with ThreadPoolExecutor(2) as pool:
         both = [pool.submit(attempt, number) for number in (1, 2)]
         ready.set()
-        assert [one.result(timeout=20) for one in both] == [Payment(), Payment()]
+        assert [one.result(timeout=HANG_S) for one in both] == [Payment(), Payment()]
     assert lines(engine) == ["paid"]

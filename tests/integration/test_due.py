@@ -23,14 +23,18 @@ from tests.integration.records import (
     started,
     turned_back,
 )
+from tests.support.waiting import HANG_S
+
+#: The unit of every moment here: no test takes so long that one passes which is to come.
+HOUR_S = 3600.0
 
 
-def take(database: Database, limit: int = 100, reservation_s: float = 60) -> Sequence[UUID]:
+def take(database: Database, limit: int = 100, reservation_s: float = HOUR_S) -> Sequence[UUID]:
     return database.write(lambda c: due.reserve_due(c, limit=limit, reservation_s=reservation_s))
 
 
 def test_a_saga_is_due_from_its_moment_on(store: Store) -> None:
-    insert_due(store, "later", due_in_s=60)
+    insert_due(store, "later", due_in_s=HOUR_S)
     assert not store.database.read(due.any_due)
     assert take(store.database) == []
     now = insert_due(store, "now", due_in_s=-0.1)
@@ -47,10 +51,10 @@ def test_a_saga_that_has_ended_is_never_due(store: Store) -> None:
 def test_half_of_a_batch_are_those_overdue_the_longest_and_half_those_that_became_due_last(
     store: Store,
 ) -> None:
-    ids = {number: insert_due(store, f"T-{number}", due_in_s=-number) for number in range(1, 9)}
+    ids = {n: insert_due(store, f"T-{n}", due_in_s=-n * HOUR_S) for n in range(1, 9)}
     assert take(store.database, limit=3) == [ids[8], ids[7], ids[1]]
     assert take(store.database, limit=1) == [ids[6]]
-    assert take(store.database, limit=9) == [ids[number] for number in (5, 4, 3, 2)]
+    assert take(store.database, limit=9) == [ids[n] for n in (5, 4, 3, 2)]
 
 
 def test_those_that_could_not_be_moved_on_before_are_taken_by_themselves(store: Store) -> None:
@@ -59,21 +63,21 @@ def test_those_that_could_not_be_moved_on_before_are_taken_by_themselves(store: 
     assert take(store.database) == [other]
     assert store.database.read(due.any_due)
     taken = store.database.write(
-        lambda c: due.reserve_due(c, limit=9, reservation_s=60, failing=True)
+        lambda c: due.reserve_due(c, limit=9, reservation_s=HOUR_S, failing=True)
     )
     assert taken == [stumbled]
 
 
 def test_what_was_taken_is_kept_from_others_for_a_while_and_then_due_again(store: Store) -> None:
     saga_id = insert_due(store, "T-1")
-    assert take(store.database, reservation_s=60) == [saga_id]
+    assert take(store.database, reservation_s=HOUR_S) == [saga_id]
     assert take(store.database) == []
     row = saga_row(store.database, saga_id)
     state = store.peek(saga_id)
     assert state
-    assert timedelta(seconds=50) < row.due_at - state.now <= timedelta(seconds=60)
+    assert timedelta(hours=0.5) < row.due_at - state.now <= timedelta(hours=1)
     taken = update(t.saga).where(t.saga.c.id == saga_id)
-    store.database.write(lambda c: c.execute(taken.values(due_at=row.due_at - timedelta(70))))
+    store.database.write(lambda c: c.execute(taken.values(due_at=row.due_at - timedelta(hours=2))))
     assert take(store.database) == [saga_id]
 
 
@@ -90,7 +94,7 @@ def test_takers_of_one_moment_get_different_sagas(store: Store, database_url: st
 
     def take_ten(_: int) -> Sequence[UUID]:
         database = Database(database_url)
-        together.wait(timeout=10)
+        together.wait(timeout=HANG_S)
         taken = take(database, limit=10)
         database.dispose()
         return taken
@@ -106,8 +110,8 @@ def test_a_taker_passes_over_what_another_is_about_to_take(server_url: str) -> N
     store = Store(Database(server_url))
     ids = {insert_due(store, f"T-{number}") for number in range(4)}
     with store.database.engine.begin() as one, store.database.engine.begin() as other:
-        first = due.reserve_due(one, limit=2, reservation_s=60)
-        second = due.reserve_due(other, limit=4, reservation_s=60)  # it waits for nobody
+        first = due.reserve_due(one, limit=2, reservation_s=HOUR_S)
+        second = due.reserve_due(other, limit=4, reservation_s=HOUR_S)  # it waits for nobody
     assert set(first).isdisjoint(second)
     assert {*first, *second} == ids
     store.database.dispose()
@@ -126,7 +130,7 @@ def test_a_batch_is_never_larger_than_its_limit_however_it_is_planned(
             plan
         }:
             connection.execute(text(f"SET LOCAL enable_{kept} = off"))
-        assert len(due.reserve_due(connection, limit=3, reservation_s=60)) == 3
+        assert len(due.reserve_due(connection, limit=3, reservation_s=HOUR_S)) == 3
     store.database.dispose()
 
 
@@ -140,7 +144,7 @@ def sent(store: Store, key: str, *, due_in_s: float, unsent: bool = False) -> UU
 
 def extend(store: Store, *ids: UUID, epoch: int = 1) -> None:
     messages = [(saga_id, epoch) for saga_id in ids]
-    store.database.write(lambda c: due.extend(c, messages, extension_s=10))
+    store.database.write(lambda c: due.extend(c, messages, extension_s=10 * HOUR_S))
 
 
 def test_a_saga_whose_message_is_in_good_hands_is_put_off(store: Store) -> None:
@@ -149,7 +153,7 @@ def test_a_saga_whose_message_is_in_good_hands_is_put_off(store: Store) -> None:
     assert take(store.database) == [other]
     state = store.peek(saga_id)
     assert state
-    assert saga_row(store.database, saga_id).due_at > state.now + timedelta(seconds=5)
+    assert saga_row(store.database, saga_id).due_at > state.now + timedelta(hours=5)
 
 
 @pytest.mark.parametrize("epoch", [0, 2])
@@ -166,9 +170,9 @@ def test_a_saga_that_waits_for_no_message_is_not_put_off(store: Store) -> None:
     assert take(store.database) == [saga_id]
 
 
-@pytest.mark.parametrize("due_in_s", [6, 100])
-def test_a_saga_that_is_put_off_already_is_not_written_again(due_in_s: float, store: Store) -> None:
-    saga_id = sent(store, "T-1", due_in_s=due_in_s)
+@pytest.mark.parametrize("due_in_h", [6, 100])
+def test_a_saga_that_is_put_off_already_is_not_written_again(due_in_h: float, store: Store) -> None:
+    saga_id = sent(store, "T-1", due_in_s=due_in_h * HOUR_S)
     before = saga_row(store.database, saga_id).due_at
     extend(store, saga_id)
     assert saga_row(store.database, saga_id).due_at == before
@@ -217,7 +221,7 @@ def test_a_saga_is_looked_at_when_its_deadline_passes_whoever_has_its_message(
     store: Store,
 ) -> None:
     soon, late = (sent(store, key, due_in_s=-1) for key in ("soon", "late"))
-    for saga_id, left_s in ((soon, 9), (late, 11)):
-        let_it_end_within(store, saga_id, left_s)
+    for saga_id, left_h in ((soon, 9), (late, 11)):
+        let_it_end_within(store, saga_id, left_h * HOUR_S)
     extend(store, soon, late)
     assert take(store.database) == [soon]

@@ -1,7 +1,6 @@
 """Starting many sagas: one transaction, one publish, all or none."""
 
 import math
-import time
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -26,11 +25,15 @@ from sagas.states import SagaStatus
 from tests.integration.conftest import Outbox
 from tests.integration.records import claims, count, events, move, saga_row
 from tests.integration.shop import Order, order_saga, orders, reserve
+from tests.support.proxy import Door
 
 FIRST = "shop.reserve"
 
 pytestmark = pytest.mark.usefixtures("app")
 
+
+#: Far less than the delays here, and longer than any machine takes for a start.
+ABOUT = timedelta(minutes=15)
 
 brief_saga = Saga("shop.brief", input=Order, steps=[reserve], deadline=timedelta(hours=1))
 
@@ -203,20 +206,17 @@ def test_two_thousand_are_published_in_a_small_number_of_round_trips(
     with redis.Redis.from_url(redis_url) as client:
         order_saga.start(Order(), key="first")  # connects, and declares the queue
         reads = int(client.info("stats")["total_reads_processed"])
-        began = time.monotonic()
         if within:
             with Session(engine) as session, session.begin():
                 handles = order_saga.start_many(sagas, session=session)
         else:
             handles = order_saga.start_many(sagas)
-        took_s = time.monotonic() - began
         reads = int(client.info("stats")["total_reads_processed"]) - reads
         assert client.llen(app.conf.task_default_queue) == MANY + 1
     assert len({handle.id for handle in handles}) == MANY
     assert count(database, t.saga) == count(database, t.history) == MANY + 1
     # The server reads from a socket once for each request, or for 16 kB of one that is longer.
     assert reads < MANY / 2, f"{reads} reads for {MANY} messages"
-    assert took_s < 20
     assert [handle.id for handle in order_saga.start_many(sagas)] == [h.id for h in handles]
 
 
@@ -241,17 +241,17 @@ def test_a_broker_that_is_down_costs_the_caller_nothing_and_all_are_due(
     app: Celery,
     engine: Engine,
     database: Database,
+    closed_broker: Door,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    app.conf.update(broker_url="redis://127.0.0.1:1/0")
-    began = time.monotonic()
+    app.conf.update(broker_url=closed_broker.url)
     sagas = batch(*(f"ORD-{number}" for number in range(50)))
     if within:
         with Session(engine) as session, session.begin():
             handles = order_saga.start_many(sagas, session=session)
     else:
         handles = order_saga.start_many(sagas)
-    assert time.monotonic() - began < 3
+    assert closed_broker.turned_away <= 2, "it is asked once, and once more"
     assert caplog.text.count("the broker did not accept the next message") == 1
     assert "and 49 others" in caplog.text
     database.write(lambda c: c.execute(update(t.saga).values(due_at=after_now(-1))))
@@ -286,11 +286,11 @@ def test_a_delayed_saga_waits_in_the_record_and_is_due_after_the_delay(
         handles.append(brief_saga.start(Order(), key="four", session=session, delay=later))
     assert not outbox.messages
     for row in (saga_row(database, handle.id) for handle in handles):
-        assert abs(row.due_at - row.started_at - later) < timedelta(seconds=5)
+        assert abs(row.due_at - row.started_at - later) < ABOUT
         assert row.sent_at is None
         # The deadline counts from the end of the delay.
         counted = row.deadline_at - row.due_at
-        assert abs(counted - timedelta(hours=1)) < timedelta(seconds=5)
+        assert abs(counted - timedelta(hours=1)) < ABOUT
         assert row.status == SagaStatus.STARTED
     assert not database.read(due.any_due)
 
@@ -324,7 +324,7 @@ def test_a_delay_of_nothing_is_none(delay: timedelta, database: Database, outbox
     handle = order_saga.start(Order(), delay=delay)
     assert outbox.of(handle.id) == [FIRST]
     row = saga_row(database, handle.id)
-    assert timedelta(0) < row.due_at - row.started_at < timedelta(seconds=10)
+    assert timedelta(0) < row.due_at - row.started_at < ABOUT
 
 
 def test_the_deadline_of_a_saga_without_a_delay_counts_from_its_start(
@@ -332,7 +332,7 @@ def test_the_deadline_of_a_saga_without_a_delay_counts_from_its_start(
 ) -> None:
     handle = brief_saga.start(Order())
     row = saga_row(database, handle.id)
-    assert abs(row.deadline_at - row.started_at - timedelta(hours=1)) < timedelta(seconds=1)
+    assert abs(row.deadline_at - row.started_at - timedelta(hours=1)) < ABOUT
     passed = update(t.saga).values(deadline_at=after_now(-1), due_at=after_now(-1))
     database.write(lambda c: c.execute(passed.where(t.saga.c.id == handle.id)))
     assert move(store, handle.id).status is SagaStatus.COMPENSATED

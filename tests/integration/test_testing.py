@@ -186,6 +186,8 @@ def test_a_timer_in_the_future_is_no_hang_and_one_in_the_past_is(store: Store) -
     claims(store, saga_id, "flight")
     answer = concludes(store, saga_id, "flight", ERRORED).decision.answer
     assert isinstance(answer, RetryLater)
+    ahead = update(t.step).values(retry_at=after_now(3600))
+    store.database.write(lambda c: c.execute(ahead))
     assert rules(store.database) == set()
     over = update(t.step).values(retry_at=after_now(-1))
     store.database.write(lambda c: c.execute(over))
@@ -196,7 +198,7 @@ def test_a_timer_in_the_future_is_no_hang_and_one_in_the_past_is(store: Store) -
 def test_a_start_with_a_delay_waits_and_one_that_was_sent_does_not(store: Store) -> None:
     started(store, "T-1")
     assert rules(store.database) == {"L1"}  # due after a lease, but its message is on the way
-    later = update(t.saga).values(sent_at=None, due_at=after_now(60))
+    later = update(t.saga).values(sent_at=None, due_at=after_now(3600))
     store.database.write(lambda c: c.execute(later))
     assert rules(store.database) == set()
 
@@ -206,7 +208,7 @@ def test_a_start_that_the_broker_did_not_take_is_no_timer(store: Store) -> None:
     unsent = update(t.saga).values(sent_at=None)
     store.database.write(lambda c: c.execute(unsent))
     move(store, saga_id)  # a sweep sends it
-    store.database.write(lambda c: c.execute(unsent.values(due_at=after_now(60))))
+    store.database.write(lambda c: c.execute(unsent.values(due_at=after_now(3600))))
     assert rules(store.database) == {"L1"}
 
 

@@ -24,6 +24,7 @@ from sagas.record.starts import NewSaga, insert_sagas
 from sagas.record.store import Store
 from sagas.runtime.app import Runtime
 from sagas.runtime.messages import Chain
+from sagas.runtime.settings import Settings
 from sagas.sql import after_now, before_now
 from sagas.states import Operation
 from tests.integration.conftest import app, database, runtime, store
@@ -33,13 +34,16 @@ from tests.unit.decision.states import planned
 __all__ = ["app", "database", "runtime", "store"]
 
 POISON = 10_000
+HOUR_S = 3600.0
 NEWER = Plan("newer", (planned("flight"),))
 
 
 @pytest.fixture
-def sweep(runtime: Runtime, store: Store) -> Iterator[Sweep]:
-    """Return a sweep of a worker that takes no messages."""
-    runtime.app.conf.update(saga_database_url=store.database.url)
+def sweep(runtime: Runtime, store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sweep]:
+    """Return a sweep of a worker that takes no messages, and puts sagas off for hours."""
+    timing = Timing(lease_s=HOUR_S, timer_s=2.0, max_check_interval_s=20 * HOUR_S)
+    monkeypatch.setattr(Settings, "timing", timing)
+    runtime.app.conf.update(saga_database_url=store.database.url, saga_lease_s=HOUR_S)
     assert runtime.database.url == store.database.url
     yield Sweep(runtime, InFlight())
     runtime.database.dispose()
@@ -122,9 +126,9 @@ def test_one_that_cannot_be_moved_is_counted_put_off_ever_longer_and_told_of_onc
         assert sweep.sweep_once() == 1
         row = saga_row(store.database, saga_id)
         now = store.database.read(lambda c: c.scalar(select(after_now(0))))
-        waits.append(round((row.due_at - now) / timedelta(seconds=1)))
+        waits.append(round((row.due_at - now) / timedelta(hours=1)))
         let_it_be_due(store, saga_id)
-    assert waits == [3, 6, 12, 24, 48, 60, 60, 60]
+    assert waits == [1, 2, 4, 8, 16, 20, 20, 20]
     (alert,) = alerts(store)
     assert (alert.event, alert.saga_id, alert.steps) == ("saga.blocked", saga_id, ())
     assert "PlanUnreadable: A plan in the record cannot be read by this version" in alert.reason

@@ -21,6 +21,7 @@ from sagas.sql import before_now
 from sagas.states import Operation, SagaStatus
 from tests.integration.conftest import app, database, runtime, store
 from tests.integration.records import PLAN, REFUSED, claims, concludes, events, saga_row, started
+from tests.support.waiting import HANG_S
 
 __all__ = ["app", "database", "runtime", "store"]
 
@@ -139,7 +140,7 @@ def test_a_worker_says_in_its_log_which_task_it_lacks(
     look(saga_id)
     hand, queue = InFlight(), runtime_here.app.conf.task_default_queue
     with runtime_here.app.connection_for_read() as broker, broker.SimpleQueue(queue) as waiting:
-        message = waiting.get(timeout=5)
+        message = waiting.get(timeout=HANG_S)
         message.ack()
     note_unregistered(runtime_here.app, hand, message, "flight")
     (line,) = [entry for entry in caplog.records if entry.levelno == logging.ERROR]

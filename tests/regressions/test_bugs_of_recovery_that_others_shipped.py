@@ -42,7 +42,7 @@ from tests.integration.records import (
     step_row,
 )
 from tests.integration.shop import Order, charge, order_saga, reserve
-from tests.support.waiting import wait_until
+from tests.support.waiting import HANG_S, wait_until
 from tests.unit.decision.states import planned
 
 __all__ = ["app", "database", "runtime", "store"]
@@ -234,7 +234,7 @@ def test_a_delivery_that_a_zombie_has_deleted_on_the_broker_is_made_again(
 
         def receive() -> Any:
             connection = connections.enter_context(driver.app.connection_for_read())
-            return connections.enter_context(connection.SimpleQueue(queue)).get(timeout=10)
+            return connections.enter_context(connection.SimpleQueue(queue)).get(timeout=HANG_S)
 
         first = receive()
         first.channel.qos.restore_by_tag(first.delivery_tag)  # its visibility timeout has passed

@@ -37,6 +37,7 @@ from tests.integration.records import (
 )
 from tests.integration.shop import Order, charge, order_saga, reserve
 from tests.integration.test_cli import parked
+from tests.support.waiting import HANG_S
 from tests.unit.decision.states import planned
 
 __all__ = ["app", "database", "runtime", "store"]
@@ -67,7 +68,7 @@ def test_an_alert_is_not_sent_twice(
     together = threading.Barrier(4)
 
     def deliver(_: int) -> int:
-        together.wait(timeout=10)
+        together.wait(timeout=HANG_S)
         return delivery.Alerts(runtime).deliver_once()
 
     with ThreadPoolExecutor(4) as pool:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
+from tests.support.waiting import HANG_S
+
 __all__ = ["Door", "door"]
 
 #: How a PostgreSQL client asks for its commit, in the simple protocol.
@@ -26,7 +28,8 @@ class Door:
 
     It is worked from other threads than its own: each attribute may be set at any time.
 
-    ``is_open``: whether new connections are let in. ``delay_s``: how long each piece is held up.
+    ``is_open``: whether new connections are let in. ``turned_away``: how many found it closed.
+    ``delay_s``: how long each piece is held up.
     ``silent``: nothing is carried, in neither direction, and nobody is told: half-open.
     ``lose_commits``: so many times, a COMMIT is carried to the server, and its reply is not carried
     back: the connection is cut instead.
@@ -34,6 +37,7 @@ class Door:
 
     url: str
     is_open: bool = True
+    turned_away: int = 0
     delay_s: float = 0.0
     silent: bool = False
     lose_commits: int = 0
@@ -53,6 +57,7 @@ class Door:
         """Carry everything between a visitor and the server until one of them has gone."""
         own: TransportSocket = visitor[1].get_extra_info("socket")
         if not self.is_open:
+            self.turned_away += 1
             visitor[1].close()
             return
         self._through.add(own)
@@ -144,7 +149,7 @@ def _loop() -> Iterator[asyncio.AbstractEventLoop]:
 
 
 def _run(loop: asyncio.AbstractEventLoop, work: Coroutine[object, object, T]) -> T:
-    return asyncio.run_coroutine_threadsafe(work, loop).result(timeout=10)
+    return asyncio.run_coroutine_threadsafe(work, loop).result(timeout=HANG_S)
 
 
 async def _end(tasks: set[asyncio.Task[None]]) -> None:

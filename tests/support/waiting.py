@@ -6,14 +6,18 @@ from typing import TypeVar
 
 from sqlalchemy import NullPool, create_engine, text
 
-__all__ = ["wait_until", "waits_for_lock"]
+__all__ = ["HANG_S", "wait_until", "waits_for_lock"]
+
+#: A limit for hangs, in seconds. A wait ends with its condition, and only what hangs reaches this:
+#: however busy a machine is, nothing that works takes as long.
+HANG_S = 600.0
 
 _POLL_S = 0.01
 
 T = TypeVar("T")
 
 
-def wait_until(condition: Callable[[], T], *, timeout_s: float = 10, what: str = "") -> T:
+def wait_until(condition: Callable[[], T], *, timeout_s: float = HANG_S, what: str = "") -> T:
     """Return the first true value of *condition*; fail when *timeout_s* passes without one."""
     deadline = time.monotonic() + timeout_s
     while not (value := condition()):

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 
 from sagas.dev import start_guarded
+from tests.support.waiting import HANG_S
 
 __all__ = ["BORN", "Supervised", "Worker", "running_worker"]
 
@@ -78,7 +79,7 @@ class Supervised:
     def stop(self) -> None:
         """End it gently; raises AssertionError where it has to be killed."""
         self.terminate()
-        self._supervisor.join(timeout=20)
+        self._supervisor.join(timeout=HANG_S)
         if self._supervisor.is_alive():
             self._kill_group()
             raise AssertionError(f"{self.log.stem} did not stop; its log:\n{self.tail()}")

@@ -5,7 +5,7 @@ from functools import partial
 
 from sagas import forking
 from sagas.forking import ForkGuard
-from tests.support.waiting import wait_until
+from tests.support.waiting import HANG_S, wait_until
 
 
 def test_while_a_fork_waits_for_one_the_others_work() -> None:
@@ -22,9 +22,9 @@ def test_while_a_fork_waits_for_one_the_others_work() -> None:
         thread = threading.Thread(target=fork)
         thread.start()
         for other in others * 50:
-            wait_until(partial(is_free, other), timeout_s=5, what="it can work")
+            wait_until(partial(is_free, other), what="it can work")
         assert not forked.is_set()
-    thread.join(timeout=10)
+    thread.join(timeout=HANG_S)
     assert forked.is_set()
 
 

@@ -89,7 +89,8 @@ def test_every_column_that_a_decision_may_write_is_in_the_table() -> None:
 def test_a_misspelt_option_of_a_step_is_refused_with_the_nearest_name(
     misspelt: str, nearest: str
 ) -> None:
-    message = refused(lambda: step(name="surface.slip", **{misspelt: 5})(charge))
+    options: dict[str, Any] = {misspelt: 5}
+    message = refused(lambda: step(name="surface.slip", **options)(charge))
     assert f"Step 'surface.slip' is given {misspelt}=" in message
     assert f"Did you mean {nearest}=?" in message
 
@@ -110,7 +111,8 @@ def test_an_option_that_resembles_none_is_refused_with_the_list_of_all() -> None
 def test_an_option_of_celery_that_the_engine_replaces_is_refused_with_its_replacement(
     option: str,
 ) -> None:
-    message = refused(lambda: step(name="surface.celery", **{option: 5})(charge))
+    options: dict[str, Any] = {option: 5}
+    message = refused(lambda: step(name="surface.celery", **options)(charge))
     assert f"is given {option}=, which a saga step cannot have" in message
 
 

@@ -1,9 +1,9 @@
 """Everybody in a process who waits for a saga shares one question to the record."""
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any
 from uuid import UUID
 
@@ -11,9 +11,10 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from sagas.record import queries
-from sagas.runtime.waiters import LONGEST_PAUSE_S, Waiters
+from sagas.runtime import waiters as waiters_module
+from sagas.runtime.waiters import FIRST_PAUSE_S, LONGEST_PAUSE_S, Waiters
 from sagas.states import SagaStatus
-from tests.support.waiting import wait_until
+from tests.support.waiting import HANG_S, wait_until
 
 DONE = SagaStatus.COMPLETED
 
@@ -24,6 +25,7 @@ class Record:
     def __init__(self) -> None:
         self.ended: dict[UUID, SagaStatus] = {}
         self.questions: list[set[UUID]] = []
+        self.asked_at: list[float] = []
         self.asking = 0
         self.most_asking = 0
         self.error: Exception | None = None
@@ -37,7 +39,7 @@ class Record:
             self.most_asking = max(self.most_asking, self.asking)
         try:
             found = work(self)
-            self.hold.wait(10)
+            self.hold.wait(HANG_S)
         finally:
             with self._lock:
                 self.asking -= 1
@@ -45,6 +47,7 @@ class Record:
 
     def answer(self, wanted: tuple[UUID, ...]) -> dict[UUID, SagaStatus]:
         self.questions.append(set(wanted))
+        self.asked_at.append(waiters_module.time.monotonic())
         if self.error is not None:
             raise self.error
         return {saga_id: self.ended[saga_id] for saga_id in wanted if saga_id in self.ended}
@@ -79,7 +82,7 @@ def test_a_saga_that_has_ended_is_told_at_the_first_question(
     waiters: Waiters, record: Record
 ) -> None:
     record.ended[saga()] = DONE
-    assert waiters.wait(saga(), 10) is DONE
+    assert waiters.wait(saga(), HANG_S) is DONE
     assert record.questions == [{saga()}]
 
 
@@ -92,32 +95,54 @@ def test_a_timeout_of_nothing_asks_once(timeout_s: float, waiters: Waiters, reco
     assert is_empty(waiters)
 
 
-def test_a_wait_ends_at_its_timeout_and_not_much_later(waiters: Waiters) -> None:
-    began = time.monotonic()
-    assert waiters.wait(saga(), 0.1) is None
-    assert 0.1 <= time.monotonic() - began < 0.1 + LONGEST_PAUSE_S
+class Clock:
+    """A clock that only waiting moves, by exactly what was to be waited for."""
+
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+    def wait(self, timeout_s: float) -> None:
+        self.now_s += timeout_s
+
+
+def test_a_wait_ends_at_its_timeout_and_asks_ever_more_rarely_until_then(
+    waiters: Waiters, record: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(waiters_module, "time", clock)
+    monkeypatch.setattr(waiters._changed, "wait", clock.wait)  # noqa: SLF001 - the one way to wait
+    assert waiters.wait(saga(), 1.1) is None
+    assert clock.now_s == pytest.approx(1001.1, abs=0.002)
+    pauses = [later - earlier for earlier, later in pairwise(record.asked_at)]
+    assert pauses == sorted(pauses)
+    assert pauses[0] < 2 * FIRST_PAUSE_S
+    assert pauses[-1] == pytest.approx(LONGEST_PAUSE_S, abs=0.002)
 
 
 def test_who_waits_wakes_soon_after_the_end(
     waiters: Waiters, record: Record, threads: ThreadPoolExecutor
 ) -> None:
-    waits = threads.submit(waiters.wait, saga(), 30)
+    waits = threads.submit(waiters.wait, saga(), HANG_S)
     wait_until(lambda: waiters._pause_s >= LONGEST_PAUSE_S)  # noqa: SLF001 - it asks rarely now
+    asked = len(record.questions)
     record.ended[saga()] = DONE
-    began = time.monotonic()
-    assert waits.result(timeout=10) is DONE
-    assert time.monotonic() - began < LONGEST_PAUSE_S + 0.2
+    assert waits.result(timeout=HANG_S) is DONE
+    assert len(record.questions) <= asked + 2, "by the next question, or one is on its way"
+    assert waiters._pause_s == LONGEST_PAUSE_S  # noqa: SLF001
 
 
 def test_many_share_one_question_and_each_gets_its_own_answer(
     waiters: Waiters, record: Record, threads: ThreadPoolExecutor
 ) -> None:
-    waits = {n: threads.submit(waiters.wait, saga(n), 30) for n in range(50)}
+    waits = {n: threads.submit(waiters.wait, saga(n), HANG_S) for n in range(50)}
     everybody = {saga(n) for n in waits}
     wait_until(lambda: everybody in record.questions, what="one question for all")
     statuses = list(SagaStatus)[2:]
     record.ended |= {saga(n): statuses[n % 3] for n in waits}
-    assert {n: w.result(timeout=10) for n, w in waits.items()} == {
+    assert {n: w.result(timeout=HANG_S) for n, w in waits.items()} == {
         n: statuses[n % 3] for n in waits
     }
     assert record.most_asking == 1
@@ -128,19 +153,19 @@ def test_many_who_wait_ask_no_more_often_than_one(
     waiters: Waiters, record: Record, threads: ThreadPoolExecutor
 ) -> None:
     waits = [threads.submit(waiters.wait, saga(n), 1.0) for n in range(50)]
-    assert [w.result(timeout=10) for w in waits] == [None] * 50
-    # In one second: at first every 20 ms, anew for whoever comes, then four times a second.
-    assert len(record.questions) < 40
+    assert [w.result(timeout=HANG_S) for w in waits] == [None] * 50
+    pauses = [later - earlier for earlier, later in pairwise(record.asked_at)]
+    assert min(pauses) >= FIRST_PAUSE_S
     assert is_empty(waiters)
 
 
 def test_several_who_wait_for_one_saga_all_get_it(
     waiters: Waiters, record: Record, threads: ThreadPoolExecutor
 ) -> None:
-    waits = [threads.submit(waiters.wait, saga(), 30) for _ in range(10)]
+    waits = [threads.submit(waiters.wait, saga(), HANG_S) for _ in range(10)]
     wait_until(lambda: record.questions)
     record.ended[saga()] = DONE
-    assert {w.result(timeout=10) for w in waits} == {DONE}
+    assert {w.result(timeout=HANG_S) for w in waits} == {DONE}
     assert is_empty(waiters)
 
 
@@ -149,13 +174,13 @@ def test_who_comes_while_the_record_is_asked_gets_a_question_of_its_own(
 ) -> None:
     """The answer that is on its way was asked before, and says nothing of a newer saga."""
     record.hold.clear()
-    first = threads.submit(waiters.wait, saga(1), 30)
+    first = threads.submit(waiters.wait, saga(1), HANG_S)
     wait_until(lambda: record.asking)
     record.ended |= {saga(1): DONE, saga(2): DONE}
     second = threads.submit(waiters.wait, saga(2), 0)
     wait_until(lambda: waiters._wanted[saga(2)])  # noqa: SLF001 - it has come
     record.hold.set()
-    assert (first.result(timeout=10), second.result(timeout=10)) == (DONE, DONE)
+    assert (first.result(timeout=HANG_S), second.result(timeout=HANG_S)) == (DONE, DONE)
     assert record.most_asking == 1
 
 
@@ -163,10 +188,10 @@ def test_an_answer_for_somebody_who_has_left_is_not_kept(
     waiters: Waiters, record: Record, threads: ThreadPoolExecutor
 ) -> None:
     short = threads.submit(waiters.wait, saga(1), 0.2)
-    long = threads.submit(waiters.wait, saga(2), 30)
-    assert short.result(timeout=10) is None
+    long = threads.submit(waiters.wait, saga(2), HANG_S)
+    assert short.result(timeout=HANG_S) is None
     record.ended |= {saga(1): DONE, saga(2): DONE}
-    assert long.result(timeout=10) is DONE
+    assert long.result(timeout=HANG_S) is DONE
     assert is_empty(waiters)
 
 
@@ -174,19 +199,19 @@ def test_an_error_of_the_database_reaches_who_asked_and_leaves_the_others_waitin
     waiters: Waiters, record: Record, threads: ThreadPoolExecutor
 ) -> None:
     record.error = OperationalError("SELECT", {}, Exception("it is down"))
-    waits = [threads.submit(waiters.wait, saga(n), 30) for n in range(5)]
+    waits = [threads.submit(waiters.wait, saga(n), HANG_S) for n in range(5)]
     wait_until(lambda: any(w.done() for w in waits), what="one gets the error")
     record.error = None
     record.ended |= {saga(n): DONE for n in range(5)}
     ends = [_end(w) for w in waits]
     assert OperationalError in ends
     assert set(ends) <= {OperationalError, DONE}
-    assert waiters.wait(saga(), 10) is DONE  # and who comes later is not held up by it
+    assert waiters.wait(saga(), HANG_S) is DONE  # and who comes later is not held up by it
     assert is_empty(waiters)
 
 
 def _end(waits: "Future[SagaStatus | None]") -> object:
-    error = waits.exception(timeout=10)
+    error = waits.exception(timeout=HANG_S)
     return type(error) if error else waits.result()
 
 
@@ -194,7 +219,7 @@ def test_a_database_that_stays_down_reaches_all_of_them(
     waiters: Waiters, record: Record, threads: ThreadPoolExecutor
 ) -> None:
     record.error = OperationalError("SELECT", {}, Exception("it is down"))
-    waits = [threads.submit(waiters.wait, saga(n), 30) for n in range(5)]
+    waits = [threads.submit(waiters.wait, saga(n), HANG_S) for n in range(5)]
     assert [_end(w) for w in waits] == [OperationalError] * 5
     assert is_empty(waiters)
 
@@ -210,9 +235,7 @@ def test_an_interrupt_between_the_turn_and_the_question_holds_nobody_up(
     with monkeypatch.context() as patch:
         patch.setattr(waiters, "_query", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            waiters.wait(saga(), 10)
+            waiters.wait(saga(), HANG_S)
     record.ended[saga()] = DONE
-    began = time.monotonic()
     assert waiters.wait(saga(), 1) is DONE
-    assert time.monotonic() - began < 1
     assert is_empty(waiters)
