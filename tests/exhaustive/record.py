@@ -33,7 +33,7 @@ from sagas.decision import (
 )
 from sagas.plan import PlannedStep
 from sagas.states import ENDED, SAGA_EDGES, STEP_EDGES, Operation, SagaStatus, StepStatus
-from tests.unit.decision.states import ACTION, EPOCH, ERROR, NOW, TIMING, made, saga_at
+from tests.support.states import ACTION, EPOCH, ERROR, NOW, TIMING, made, saga_at
 
 __all__ = ["Outcome", "Records", "result_of"]
 

@@ -6,7 +6,7 @@ from sagas.plan import PlannedStep
 from sagas.states import ENDED, SagaStatus, StepStatus
 from tests.exhaustive.record import Records
 from tests.exhaustive.world import Message, Rules, World
-from tests.unit.decision.states import ACTION
+from tests.support.states import ACTION
 
 __all__ = ["Found", "Small", "explore"]
 

@@ -14,7 +14,7 @@ import pytest
 from sagas.plan import PlannedStep
 from sagas.states import ENDED
 from tests.exhaustive.search import Small, explore
-from tests.unit.decision.states import planned
+from tests.support.states import planned
 
 once = partial(planned, attempts=1, undo_attempts=1)
 twice = partial(planned, attempts=2, undo_attempts=2)

@@ -5,7 +5,7 @@ from functools import cache
 from random import Random
 
 from sagas.plan import Plan, PlannedStep
-from tests.unit.decision.states import planned
+from tests.support.states import planned
 
 __all__ = ["random_plan", "random_skips"]
 

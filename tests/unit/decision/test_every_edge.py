@@ -33,7 +33,7 @@ from sagas.definition.saga import _check_way_back
 from sagas.errors import DefinitionError
 from sagas.plan import Plan, PlannedStep
 from sagas.states import Operation, SagaStatus, StepStatus
-from tests.unit.decision.states import (
+from tests.support.states import (
     EPOCH,
     ERROR,
     NOW,

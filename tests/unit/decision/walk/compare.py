@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from sagas.decision import SagaState
 from sagas.states import ENDED, FORWARD, SagaStatus, StepStatus
-from tests.unit.decision.states import ACTION, COMPENSATION, NOW
+from tests.support.states import ACTION, COMPENSATION, NOW
 from tests.unit.decision.walk.model import Known, Model
 from tests.unit.decision.walk.world import World
 

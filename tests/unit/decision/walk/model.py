@@ -12,7 +12,7 @@ from enum import Enum, auto
 from sagas.decision import Accepted, Answer, Errored, Recorded, Refused, Result, Succeeded
 from sagas.plan import Plan, PlannedStep
 from sagas.states import Operation
-from tests.unit.decision.states import ACTION, COMPENSATION
+from tests.support.states import ACTION, COMPENSATION
 
 __all__ = ["Held", "Known", "Model"]
 

@@ -37,7 +37,7 @@ from sagas.decision import (
 from sagas.decision.progress import call_of
 from sagas.plan import PlannedStep
 from sagas.states import ENDED, FORWARD, SagaStatus
-from tests.unit.decision.states import RESOLVED, TIMING
+from tests.support.states import RESOLVED, TIMING
 from tests.unit.decision.walk.compare import check, check_change
 from tests.unit.decision.walk.model import Held, Model
 from tests.unit.decision.walk.world import KINDS, Execution, Message, World, plan_of

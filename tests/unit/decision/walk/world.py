@@ -28,7 +28,7 @@ from sagas.decision import (
 from sagas.decision.progress import call_of
 from sagas.plan import PlannedStep
 from sagas.states import FORWARD, Operation
-from tests.unit.decision.states import ACTION, COMPENSATION, TIMING, made, planned, saga_at
+from tests.support.states import ACTION, COMPENSATION, TIMING, made, planned, saga_at
 
 __all__ = ["KINDS", "Execution", "Message", "World", "plan_of"]
 

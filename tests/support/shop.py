@@ -5,9 +5,28 @@ from decimal import Decimal
 from pydantic import BaseModel
 from sqlalchemy import Column, MetaData, String, Table
 
-from sagas import Context, Saga, Step, step
+from sagas import Context, Retry, Saga, Step, step
+from sagas.runtime.messages import TURN_BACK
 
-__all__ = ["Order", "metadata", "order_saga", "orders", "quiet_saga", "shared_saga"]
+__all__ = [
+    "CHARGE",
+    "EVERY_TASK",
+    "NOTIFY",
+    "REFUND",
+    "RELEASE",
+    "REPORT",
+    "RESERVE",
+    "Order",
+    "charge",
+    "metadata",
+    "notify",
+    "order_saga",
+    "orders",
+    "patient_saga",
+    "quiet_saga",
+    "reserve",
+    "shared_saga",
+]
 
 metadata = MetaData()
 orders = Table("shop_order", metadata, Column("id", String(40), primary_key=True))
@@ -49,6 +68,10 @@ def notify(order: Order) -> None:
     """Tell the customer."""
 
 
+RESERVE, CHARGE, NOTIFY = reserve.name, charge.name, notify.name
+RELEASE, REFUND = f"{RESERVE}.compensation", f"{CHARGE}.compensation"
+EVERY_TASK = (RESERVE, CHARGE, NOTIFY, RELEASE, REFUND, TURN_BACK)
+
 order_saga = Saga(
     "shop.order",
     input=Order,
@@ -62,3 +85,11 @@ order_saga = Saga(
 quiet_saga = Saga("shop.quiet", input=Order, steps=[Step(notify, when=lambda order: order.notify)])
 
 shared_saga = Saga("shop.other", input=Order, steps=[reserve])
+
+REPORT = "shop.report"
+
+patient_saga = Saga(
+    "shop.patient",
+    input=Order,
+    steps=[Step(reserve, name=REPORT, retry=Retry(max_attempts=3, wait_initial=3600))],
+)

@@ -27,7 +27,7 @@ from sagas.record.starts import NewSaga, insert_sagas
 from sagas.record.store import Committed, Store
 from sagas.sql import after_now
 from sagas.states import Operation, SagaStatus
-from tests.unit.decision.states import planned
+from tests.support.states import planned
 
 __all__ = [
     "ERRORED",
@@ -38,9 +38,12 @@ __all__ = [
     "concludes",
     "count",
     "events",
+    "everything",
     "insert_due",
+    "let_it_be_due",
     "move",
     "new_saga",
+    "parked",
     "saga_row",
     "started",
     "step_row",
@@ -75,6 +78,12 @@ def insert_due(store: Store, key: str, *, due_in_s: float = -1, **values: Any) -
         lambda c: c.execute(statement.values(due_at=after_now(due_in_s), **values))
     )
     return saga_id
+
+
+def let_it_be_due(store: Store) -> None:
+    """Let the time of every saga that is to be looked at have come."""
+    again = update(t.saga).where(t.saga.c.due_at.is_not(None)).values(due_at=after_now(-1))
+    store.database.write(lambda c: c.execute(again))
 
 
 def claimer(
@@ -164,6 +173,18 @@ def turned_back(store: Store, key: str = "T-1") -> UUID:
     return saga_id
 
 
+def parked(store: Store, key: str = "T-1") -> UUID:
+    """Put a saga into the record that turned back, and whose only undo was refused."""
+    saga_id = started(store, key, steps=PLAN.steps[:1])
+    for _ in range(2):
+        claims(store, saga_id, "flight")
+        concludes(store, saga_id, "flight", ERRORED)
+    move(store, saga_id)
+    claims(store, saga_id, "flight", Operation.COMPENSATION)
+    concludes(store, saga_id, "flight", REFUSED, Operation.COMPENSATION)
+    return saga_id
+
+
 def saga_row(database: Database, saga_id: UUID) -> Row[Any]:
     """Return a saga's row."""
     return database.read(lambda c: c.execute(select(t.saga).where(t.saga.c.id == saga_id)).one())
@@ -185,3 +206,12 @@ def events(database: Database, saga_id: UUID) -> list[str]:
 def count(database: Database, table: Any) -> int:
     """Return how many rows a table has."""
     return database.read(lambda c: c.scalar(select(func.count()).select_from(table)) or 0)
+
+
+def everything(database: Database) -> str:
+    """Return every row of the record."""
+
+    def rows(table: Any) -> Any:
+        return database.read(lambda c: c.execute(select(table).order_by(*table.primary_key)).all())
+
+    return repr([(table.name, rows(table)) for table in t.metadata.sorted_tables])
