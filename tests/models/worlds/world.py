@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeVar
 from sagas.decision import Accepted, Done, Granted, Recorded, remaining
 from sagas.decision.progress import overdue
 from sagas.states import ENDED, FORWARD, Operation, StepStatus
-from tests.exhaustive.record import Outcome, Records
+from tests.models.worlds.record import Outcome, Records
 
 __all__ = ["Execution", "Message", "Move", "Rules", "World"]
 

@@ -18,8 +18,8 @@ from sagas.record.database import Database
 from sagas.record.migrate import upgrade
 from sagas.record.starts import NewSaga, insert_sagas
 from sagas.record.store import Store
-from tests.simulation.check import history_of
-from tests.simulation.record import START, TIMING, Record
+from tests.models.schedules.check import history_of
+from tests.models.schedules.record import START, TIMING, Record
 
 __all__ = ["SqliteStore", "StoredRecord", "sqlite_store"]
 

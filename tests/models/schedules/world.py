@@ -14,10 +14,10 @@ from uuid import UUID
 
 from sagas.decision import Decision, Dispatch, SagaState, StepState, Transition, advance
 from sagas.states import Operation
-from tests.simulation.broker import Broker, Message
-from tests.simulation.participant import ACTION, Kind, Participant
-from tests.simulation.plans import random_plan, random_skips
-from tests.simulation.record import TIMING, Record
+from tests.models.schedules.broker import Broker, Message
+from tests.models.schedules.participant import ACTION, Kind, Participant
+from tests.models.schedules.plans import random_plan, random_skips
+from tests.models.schedules.record import TIMING, Record
 
 __all__ = ["Process", "Running", "Worker", "World"]
 

@@ -4,11 +4,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from tests.simulation.check import violations
-from tests.simulation.guards import tally
-from tests.simulation.record import Record
-from tests.simulation.troubles import calm_down, trouble
-from tests.simulation.world import World
+from tests.models.schedules.check import violations
+from tests.models.schedules.guards import tally
+from tests.models.schedules.record import Record
+from tests.models.schedules.troubles import calm_down, trouble
+from tests.models.schedules.world import World
 
 __all__ = ["Run", "run", "simulate"]
 

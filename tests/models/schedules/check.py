@@ -2,8 +2,8 @@
 
 from sagas.record.queries import HistoryEntry
 from sagas.testing import Effect, Observed, Violation, violations_of
-from tests.simulation.record import Record
-from tests.simulation.world import World
+from tests.models.schedules.record import Record
+from tests.models.schedules.world import World
 
 __all__ = ["history_of", "violations"]
 

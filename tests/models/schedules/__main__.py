@@ -1,4 +1,4 @@
-"""Runs many schedules on all cores, or tells the story of one: ``python -m tests.simulation``."""
+"""Runs schedules on all cores, or tells the story of one: ``python -m tests.models.schedules``."""
 
 import argparse
 import os
@@ -11,17 +11,17 @@ from multiprocessing import Pool
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.simulation.guards import missing
-from tests.simulation.schedule import Run, run, simulate
-from tests.simulation.stored import StoredRecord, sqlite_store
-from tests.simulation.world import World
+from tests.models.schedules.guards import missing
+from tests.models.schedules.schedule import Run, run, simulate
+from tests.models.schedules.stored import StoredRecord, sqlite_store
+from tests.models.schedules.world import World
 
 CHUNK = 500
 
 
 def main() -> int:
     """Return 0 if every schedule ended right and nothing was missing."""
-    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.models.schedules", description=__doc__)
     parser.add_argument("--schedules", type=int, default=10_000_000, help="how many")
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--seed", type=int, help="replay this one, and tell its story")
@@ -54,7 +54,7 @@ def _run_all(first: int, schedules: int) -> int:
         for part in pool.imap_unordered(run, _chunks(first, first + schedules)):
             total.add(part)
             for seed, error in part.failed.items():
-                _say(f"\n{error}\nReplay it with: python -m tests.simulation --seed {seed}")
+                _say(f"\n{error}\nReplay it with: python -m tests.models.schedules --seed {seed}")
             rate = total.schedules / (time.monotonic() - began)
             failed = f"{len(total.failed)} failed"
             sys.stderr.write(f"\r{total.schedules} of {schedules}, {failed}, {rate:.0f}/s ")

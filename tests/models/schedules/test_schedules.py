@@ -6,10 +6,10 @@ from random import Random
 import pytest
 
 from sagas.definition.saga import _check_way_back
-from tests.simulation.guards import missing
-from tests.simulation.plans import random_plan
-from tests.simulation.schedule import Run, run
-from tests.simulation.world import World
+from tests.models.schedules.guards import missing
+from tests.models.schedules.plans import random_plan
+from tests.models.schedules.schedule import Run, run
+from tests.models.schedules.world import World
 
 #: So many in all; many more by hand: ``make simulate``.
 SCHEDULES = int(os.environ.get("SAGAS_SCHEDULES", "200000"))
@@ -25,7 +25,7 @@ def test_every_schedule_ends_right_and_each_kind_of_trouble_occurs(part: int) ->
 
 def assert_clean(done: Run) -> None:
     for seed, error in done.failed.items():
-        pytest.fail(f"{error}\nReplay it with: python -m tests.simulation --seed {seed}")
+        pytest.fail(f"{error}\nReplay it with: python -m tests.models.schedules --seed {seed}")
 
 
 def test_a_seed_alone_repeats_its_schedule() -> None:

@@ -20,10 +20,10 @@ from sagas.decision import (
     remaining,
 )
 from sagas.states import Operation
-from tests.simulation.broker import Message
-from tests.simulation.participant import ACTION, COMPENSATION, Kind
-from tests.simulation.record import TIMING
-from tests.simulation.world import Running, Worker, World
+from tests.models.schedules.broker import Message
+from tests.models.schedules.participant import ACTION, COMPENSATION, Kind
+from tests.models.schedules.record import TIMING
+from tests.models.schedules.world import Running, Worker, World
 
 __all__ = ["attempt"]
 

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 from sagas.decision import SagaState
 from sagas.states import ENDED, FORWARD, SagaStatus, StepStatus
+from tests.models.walks.model import Known, Model
+from tests.models.walks.world import World
 from tests.support.states import ACTION, COMPENSATION, NOW
-from tests.unit.decision.walk.model import Known, Model
-from tests.unit.decision.walk.world import World
 
 __all__ = ["check", "check_change"]
 

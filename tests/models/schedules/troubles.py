@@ -4,11 +4,11 @@ from collections.abc import Callable
 from itertools import accumulate
 
 from sagas.states import Operation, SagaStatus
-from tests.simulation import duties
-from tests.simulation.attempts import attempt
-from tests.simulation.broker import Message
-from tests.simulation.record import TIMING
-from tests.simulation.world import Process, Worker, World
+from tests.models.schedules import duties
+from tests.models.schedules.attempts import attempt
+from tests.models.schedules.broker import Message
+from tests.models.schedules.record import TIMING
+from tests.models.schedules.world import Process, Worker, World
 
 __all__ = ["calm_down", "take", "trouble"]
 

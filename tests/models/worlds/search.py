@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from sagas.plan import PlannedStep
 from sagas.states import ENDED, SagaStatus, StepStatus
-from tests.exhaustive.record import Records
-from tests.exhaustive.world import Message, Rules, World
+from tests.models.worlds.record import Records
+from tests.models.worlds.world import Message, Rules, World
 from tests.support.states import ACTION
 
 __all__ = ["Found", "Small", "explore"]

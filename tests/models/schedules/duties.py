@@ -12,10 +12,10 @@ from sagas.decision import (
     skip,
 )
 from sagas.states import Operation, SagaStatus
-from tests.simulation.broker import Message
-from tests.simulation.participant import ACTION, COMPENSATION
-from tests.simulation.record import TIMING
-from tests.simulation.world import HOLD_S, Decide, Running, Worker, World
+from tests.models.schedules.broker import Message
+from tests.models.schedules.participant import ACTION, COMPENSATION
+from tests.models.schedules.record import TIMING
+from tests.models.schedules.world import HOLD_S, Decide, Running, Worker, World
 
 __all__ = ["cancelled", "errback", "resolved", "retried", "skipped", "sweep", "take_back"]
 

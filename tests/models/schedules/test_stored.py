@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.simulation.guards import tally
-from tests.simulation.schedule import simulate
-from tests.simulation.stored import SqliteStore, StoredRecord, sqlite_store
-from tests.simulation.world import World
+from tests.models.schedules.guards import tally
+from tests.models.schedules.schedule import simulate
+from tests.models.schedules.stored import SqliteStore, StoredRecord, sqlite_store
+from tests.models.schedules.world import World
 
 #: So many in all; more by hand, with the variable.
 SCHEDULES = int(os.environ.get("SAGAS_STORED_SCHEDULES", "5000"))
@@ -41,6 +41,6 @@ def simulate_stored(seed: int, sqlite: SqliteStore) -> World:
         assert isinstance(world.record, StoredRecord)
         world.record.compare_all()
     except Exception as error:
-        error.add_note(f"Replay it with: python -m tests.simulation --stored --seed {seed}")
+        error.add_note(f"Replay it with: python -m tests.models.schedules --stored --seed {seed}")
         raise
     return world

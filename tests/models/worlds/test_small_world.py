@@ -13,7 +13,7 @@ import pytest
 
 from sagas.plan import PlannedStep
 from sagas.states import ENDED
-from tests.exhaustive.search import Small, explore
+from tests.models.worlds.search import Small, explore
 from tests.support.states import planned
 
 once = partial(planned, attempts=1, undo_attempts=1)

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sagas.events import Event
-from tests.simulation.participant import COMPENSATION
-from tests.simulation.world import World
+from tests.models.schedules.participant import COMPENSATION
+from tests.models.schedules.world import World
 
 __all__ = ["EXPECTED", "missing", "tally"]
 

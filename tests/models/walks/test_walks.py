@@ -37,10 +37,10 @@ from sagas.decision import (
 from sagas.decision.progress import call_of
 from sagas.plan import PlannedStep
 from sagas.states import ENDED, FORWARD, SagaStatus
+from tests.models.walks.compare import check, check_change
+from tests.models.walks.model import Held, Model
+from tests.models.walks.world import KINDS, Execution, Message, World, plan_of
 from tests.support.states import RESOLVED, TIMING
-from tests.unit.decision.walk.compare import check, check_change
-from tests.unit.decision.walk.model import Held, Model
-from tests.unit.decision.walk.world import KINDS, Execution, Message, World, plan_of
 
 LOST = Errored({"type": "WorkerLost", "message": "…"})
 #: How an execution ends; what broke may have had its effect.
