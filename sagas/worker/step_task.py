@@ -136,7 +136,7 @@ def _refuse_misspelt(operation: Operation, call: Call) -> None:
     known = (*_OF_STEPS[operation], *_OF_MESSAGES, *_OF_TASKS)
     for name in call.options:
         if name not in known:
-            nearest = difflib.get_close_matches(name, known, n=1)
+            nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
             remedy = f"Did you mean {nearest[0]}=?" if nearest else f"It has {', '.join(known)}."
             raise DefinitionError(
                 f"Step {call.task!r} is given {name}=, an option that no step has. {remedy}"

@@ -150,6 +150,6 @@ def _json(value: Any) -> bytes:
 
 
 def test_a_number_that_json_does_not_have_names_the_saga_and_the_remedy(world: World) -> None:
-    with pytest.raises(SagaError, match=r"'fuzzed' 'K'.*cannot be carried as JSON.*Give finite"):
+    with pytest.raises(SagaError, match=r"'fuzzed' 'K'.*cannot be carried as JSON.*Use finite"):
         fuzzed.start(Anything(more=math.nan), key="K")
     assert not world.changed()

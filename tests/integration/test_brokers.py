@@ -75,7 +75,7 @@ def test_a_start_does_not_wait_for_a_broker_that_is_down(
     way.is_open = False
     way.slam()
     assert start() < 2
-    assert "the broker did not take the next message" in caplog.text
+    assert "the broker did not accept the next message" in caplog.text
     assert length(messages, broker) is None
     way.is_open = True
     wait_until(lambda: start() < 2 and length(messages, broker) == 2, what="it is used again")

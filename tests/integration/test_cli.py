@@ -178,7 +178,7 @@ def test_a_parked_saga_shows_what_is_left(run_saga: Run, store: Store) -> None:
     shown = output_of(run_saga("show", "T-1"))
     reason = "What these steps did, or may have done, is not undone: flight."
     assert f"parked: {reason}" in shown
-    assert "next: repair what the errors say, then `sagas retry` it" in shown
+    assert "next: repair the cause, then `sagas retry` it" in shown
     assert reason in output_of(run_saga("list"))
     (as_json,) = json_of(run_saga("show", str(saga_id), "--json"))
     left = as_json["saga"]["parked"]
@@ -273,7 +273,7 @@ def test_of_inputs_one_of_which_is_invalid_none_is_started(run_saga: Run) -> Non
 @pytest.mark.parametrize(
     ("words", "text", "message"),
     [
-        (("nothing", "-"), "{}", "No saga is named 'nothing' in this application. It defines: "),
+        (("nothing", "-"), "{}", "This application defines no saga 'nothing'. It defines: "),
         (("shop.order", "-"), '{"total": "x"}', "Order is not valid: total: Input should be a"),
         (("shop.order", "-"), "{", "is not JSON"),
         (("shop.order", "-"), "", "is not JSON"),
@@ -336,7 +336,7 @@ def test_a_database_that_is_not_set_is_an_error(cli: Callable[[str | None], Run]
         (("start", "shop.order"), "Missing argument 'FILE'"),
         (("start", "shop.order", "/no/such/file"), "No such file or directory"),
         (("dance",), "No such command 'dance'"),
-        (("start", "shop.order", "-", "--key", "x"), "--key names one saga"),
+        (("start", "shop.order", "-", "--key", "x"), "--key is for one saga"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
 )

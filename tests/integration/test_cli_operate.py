@@ -124,7 +124,7 @@ def test_the_figures_count_sagas_by_name_and_status(run_saga: Run, store: Store)
     assert (figures["parked"], figures["workers"], figures["ended_last_hour"]) == (1, 0, 2)
     assert figures["p50_s"] >= 0
     shown = output_of(run_saga("stats"))
-    assert "1 parked, waiting for a person" in shown
+    assert "1 parked, need a person" in shown
     assert "0 workers, 0 sagas overdue" in shown
 
 
@@ -133,7 +133,7 @@ def test_a_plan_is_drawn_as_mermaid(run_saga: Run) -> None:
     assert drawn.startswith("flowchart LR\n")
     assert '    s0 -.-> c0["shop.reserve.compensation"]' in drawn
     assert '    s2["shop.notify<br>best effort"]' in drawn
-    assert "No saga is named 'nothing'" in error_of(run_saga("graph", "nothing"))
+    assert "This application defines no saga 'nothing'" in error_of(run_saga("graph", "nothing"))
 
 
 def test_live_sagas_that_the_code_cannot_finish_are_listed(run_saga: Run, store: Store) -> None:
@@ -144,5 +144,5 @@ def test_live_sagas_that_the_code_cannot_finish_are_listed(run_saga: Run, store:
     result = run_saga("check")
     assert result.exit_code == 1
     assert "1 live saga of 'trip' cannot be finished by this code. It lacks:" in result.stdout
-    assert "task hotel.compensation_call" in result.stdout
+    assert "task hotel.undo" in result.stdout
     assert str(strange) in result.stdout

@@ -34,7 +34,7 @@ def test_a_codec_keeps_inputs_and_outputs_encrypted(
     assert handle.output_of(use)[1].get_secret_value() == "xxx"
     assert not holding(database, CANARY)
     assert not holding(database, "password")
-    row, output = saga_row(database, handle.id), step_row(database, handle.id, "codec.use")
+    row, output = saga_row(database, handle.id), step_row(database, handle.id, "vault.use")
     assert output is not None
     assert json.loads(codec.codec.decode(row.input))["big"] == 3
     assert CANARY in codec.codec.decode(output.output)
@@ -65,12 +65,12 @@ def test_a_key_is_rotated_while_sagas_run(
     driver.run_one()
     rotated = FernetCodec(new, old)
     app.conf.update(saga_codec=rotated)
-    for name in ("settings", "vault"):
+    for name in ("settings", "payload_codec"):
         vars(runtime).pop(name)  # as in a worker that was started anew
     assert login_saga.start(Login(), key="L-1").id == handle.id
     driver.run_all()
     assert handle.status is SagaStatus.COMPLETED
-    kept = {s: step_row(database, handle.id, s) for s in ("codec.open", "codec.use")}
+    kept = {s: step_row(database, handle.id, s) for s in ("vault.open", "vault.use")}
     first, second = (row.output for row in kept.values() if row is not None)
     Fernet(old).decrypt(first)
     Fernet(new).decrypt(second)
@@ -114,7 +114,7 @@ def test_a_codec_that_gives_no_text_says_so(app: Celery, database: Database) -> 
             return text
 
     app.conf.update(saga_codec=Bytes())
-    with pytest.raises(ConfigurationError, match="it gave bytes, and must give str"):
+    with pytest.raises(ConfigurationError, match="it returned bytes instead of str"):
         login_saga.start(Login())
     assert count(database, t.saga) == 0
 
@@ -129,7 +129,7 @@ def test_a_codec_that_cannot_read_an_input_is_an_attempt_that_broke_with_a_clear
     driver.run_all()
     # Neither the action nor its undo can run: a person is asked.
     assert handle.describe().status is SagaStatus.FAILED
-    row = step_row(database, handle.id, "codec.open")
+    row = step_row(database, handle.id, "vault.open")
     assert row is not None
     assert (row.attempt, row.status) == (2, StepStatus.COMPENSATION_FAILED)
     assert row.error["type"] == "ConfigurationError"
@@ -169,14 +169,14 @@ def test_an_output_over_the_limit_may_have_happened_so_it_is_undone_and_not_repe
     handle = login_saga.start(Login(goes_wrong="is large"), key="L-1")
     driver.run_all()
     assert handle.status is SagaStatus.COMPENSATED
-    row = step_row(database, handle.id, "codec.use")
+    row = step_row(database, handle.id, "vault.use")
     assert row is not None
     assert (row.attempt, row.status, row.output) == (1, StepStatus.COMPENSATED, None)
     assert row.error["type"] == "PayloadTooLarge"
-    assert "What codec.use returned is" in row.error["message"]
+    assert "The output of vault.use is" in row.error["message"]
     assert told["unused"] == (Outcome.UNKNOWN, None)
     assert told["closed"] == f"{CANARY}-token-1"
-    assert [e.event for e in handle.history() if e.step == "codec.use"] == [
+    assert [e.event for e in handle.history() if e.step == "vault.use"] == [
         "RUNNING",
         "UNKNOWN",
         "COMPENSATING",

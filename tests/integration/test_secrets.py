@@ -102,7 +102,7 @@ def test_without_the_guard_celery_logs_what_the_exception_quotes(
 
 @pytest.mark.usefixtures("app")
 def test_an_input_that_cannot_be_written_is_not_quoted_by_the_error(database: Database) -> None:
-    database.write(lambda c: c.exec_driver_sql("ALTER TABLE saga DROP COLUMN looks"))
+    database.write(lambda c: c.exec_driver_sql("ALTER TABLE saga DROP COLUMN checks"))
     with pytest.raises((DBAPIError, RecordNotReady)) as raised:
         login_saga.start(Login())
     shown = "".join(traceback.format_exception(raised.value))

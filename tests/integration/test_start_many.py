@@ -252,7 +252,7 @@ def test_a_broker_that_is_down_costs_the_caller_nothing_and_all_are_due(
     else:
         handles = order_saga.start_many(sagas)
     assert time.monotonic() - began < 3
-    assert caplog.text.count("the broker did not take the next message") == 1
+    assert caplog.text.count("the broker did not accept the next message") == 1
     assert "and 49 others" in caplog.text
     database.write(lambda c: c.execute(update(t.saga).values(due_at=after_now(-1))))
     taken = database.write(lambda c: due.reserve_due(c, limit=99, reservation_s=9))

@@ -526,7 +526,7 @@ def test_a_broker_that_is_down_costs_the_caller_nothing_and_the_saga_is_due(
     else:
         handle = order_saga.start(Order(), key="ORD-1")
     assert time.monotonic() - began < 2
-    assert "the broker did not take the next message" in caplog.text
+    assert "the broker did not accept the next message" in caplog.text
     assert str(handle.id) in caplog.text
     assert handle.status is SagaStatus.STARTED
     wait_until(lambda: database.read(due.any_due), what="the saga is due")

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, func, select, update
 from sagas.decision import Dispatch, SagaState, Timing
 from sagas.duties.failed_sweep import postponed_on_error
 from sagas.duties.in_flight import InFlight
+from sagas.duties.reclaim import Reclaim
 from sagas.duties.sweep import BATCH, Sweep
 from sagas.errors import PlanUnreadable
 from sagas.plan import Plan
@@ -126,7 +127,7 @@ def test_one_that_cannot_be_moved_is_counted_put_off_ever_longer_and_told_of_onc
     assert "PlanUnreadable: A plan in the record cannot be read by this version" in alert.reason
     assert saga_row(store.database, saga_id).blocked["reason"] == alert.reason
     assert events(store.database, saga_id) == ["STARTED", "blocked"]
-    told = [record for record in caplog.records if "could not be moved on" in record.message]
+    told = [record for record in caplog.records if "could not be advanced" in record.message]
     assert [record.exc_info is not None for record in told] == [True] + [False] * 7
 
 
@@ -162,11 +163,11 @@ def test_one_that_this_worker_holds_and_cannot_take_back_keeps_no_other_waiting(
     damaged = update(t.saga).where(t.saga.c.id == dropped).values(status="OF_A_NEWER_KIND")
     store.database.write(lambda c: c.execute(damaged))
     for _ in range(3):
+        Reclaim(runtime, InFlight()).reclaim_once()
         sweep.sweep_once()
     assert events(store.database, saga_id) == ["STARTED", "sent"]
-    assert (
-        saga_row(store.database, dropped).failed_sweeps == 1
-    )  # put off, and left alone until then
+    # It was postponed, and left alone until then.
+    assert saga_row(store.database, dropped).failed_sweeps == 1
 
 
 def test_a_saga_whose_queue_is_gone_is_put_off_and_keeps_no_other_from_the_broker(

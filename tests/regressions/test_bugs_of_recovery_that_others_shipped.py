@@ -67,7 +67,7 @@ def test_a_rescue_does_not_overwrite_a_finished_job(
         return True
 
     let_it_be_due(store)
-    monkeypatch.setattr(LostMessages, "lost", finishes)
+    monkeypatch.setattr(LostMessages, "is_lost", finishes)
     assert Sweep(runtime, InFlight()).sweep_once() == 1
     assert finished[0][0].status == SagaStatus.COMPLETED
     assert (saga_row(store.database, saga_id), events(store.database, saga_id)) == finished[0]
@@ -111,7 +111,7 @@ def test_recovery_sees_at_once_that_a_worker_was_buried_while_it_looked_at_other
         return False
 
     let_it_be_due(store)
-    monkeypatch.setattr(LostMessages, "lost", dies)
+    monkeypatch.setattr(LostMessages, "is_lost", dies)
     Sweep(runtime, InFlight()).sweep_once()
     assert "taken over" in events(store.database, saga_id)
 
@@ -163,11 +163,11 @@ def test_a_database_restart_in_the_middle_of_recovery_strands_no_work(
     def epochs() -> list[int]:
         return [saga_row(store.database, saga_id).epoch for saga_id in ids]
 
-    monkeypatch.setattr(LostMessages, "lost", judged)
+    monkeypatch.setattr(LostMessages, "is_lost", judged)
     with down, pytest.raises(OperationalError, match="not currently accepting connections"):
         Sweep(on_postgres, InFlight()).sweep_once()
     assert epochs() == [2, 1, 1, 1], "it was not in the middle"
-    monkeypatch.setattr(LostMessages, "lost", lambda *_: False)
+    monkeypatch.setattr(LostMessages, "is_lost", lambda *_: False)
 
     def all_are_sent() -> bool:
         Sweep(on_postgres, InFlight()).sweep_once()
