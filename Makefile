@@ -50,7 +50,7 @@ test: venv ## Run the tests; ARGS="-k barrier -x" goes to pytest
 	$(BIN)/pytest -n $(JOBS) --dist loadgroup $(ARGS)
 
 simulate: venv ## Try ten million schedules; ARGS="--seed 1" replays one
-	$(BIN)/python -m tests.simulation $(ARGS)
+	$(BIN)/python -m tests.models.schedules $(ARGS)
 
 soak: venv ## Break everything beneath running sagas for three minutes; ARGS="--minutes 60 --sagas 50000 --faults 1000"
 	$(BIN)/python -m tests.soak $(ARGS)
@@ -62,11 +62,10 @@ crashes: venv ## Let processes die at every fault point, 20 times over; about ha
 	SAGAS_CRASH_ROUNDS=20 $(BIN)/pytest tests/system/test_crash_table.py $(ARGS)
 
 # What decides and what writes: every branch is walked by a test that names what it is for, so the
-# walks and the searches, which come by everywhere, are left out; and one database is enough.
+# models, which come by everywhere, are left out; and one database is enough.
 cover: venv ## Check that the tests walk every branch of the decisions and of the store
 	$(BIN)/coverage run -m pytest -q tests/unit/decision tests/unit/test_plan.py tests/unit/test_retry.py \
-	  tests/unit/test_states.py tests/integration/test_store.py --ignore tests/unit/decision/walk \
-	  --ignore tests/unit/decision/test_every_edge.py -k "not postgresql and not mariadb" $(ARGS)
+	  tests/unit/test_states.py tests/integration/test_store.py -k "not postgresql and not mariadb" $(ARGS)
 	$(BIN)/coverage report
 
 lint: venv ## Check the rules and the format

@@ -5,16 +5,23 @@ Tests run on the private servers always, and on the real ones too where ``SAGAS_
 each fixture here stands for one run on each of its servers.
 """
 
+import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from functools import cache
 
 import pytest
+from celery import Celery
+from celery import _state as celery_state
 
+import sagas
 from sagas.dev import embedded_broker
 from sagas.record.database import Database
 from sagas.record.migrate import upgrade
+from sagas.record.store import Store
+from sagas.runtime.app import Runtime, runtime_of
 from tests.support.brokers import Broker, RedisBroker, empty_rabbit, real_rabbitmq_url
+from tests.support.driver import Driver
 from tests.support.mariadb import MariadbServer, real_mariadb_url
 from tests.support.servers import (
     DatabaseServer,
@@ -217,3 +224,47 @@ def blank_shop_url(
     """Return what ``blank_database_url`` does, where the reference application can run."""
     with blank_server(request.param).database() as url:
         yield url
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """Return the record's database."""
+    made = Database(database_url)
+    yield made
+    made.dispose()
+
+
+@pytest.fixture
+def store(database: Database) -> Store:
+    """Return the record's store."""
+    return Store(database)
+
+
+@pytest.fixture
+def app(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Celery]:
+    """Return the current Celery app, with the record and a broker in memory."""
+    made = Celery("shop", broker="memory://", set_as_current=False)
+    made.conf.update(
+        saga_database_url=database_url,
+        task_default_queue=f"shop-{uuid.uuid4().hex}",
+        broker_transport_options={"polling_interval": 0.01},
+    )
+    monkeypatch.setattr(celery_state._tls, "current_app", made)  # noqa: SLF001
+    sagas.setup(made)
+    yield made
+    made.close()
+    if "database" in vars(runtime_of(made)):
+        runtime_of(made).database.dispose()
+
+
+@pytest.fixture
+def runtime(app: Celery) -> Runtime:
+    """Return the app's runtime."""
+    return runtime_of(app)
+
+
+@pytest.fixture
+def driver(runtime: Runtime) -> Driver:
+    """Return a worker of the app in this process."""
+    runtime.app.finalize()
+    return Driver(runtime.app)

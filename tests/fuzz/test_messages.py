@@ -14,7 +14,7 @@ from sagas.runtime.messages import TURN_BACK, Link
 from sagas.states import ENDED, Operation
 from tests.fuzz.effort import ANY_TEXT, JSON, effort
 from tests.fuzz.world import World
-from tests.integration.test_hostile_messages import EVERY_TASK, RELEASE, RESERVE
+from tests.support.shop import EVERY_TASK, RELEASE, RESERVE
 
 HEADERS = [
     *("callbacks", "chain", "errbacks", "group", "chord", "group_index", "retries", "timelimit"),

@@ -15,7 +15,7 @@ from sagas.cli import main
 from sagas.record import tables as t
 from tests.fuzz.effort import ANY_TEXT, JSON, effort
 from tests.fuzz.world import World
-from tests.integration.records import count
+from tests.support.records import count
 
 
 class Anything(BaseModel):

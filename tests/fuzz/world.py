@@ -16,10 +16,9 @@ from sagas.record import tables as t
 from sagas.record.store import Store
 from sagas.runtime.app import runtime_of
 from sagas.states import Operation, SagaStatus
-from tests.integration.drive import Driver
-from tests.integration.records import ERRORED, REFUSED, claims, concludes
-from tests.integration.shop import Order, charge, order_saga, reserve
-from tests.integration.test_hostile_headers import patient_saga
+from tests.support.driver import Driver
+from tests.support.records import ERRORED, REFUSED, claims, concludes
+from tests.support.shop import Order, charge, order_saga, patient_saga, reserve
 
 __all__ = ["World"]
 

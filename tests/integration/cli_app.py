@@ -5,7 +5,7 @@ import os
 from celery import Celery
 
 import sagas
-from tests.integration import shop
+from tests.support import shop
 
 __all__ = ["app", "shop"]
 

@@ -1,36 +1,23 @@
-"""The record, an application on it, and what the application publishes."""
+"""What the application of the integration tests publishes, writes and runs."""
 
-import uuid
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import importlib
+import sys
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from celery import Celery, signals
 from celery import _state as celery_state
-from sqlalchemy import Engine, NullPool, create_engine, select
+from sqlalchemy import Engine, NullPool, create_engine
 
-import sagas
-from sagas.record import tables as t
-from sagas.record.database import Database
-from sagas.record.store import Store
-from sagas.runtime.app import Runtime, runtime_of
-from tests.integration.shop import metadata
+from sagas.runtime.app import runtime_of
+from sagas.worker import execution
+from tests.integration import cli_app
+from tests.integration.codec import told
+from tests.integration.command_line import Run, run
+from tests.integration.outbox import Outbox
 from tests.support.proxy import Door, door
-
-
-@pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
-    """Return the record's database."""
-    made = Database(database_url)
-    yield made
-    made.dispose()
-
-
-@pytest.fixture
-def store(database: Database) -> Store:
-    """Return the record's store."""
-    return Store(database)
+from tests.support.shop import metadata
 
 
 @pytest.fixture
@@ -43,68 +30,6 @@ def engine(database_url: str) -> Iterator[Engine]:
 
 
 @pytest.fixture
-def app(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Celery]:
-    """Return the current Celery app, with the record and a broker in memory."""
-    made = Celery("shop", broker="memory://", set_as_current=False)
-    made.conf.update(
-        saga_database_url=database_url,
-        task_default_queue=f"shop-{uuid.uuid4().hex}",
-        broker_transport_options={"polling_interval": 0.01},
-    )
-    monkeypatch.setattr(celery_state._tls, "current_app", made)  # noqa: SLF001
-    sagas.setup(made)
-    yield made
-    made.close()
-    if "database" in vars(runtime_of(made)):
-        runtime_of(made).database.dispose()
-
-
-@pytest.fixture
-def runtime(app: Celery) -> Runtime:
-    """Return the app's runtime."""
-    return runtime_of(app)
-
-
-@pytest.fixture
-def closed_broker() -> Iterator[Door]:
-    """Return the way to a broker that is down; it counts those who ask in vain."""
-    with door("redis://127.0.0.1:1/0") as made:
-        made.is_open = False
-        yield made
-
-
-@dataclass(frozen=True)
-class Published:
-    """A message, and whether its saga was committed when it was published."""
-
-    task: str
-    saga_id: uuid.UUID
-    committed: bool
-
-
-@dataclass
-class Outbox:
-    """Every message that was published."""
-
-    record: Engine
-    messages: list[Published] = field(default_factory=list)
-
-    def note(self, sender: str = "", body: Any = None, **_: Any) -> None:
-        """Note a message, and look into the record from a connection of our own."""
-        saga_id = uuid.UUID(body[0][0])
-        with self.record.connect() as connection:
-            query = select(t.saga.c.id).where(t.saga.c.id == saga_id)
-            committed = connection.scalar(query) == saga_id
-        self.messages.append(Published(sender, saga_id, committed))
-
-    def of(self, saga_id: uuid.UUID) -> list[str]:
-        """Return the tasks of the messages that were published for a saga, all after its commit."""
-        of_saga = [message for message in self.messages if message.saga_id == saga_id]
-        assert all(message.committed for message in of_saga)
-        return [message.task for message in of_saga]
-
-
-@pytest.fixture
 def outbox(database_url: str, app: Celery) -> Iterator[Outbox]:
     """Return what the app publishes."""
     assert app
@@ -112,3 +37,58 @@ def outbox(database_url: str, app: Celery) -> Iterator[Outbox]:
     signals.before_task_publish.connect(made.note)
     yield made
     signals.before_task_publish.disconnect(made.note)
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Run]]:
+    """Return a way to the command line of an app on a database of that URL."""
+    current = celery_state._tls  # noqa: SLF001
+    monkeypatch.setattr(current, "current_app", current.current_app)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    made: list[Celery] = []
+
+    def on(url: str | None) -> Run:
+        monkeypatch.delenv("CELERY_APP", raising=False)
+        monkeypatch.setenv("CLI_DATABASE_URL", url or "")
+        made.append(importlib.reload(cli_app).app)
+        made[-1].set_current()
+        return run
+
+    yield on
+    for app in made:
+        if "database" in vars(runtime_of(app)):
+            runtime_of(app).database.dispose()
+
+
+@pytest.fixture
+def run_saga(cli: Callable[[str], Run], database_url: str) -> Run:
+    """Return a way to run a command on the record."""
+    return cli(database_url)
+
+
+@pytest.fixture
+def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the functions that were run, as their steps name them."""
+    names: list[str] = []
+    real = execution.Execution.run
+
+    def noted(self: Any, claimed: Any, granted: Any) -> Any:
+        names.append(self._call.task)
+        return real(self, claimed, granted)
+
+    monkeypatch.setattr(execution.Execution, "run", noted)
+    return names
+
+
+@pytest.fixture
+def nothing_told() -> None:
+    """Let the steps with secrets have seen none yet."""
+    told.clear()
+
+
+@pytest.fixture
+def closed_broker() -> Iterator[Door]:
+    """Return the way to a broker that is down; it counts the connections that it turns away."""
+    with door("redis://127.0.0.1:1/0") as made:
+        made.is_open = False
+        yield made

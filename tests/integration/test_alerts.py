@@ -21,8 +21,7 @@ from sagas.record.database import Database
 from sagas.record.store import Store
 from sagas.runtime.app import Runtime
 from sagas.sql import before_now
-from tests.integration.records import started, turned_back
-from tests.integration.test_cli import parked
+from tests.support.records import parked, started, turned_back
 from tests.support.waiting import HANG_S
 
 

@@ -14,9 +14,9 @@ from sagas.duties.in_flight import InFlight
 from sagas.duties.lost_messages import LostMessages
 from sagas.runtime.app import runtime_of
 from sagas.runtime.messages import Messages
-from tests.integration.shop import Order, order_saga
 from tests.support.brokers import Broker
 from tests.support.proxy import Door, door
+from tests.support.shop import Order, order_saga
 from tests.support.waiting import HANG_S, wait_until
 
 

@@ -14,11 +14,9 @@ from sagas.record.starts import NewSaga, insert_sagas
 from sagas.record.store import Store
 from sagas.states import SagaStatus
 from tests.integration import cli_app
-from tests.integration.records import new_saga
-from tests.integration.shop import order_saga
-from tests.integration.test_cli import Run, cli, output_of, run_saga
-
-__all__ = ["cli", "run_saga"]
+from tests.integration.command_line import Run, output_of
+from tests.support.records import new_saga
+from tests.support.shop import order_saga
 
 RESERVE, CHARGE, NOTIFY = order_saga.plan.steps
 

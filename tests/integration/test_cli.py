@@ -1,96 +1,38 @@
 """The command line, on the real record."""
 
-import importlib
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from celery import Celery
-from celery import _state as celery_state
-from click.testing import CliRunner, Result
 from sqlalchemy import Connection, update
 from sqlalchemy.exc import OperationalError
 
-from sagas.cli import main
 from sagas.decision import Errored, Succeeded
 from sagas.record import queries
 from sagas.record import tables as t
 from sagas.record.database import Database
 from sagas.record.migrate import head_revision
 from sagas.record.store import Store
-from sagas.runtime.app import runtime_of
 from sagas.sql import before_now
 from sagas.states import Operation
-from tests.integration import cli_app
-from tests.integration.records import (
+from tests.integration.command_line import APP, Run, error_of, json_of, output_of
+from tests.support.records import (
     ERRORED,
     PLAN,
     REFUSED,
     claims,
     concludes,
     move,
+    parked,
     saga_row,
     started,
     turned_back,
 )
-from tests.integration.shop import order_saga
-
-APP = "tests.integration.cli_app"
-
-Run = Callable[..., Result]
-
-
-@pytest.fixture
-def cli(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Run]]:
-    """Return a way to the command line of an app on a database of that URL."""
-    current = celery_state._tls  # noqa: SLF001
-    monkeypatch.setattr(current, "current_app", current.current_app)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    made: list[Celery] = []
-
-    def on(url: str | None) -> Run:
-        monkeypatch.delenv("CELERY_APP", raising=False)
-        monkeypatch.setenv("CLI_DATABASE_URL", url or "")
-        made.append(importlib.reload(cli_app).app)
-        made[-1].set_current()
-        return run
-
-    yield on
-    for app in made:
-        if "database" in vars(runtime_of(app)):
-            runtime_of(app).database.dispose()
-
-
-@pytest.fixture
-def run_saga(cli: Callable[[str], Run], database_url: str) -> Run:
-    """Return a way to run a command on the record."""
-    return cli(database_url)
-
-
-def run(*words: str, app: str | None = APP, input: str | None = None) -> Result:
-    named = ["-A", app] if app else []
-    return CliRunner().invoke(main, [*named, *words], input=input)
-
-
-def output_of(result: Result) -> str:
-    assert (result.exit_code, result.stderr) == (0, ""), result.stderr
-    return str(result.stdout)
-
-
-def json_of(result: Result) -> Any:
-    return json.loads(output_of(result))
-
-
-def error_of(result: Result, exit_code: int = 1) -> str:
-    assert result.exit_code == exit_code, (result.stdout, result.stderr, result.exception)
-    assert isinstance(result.exception, SystemExit)  # and no traceback
-    assert result.stdout == ""
-    return str(result.stderr)
-
+from tests.support.shop import order_saga
 
 # List.
 
@@ -241,17 +183,6 @@ def test_a_parked_saga_shows_what_is_left(run_saga: Run, store: Store) -> None:
     (as_json,) = json_of(run_saga("show", str(saga_id), "--json"))
     left = as_json["saga"]["parked"]
     assert left == {"reason": reason, "steps": ["flight"], "operation": "compensation"}
-
-
-def parked(store: Store, key: str = "T-1") -> Any:
-    saga_id = started(store, key, steps=PLAN.steps[:1])
-    for _ in range(2):
-        claims(store, saga_id, "flight")
-        concludes(store, saga_id, "flight", ERRORED)
-    move(store, saga_id)
-    claims(store, saga_id, "flight", Operation.COMPENSATION)
-    concludes(store, saga_id, "flight", REFUSED, Operation.COMPENSATION)
-    return saga_id
 
 
 def test_sagas_of_two_names_under_one_key_are_both_shown(run_saga: Run, store: Store) -> None:
@@ -427,7 +358,7 @@ def test_an_app_may_be_named_by_the_environment(
     assert output_of(run_saga("list", app=None)) == "No sagas match.\n"
 
 
-@pytest.mark.parametrize("app", ["no_such_module", f"{APP}:nothing", "tests.integration.records"])
+@pytest.mark.parametrize("app", ["no_such_module", f"{APP}:nothing", "tests.support.records"])
 def test_an_app_that_cannot_be_found_is_told_with_exit_code_2(app: str, run_saga: Run) -> None:
     error = error_of(run_saga("list", app=app), exit_code=2)
     assert f"The Celery app '{app}' cannot be imported" in error

@@ -4,21 +4,20 @@ import getpass
 
 from sagas.record.store import Store
 from sagas.states import Operation
-from tests.integration.records import (
+from tests.integration.command_line import Run, error_of, json_of, output_of
+from tests.support.records import (
     ERRORED,
     PLAN,
     claims,
     concludes,
     events,
+    parked,
     saga_row,
     started,
     step_row,
     turned_back,
 )
-from tests.integration.test_cli import Run, cli, error_of, json_of, output_of, parked, run_saga
-from tests.unit.decision.states import planned
-
-__all__ = ["cli", "run_saga"]
+from tests.support.states import planned
 
 
 def test_a_cancelled_saga_says_who_and_why(run_saga: Run, store: Store) -> None:

@@ -22,7 +22,7 @@ from sagas.record import tables as t
 from sagas.record.database import Database, _mariadb_connect, create_record_engine
 from sagas.record.store import Store
 from sagas.sql import after_now, before_now, now, statement_now
-from tests.integration.records import started
+from tests.support.records import started
 from tests.support.waiting import HANG_S, wait_until, waits_for_lock
 
 

@@ -15,7 +15,7 @@ from sagas.record import tables as t
 from sagas.record.database import Database
 from sagas.record.store import Store
 from sagas.sql import after_now
-from tests.integration.records import (
+from tests.support.records import (
     claims,
     concludes,
     insert_due,

@@ -14,11 +14,11 @@ from sagas.runtime.app import Runtime
 from sagas.states import Outcome, SagaStatus, StepStatus
 from tests.integration import codec
 from tests.integration.codec import CANARY, FernetCodec, Login, login_saga, told, use
-from tests.integration.drive import Driver
-from tests.integration.records import count, saga_row, step_row
-from tests.integration.test_secrets import driver, holding, what_people_see
+from tests.integration.exposure import holding, what_people_see
+from tests.support.driver import Driver
+from tests.support.records import count, saga_row, step_row
 
-__all__ = ["driver"]
+pytestmark = pytest.mark.usefixtures("nothing_told")
 
 
 @pytest.mark.parametrize("given", ["object", "path"])

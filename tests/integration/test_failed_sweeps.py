@@ -8,7 +8,7 @@ from sagas.decision import FAILED_SWEEPS_TO_ALERT, Timing
 from sagas.record import tables as t
 from sagas.record.failed_sweeps import count_failed_sweep
 from sagas.record.store import Store
-from tests.integration.records import count, events, saga_row, started, turned_back
+from tests.support.records import count, events, saga_row, started, turned_back
 
 
 def failed_sweeps(store: Store, saga_id: UUID, error: str = "no plan.") -> int | None:

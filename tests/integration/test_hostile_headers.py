@@ -11,7 +11,6 @@ import pytest
 from celery import Celery
 from sqlalchemy import update
 
-from sagas import Retry, Saga, Step
 from sagas.duties.in_flight import InFlight
 from sagas.duties.lost_messages import LostMessages
 from sagas.duties.sweep import Sweep
@@ -24,30 +23,10 @@ from sagas.runtime.messages import QUEUE, SENT_AT
 from sagas.sql import after_now
 from sagas.states import SagaStatus
 from sagas.worker import execution
-from tests.integration.drive import Driver
-from tests.integration.records import started
-from tests.integration.shop import Order, order_saga, reserve
-from tests.integration.test_hostile_messages import (
-    CHARGE,
-    NOTIFY,
-    RESERVE,
-    driver,
-    everything,
-    fails,
-    in_the_middle,
-    ran,
-)
-
-__all__ = ["driver", "ran"]
-
-REPORT = "shop.report"
-
-patient_saga = Saga(
-    "shop.patient",
-    input=Order,
-    steps=[Step(reserve, name=REPORT, retry=Retry(max_attempts=3, wait_initial=3600))],
-)
-
+from tests.integration.hostile import fails, in_the_middle
+from tests.support.driver import Driver
+from tests.support.records import everything, started
+from tests.support.shop import CHARGE, NOTIFY, REPORT, RESERVE, Order, order_saga, patient_saga
 
 MOMENTS = [1e300, float("inf"), float("nan"), 10**400, -1e300, -1, True, "soon", None, [1], {}]
 

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import update
 
 from sagas import SagaHandle
 from sagas.decision import Succeeded
@@ -14,59 +14,25 @@ from sagas.duties.sweep import Sweep
 from sagas.record import tables as t
 from sagas.record.database import Database
 from sagas.record.store import Store
-from sagas.runtime.app import Runtime
 from sagas.runtime.messages import TURN_BACK
 from sagas.sql import after_now
 from sagas.states import SagaStatus
 from sagas.worker import execution
-from tests.integration.drive import Driver
-from tests.integration.records import claims, concludes, started, turned_back
-from tests.integration.shop import Order, charge, notify, order_saga, reserve
+from tests.integration.hostile import fails, in_the_middle
+from tests.support.driver import Driver
+from tests.support.records import claims, concludes, everything, started, turned_back
+from tests.support.shop import (
+    CHARGE,
+    EVERY_TASK,
+    NOTIFY,
+    REFUND,
+    RELEASE,
+    RESERVE,
+    Order,
+    order_saga,
+)
 
 _DONE = Succeeded('"LH 1"')
-
-RESERVE, CHARGE, NOTIFY = reserve.name, charge.name, notify.name
-RELEASE, REFUND = f"{RESERVE}.compensation", f"{CHARGE}.compensation"
-
-
-@pytest.fixture
-def driver(runtime: Runtime) -> Driver:
-    runtime.app.finalize()
-    return Driver(runtime.app)
-
-
-@pytest.fixture
-def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return the functions that were run, as their steps name them."""
-    names: list[str] = []
-    real = execution.Execution.run
-
-    def noted(self: Any, claimed: Any, granted: Any) -> Any:
-        names.append(self._call.task)
-        return real(self, claimed, granted)
-
-    monkeypatch.setattr(execution.Execution, "run", noted)
-    return names
-
-
-def everything(database: Database) -> str:
-    """Return every row of the record."""
-
-    def rows(table: Any) -> Any:
-        return database.read(lambda c: c.execute(select(table).order_by(*table.primary_key)).all())
-
-    return repr([(table.name, rows(table)) for table in t.metadata.sorted_tables])
-
-
-def fails(message: object, *_: object) -> None:
-    raise RuntimeError(message)
-
-
-def in_the_middle(driver: Driver) -> SagaHandle:
-    """Start a saga whose first step is done, and whose second is to come."""
-    handle = order_saga.start(Order(), key="ORD-1")
-    driver.run_one()
-    return handle
 
 
 def compensated(driver: Driver) -> SagaHandle:
@@ -85,8 +51,6 @@ def completed(driver: Driver) -> SagaHandle:
 
 
 # Steps.
-
-EVERY_TASK = [RESERVE, CHARGE, NOTIFY, RELEASE, REFUND, TURN_BACK]
 
 
 def epochs(handle: SagaHandle) -> list[Any]:

@@ -11,7 +11,7 @@ from sagas.decision import SagaState
 from sagas.duties.lost_messages import LostMessages
 from sagas.record.store import Store
 from sagas.runtime.app import Runtime
-from tests.integration.records import claims, started
+from tests.support.records import claims, started
 
 #: Judges the message of a saga that was sent a minute ago.
 Judge = Callable[..., bool]

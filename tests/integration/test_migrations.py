@@ -18,7 +18,7 @@ from sagas.record.database import Database
 from sagas.record.migrate import VERSION_TABLE, current_revision, head_revision, upgrade
 from sagas.record.starts import record_id
 from sagas.record.store import Store
-from tests.integration.records import claims, saga_row, started
+from tests.support.records import claims, saga_row, started
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from sagas.record import queries
 from sagas.record.database import Database
 from sagas.record.store import Store
 from sagas.states import SagaStatus, StepStatus
-from tests.integration.records import REFUSED, claims, concludes, started, turned_back
+from tests.support.records import REFUSED, claims, concludes, started, turned_back
 
 
 @pytest.fixture

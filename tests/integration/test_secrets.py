@@ -3,15 +3,13 @@
 import json
 import logging
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import pytest
-from celery import Celery
-from sqlalchemy import RowMapping, Table, select, update
+from sqlalchemy import update
 from sqlalchemy.exc import DBAPIError
 
-from sagas import Alert, KeyConflict, RecordNotReady, SagaHandle, on_alert
-from sagas.cli import render
+from sagas import Alert, KeyConflict, RecordNotReady, on_alert
 from sagas.duties import alerts as delivery
 from sagas.record import alerts as outbox
 from sagas.record import queries
@@ -22,13 +20,10 @@ from sagas.secret import STARS
 from sagas.sql import after_now
 from sagas.states import SagaStatus
 from tests.integration.codec import CANARY, Login, login_saga, open_, told, use
-from tests.integration.drive import Driver
+from tests.integration.exposure import holding, what_people_see
+from tests.support.driver import Driver
 
-
-@pytest.fixture
-def driver(app: Celery) -> Driver:
-    told.clear()
-    return Driver(app)
+pytestmark = pytest.mark.usefixtures("nothing_told")
 
 
 @pytest.fixture
@@ -50,34 +45,6 @@ def alerts(monkeypatch: pytest.MonkeyPatch) -> list[Alert]:
 def log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
     with caplog.at_level(logging.DEBUG):
         yield caplog
-
-
-def rows_of(database: Database, table: Table) -> Sequence[RowMapping]:
-    return database.read(lambda c: c.execute(select(table)).mappings().all())
-
-
-def columns(database: Database, *tables: Table) -> dict[str, str]:
-    """Return everything that the record holds, as text, by column."""
-    found: dict[str, str] = {}
-    for table in tables or t.metadata.sorted_tables:
-        for row in rows_of(database, table):
-            for name, value in row.items():
-                found[f"{table.name}.{name}"] = f"{found.get(f'{table.name}.{name}', '')} {value!r}"
-    return found
-
-
-def holding(database: Database, text: str) -> set[str]:
-    """Return the columns in which a text is."""
-    return {name for name, value in columns(database).items() if text in value}
-
-
-def what_people_see(handle: SagaHandle, capsys: pytest.CaptureFixture[str]) -> str:
-    """Return what ``show``, ``show --json`` and ``list`` print, and what the handle tells."""
-    view, steps, history = handle.describe(), handle.steps(), handle.history()
-    render.print_saga(view, steps, history)
-    render.print_json([{"saga": view, "steps": steps, "history": history}])
-    render.print_list([view], limit=9)
-    return f"{capsys.readouterr()} {view} {steps} {history} {handle!r}"
 
 
 WAYS = ["", "breaks", "returns nonsense", "refused", "is large", "cannot be undone"]

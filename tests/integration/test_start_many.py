@@ -22,10 +22,10 @@ from sagas.record.store import Store
 from sagas.runtime.app import Runtime
 from sagas.sql import after_now
 from sagas.states import SagaStatus
-from tests.integration.conftest import Outbox
-from tests.integration.records import claims, count, events, move, saga_row
-from tests.integration.shop import Order, order_saga, orders, reserve
+from tests.integration.outbox import Outbox
 from tests.support.proxy import Door
+from tests.support.records import claims, count, events, move, saga_row
+from tests.support.shop import Order, order_saga, orders, reserve
 
 FIRST = "shop.reserve"
 

@@ -24,10 +24,10 @@ from sagas.record.migrate import upgrade
 from sagas.runtime import app as runtime_app
 from sagas.runtime.app import Runtime, runtime_of
 from sagas.states import SagaStatus
-from tests.integration.conftest import Outbox
-from tests.integration.records import count, events, saga_row
-from tests.integration.shop import Order, metadata, order_saga, orders, quiet_saga, shared_saga
+from tests.integration.outbox import Outbox
 from tests.support.proxy import Door
+from tests.support.records import count, events, saga_row
+from tests.support.shop import Order, metadata, order_saga, orders, quiet_saga, shared_saga
 from tests.support.waiting import HANG_S, wait_until, waits_for_lock
 
 FIRST = "shop.reserve"

@@ -31,7 +31,7 @@ from sagas.record.database import Database
 from sagas.record.store import Store, _write
 from sagas.sql import after_now
 from sagas.states import Operation, SagaStatus, StepStatus
-from tests.integration.records import (
+from tests.support.records import (
     ERRORED,
     REFUSED,
     claimer,

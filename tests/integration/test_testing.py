@@ -21,7 +21,7 @@ from sagas.sql import after_now
 from sagas.states import Operation, SagaStatus, StepStatus
 from sagas.testing import Effect, check, ended_rows, observe, violations
 from sagas.testing import reader as reading
-from tests.integration.records import (
+from tests.support.records import (
     ERRORED,
     PLAN,
     REFUSED,

@@ -15,7 +15,7 @@ from sagas.record.store import Store
 from sagas.record.workers import Heartbeat
 from sagas.sql import after_now, before_now
 from sagas.states import Operation
-from tests.integration.records import (
+from tests.support.records import (
     ERRORED,
     REFUSED,
     claims,

@@ -13,10 +13,9 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from tests.mutants.attempts import ATTEMPTS
-from tests.mutants.decisions import DECISIONS
+from tests.mutants.catalogue import MUTANTS
+from tests.mutants.edit import Package
 from tests.mutants.mutant import Mutant
-from tests.mutants.record import RECORD
 from tests.mutants.trial import Trial, prepare, tried
 
 ROOT = Path(__file__).parent.parent.parent
@@ -27,10 +26,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
     parser.add_argument("words", nargs="*", help="only mutants whose name contains one of these")
     words = parser.parse_args().words
-    every = (*ATTEMPTS, *DECISIONS, *RECORD)
-    chosen = [m for m in every if not words or any(word in m.name for word in words)]
-    for mutant in every:
-        _changed(mutant, ROOT)  # what fits no more is told of at once
+    chosen = [m for m in MUTANTS if not words or any(word in m.name for word in words)]
     prepare()
     with tempfile.TemporaryDirectory(prefix="sagas-mutants-") as folder:
         survivors = _survivors(Path(folder), chosen)
@@ -61,19 +57,13 @@ def _survivors(folder: Path, chosen: Sequence[Mutant]) -> list[str]:
 
 
 def _broken(folder: Path, whole: Path, mutants: Sequence[Mutant]) -> Iterator[Trial]:
+    package = Package(whole / "sagas")
     for number, mutant in enumerate(mutants):
         tree = _copied(whole, folder / f"mutant-{number}", copy=os.link)  # which is far cheaper
-        text = _changed(mutant, tree)
-        (tree / mutant.file).unlink()  # the link, and not the file that it shares
-        (tree / mutant.file).write_text(text, "utf-8")
+        file, text = package.edited(mutant.target, mutant.old, mutant.new)
+        (tree / file).unlink()  # the link, and not the file that it shares
+        (tree / file).write_text(text, "utf-8")
         yield Trial(mutant.name, tree, mutant.tests)
-
-
-def _changed(mutant: Mutant, tree: Path) -> str:
-    text = (tree / mutant.file).read_text("utf-8")
-    if text.count(mutant.old) != 1:
-        raise ValueError(f"{mutant.name}: in {mutant.file}, once is wanted: {mutant.old!r}")
-    return text.replace(mutant.old, mutant.new)
 
 
 def _copied(

@@ -1,170 +1,199 @@
 """Mutants of the decisions on an attempt: may it run, and what does its end mean?"""
 
+from functools import partial
+
 from tests.mutants.mutant import Mutant, unit
 
 __all__ = ["ATTEMPTS"]
 
-_CLAIM = unit("claim", "operate", "probe", "table")
-_CONCLUDE = unit("conclude", "advance", "operate", "probe", "table")
+_claim = partial(Mutant, tests=unit("claim", "operate", "probe", "table"))
+_conclude = partial(Mutant, tests=unit("conclude", "advance", "operate", "probe", "table"))
 
-
-def _claim(name: str, old: str, new: str) -> Mutant:
-    return Mutant(name, "sagas/decision/claim.py", old, new, _CLAIM)
-
-
-def _conclude(name: str, old: str, new: str) -> Mutant:
-    return Mutant(name, "sagas/decision/conclude.py", old, new, _CONCLUDE)
-
+_NOT_MINE = "epoch != saga.epoch or step.claim != token"
+_TO_TURN_BACK = "saga.failure or gave_up(step)"
+_EARLY = "saga.sent_at is None and _is_timed(saga, step, operation)"
+_IN_DOUBT = "step.doubtful or isinstance(result, Errored)"
 
 ATTEMPTS = (
     _claim(
         "an attempt is taken over before it is killed",
+        "_grant",
         "timeout_s + timing.grace_s + timing.lease_s",
         "timeout_s + timing.lease_s",
     ),
-    _claim("a message of an older epoch runs", "if epoch != saga.epoch:", "if epoch > saga.epoch:"),
+    _claim(
+        "a message of an older epoch runs", "_void", "epoch != saga.epoch", "epoch > saga.epoch"
+    ),
     _claim(
         "an action runs while the saga turns back",
-        "if saga.status not in (FORWARD if operation is ACTION else {SagaStatus.COMPENSATING}):",
-        "if saga.status in (SagaStatus.COMPLETED, SagaStatus.COMPENSATED, SagaStatus.FAILED):",
+        "_void",
+        "saga.status not in (FORWARD if operation is ACTION else {SagaStatus.COMPENSATING})",
+        "saga.status in (SagaStatus.COMPLETED, SagaStatus.COMPENSATED, SagaStatus.FAILED)",
     ),
     _claim(
         "a task runs another one's step",
-        "if task is None or (call is not None and call.task == task):",
-        "if call is not None or task is None:",
+        "_astray",
+        "task is None or (call is not None and call.task == task)",
+        "call is not None or task is None",
     ),
-    _claim("two workers hold one step", "if step.held:\n", "if step.held and not step.claim:\n"),
+    _claim("two workers hold one step", "_not_now", "step.held", "step.held and not step.claim"),
     _claim(
         "a step begins after the deadline",
-        "if operation is ACTION and overdue(saga):",
-        "if operation is COMPENSATION and overdue(saga):",
+        "_not_now",
+        "operation is ACTION and overdue(saga)",
+        "operation is COMPENSATION and overdue(saga)",
     ),
     _claim(
         "a step begins though the saga is to turn back",
-        "(saga.failure or gave_up(step))",
+        "_not_now",
+        _TO_TURN_BACK,
         "gave_up(step)",
     ),
-    _claim("a step that gave up begins again", "(saga.failure or gave_up(step))", "saga.failure"),
+    _claim("a step that gave up begins again", "_not_now", _TO_TURN_BACK, "saga.failure"),
     _claim(
         "a step runs before its turn",
-        "if current(saga, operation) != step.name:",
-        "if current(saga, operation) is None:",
+        "_not_now",
+        "current(saga, operation) != step.name",
+        "current(saga, operation) is None",
     ),
     _claim(
-        "whoever comes early eats the attempts",
-        "if saga.sent_at is None and _is_timed(saga, step, operation):",
-        "if saga.sent_at is None and saga.failure:",
+        "an early message burns an attempt",
+        "_not_now",
+        _EARLY,
+        "saga.sent_at is None and saga.failure",
     ),
     _claim(
         "a message that seemed refused, and came, is dropped",
-        "if saga.sent_at is None and _is_timed(saga, step, operation):",
-        "if saga.sent_at is None:",
+        "_not_now",
+        _EARLY,
+        "saga.sent_at is None",
     ),
     _claim(
         "a settled step breaks its chain",
+        "claim",
         "return Decision(Done())",
         'return Decision(Dropped("?"))',
     ),
     _claim(
         "a claim whose reply was lost is taken for another's",
-        "if step.claim == token and step.held:",
-        "if step.claim == token and not step.held:",
+        "claim",
+        "step.claim == token and step.held",
+        "step.claim == token and not step.held",
     ),
-    _claim("the probe is never asked", "ask=step.doubtful and", "ask=step.held and"),
+    _claim(
+        "the probe is never asked",
+        "_granted",
+        "step.doubtful and saga.plan[step.name].probe",
+        "step.held and saga.plan[step.name].probe",
+    ),
     _claim(
         "the action runs where only the probe is to be asked",
-        "runs = operation is COMPENSATION or has_attempts_left(saga, step)",
-        "runs = operation is COMPENSATION or not saga.failure",
+        "_grant",
+        "operation is COMPENSATION or has_attempts_left(saga, step)",
+        "operation is COMPENSATION or not saga.failure",
     ),
     _claim(
         "a deadline applies past the pivot",
-        "if saga.plan[step.name].pivot and operation is ACTION:",
-        "if saga.plan[step.name].pivot and operation is COMPENSATION:",
+        "_grant",
+        "saga.plan[step.name].pivot and operation is ACTION",
+        "saga.plan[step.name].pivot and operation is COMPENSATION",
     ),
     _claim(
         "the action's attempts count as the compensation's",
-        "attempt = step.attempts(operation) + runs",
-        "attempt = step.attempts(ACTION) + runs",
+        "_grant",
+        "step.attempts(operation)",
+        "step.attempts(ACTION)",
     ),
     _claim(
-        "nobody looks when a timeout is over",
-        '"due_at": expires_at or after(saga, timing.max_check_interval_s)',
-        '"due_at": after(saga, timing.max_check_interval_s)',
+        "nobody checks when a timeout is over",
+        "_grant",
+        "expires_at or after(saga, timing.max_check_interval_s)",
+        "after(saga, timing.max_check_interval_s)",
     ),
     _conclude(
         "an attempt that was taken over settles the step",
-        "if epoch != saga.epoch or step.claim != token:",
-        "if epoch != saga.epoch:",
+        "conclude",
+        _NOT_MINE,
+        "epoch != saga.epoch",
     ),
     _conclude(
         "an attempt of an older epoch settles the step",
-        "if epoch != saga.epoch or step.claim != token:",
-        "if step.claim != token:",
+        "conclude",
+        _NOT_MINE,
+        "step.claim != token",
     ),
     _conclude(
         "there is no fence",
-        "if epoch != saga.epoch or step.claim != token:",
-        "if step.claim is None or token is None or epoch is None:",
+        "conclude",
+        _NOT_MINE,
+        "step.claim is None or token is None or epoch is None",
     ),
     _conclude(
         "an outcome whose reply was lost is written twice",
-        "if not step.held:  #",
-        "if not step.claim:  #",
+        "conclude",
+        "not step.held",
+        "not step.claim",
     ),
     _conclude(
         "a refusal forgets the attempts before it",
-        "doubtful = step.doubtful or isinstance(result, Errored)",
-        "doubtful = isinstance(result, Errored)",
+        "_failure",
+        _IN_DOUBT,
+        "isinstance(result, Errored)",
     ),
-    _conclude(
-        "an attempt that broke leaves no doubt",
-        "doubtful = step.doubtful or isinstance(result, Errored)",
-        "doubtful = step.doubtful",
-    ),
+    _conclude("an attempt that errored leaves no doubt", "_failure", _IN_DOUBT, "step.doubtful"),
     _conclude(
         "an unknown outcome is written as none",
-        "status = StepStatus.UNKNOWN if doubtful else StepStatus.FAILED",
-        "status = StepStatus.FAILED",
+        "_failure",
+        "StepStatus.UNKNOWN if doubtful else StepStatus.FAILED",
+        "StepStatus.FAILED",
     ),
     _conclude(
         "a probe's no before another attempt is the last word",
+        "_has_last_word",
         "probed is not None and (probed.happened or step.probe_attempt > 0)",
         "probed is not None",
     ),
-    _conclude("a cancelled saga's step is tried again", "if saga.failure:  #", "if not saga:  #"),
+    _conclude(
+        "a cancelled saga's step is tried again",
+        "_tried_again",
+        "saga.failure",
+        "not saga",
+    ),
     _conclude(
         "a compensation has one attempt more than its policy says",
-        "return step.compensation_attempt < policy.max_attempts",
-        "return step.compensation_attempt <= policy.max_attempts",
+        "_tried_again",
+        "step.compensation_attempt < policy.max_attempts",
+        "step.compensation_attempt <= policy.max_attempts",
     ),
     _conclude(
         "a best-effort step turns the saga back",
-        "if operation is COMPENSATION or saga.failure or saga.plan[step.name].best_effort:",
-        "if operation is COMPENSATION or saga.failure:",
+        "_failed_for_good",
+        "operation is COMPENSATION or saga.failure or saga.plan[step.name].best_effort",
+        "operation is COMPENSATION or saga.failure",
     ),
     _conclude(
         "a cancel beneath a running step is forgotten",
-        "if change.operation is ACTION and saga.failure:",
-        "if change.operation is COMPENSATION and saga.failure:",
+        "_after_step",
+        "change.operation is ACTION and saga.failure",
+        "change.operation is COMPENSATION and saga.failure",
     ),
-    _conclude(
-        "a retry keeps the old epoch",
-        "RetryLater(wait_s),\n        raise_epoch=True,",
-        "RetryLater(wait_s),\n        raise_epoch=False,",
-    ),
+    _conclude("a retry keeps the old epoch", "_retried", "raise_epoch = True", ""),
     _conclude(
         "a long wait lives in one worker's memory",
-        "by_message = wait_s <= timing.timer_s",
-        "by_message = wait_s >= 0",
+        "_retried",
+        "wait_s <= timing.timer_s",
+        "wait_s >= 0",
     ),
     _conclude(
         "a compensation that waits counts as running",
-        '"claim": None,\n            "retry_at": retry_at,',
-        '"retry_at": retry_at,',
+        "_retried",
+        '{**attempt_failed(operation, saga.now, error), "claim": None, "retry_at": retry_at}',
+        '{**attempt_failed(operation, saga.now, error), "retry_at": retry_at}',
     ),
     _conclude(
         "the compensation has the action's number of attempts",
-        "policy = call_of(saga, step.name, operation).retry",
-        "policy = call_of(saga, step.name, ACTION).retry",
+        "_tried_again",
+        "call_of(saga, step.name, operation)",
+        "call_of(saga, step.name, ACTION)",
     ),
 )

@@ -7,13 +7,14 @@ __all__ = ["RACE", "Mutant", "on_sqlite", "unit"]
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """One change of one file: *old* stands there exactly once, and becomes *new*.
+    """One edit of one function: *old* stands in *target* exactly once, and becomes *new*.
 
-    *tests* are arguments of pytest: as few tests as will do, for all of them are run often.
+    ``edit`` says what these are; they name no module, so that a mutant outlives a move. *tests* are
+    arguments of pytest: as few tests as will do, for all of them are run often.
     """
 
     name: str
-    file: str
+    target: str
     old: str
     new: str
     tests: tuple[str, ...]

@@ -15,8 +15,7 @@ from sagas.record.store import Store
 from sagas.runtime.app import Runtime
 from sagas.runtime.messages import TURN_BACK, Link
 from sagas.states import Operation, SagaStatus
-from tests.integration.conftest import app, database, runtime, store
-from tests.integration.records import (
+from tests.support.records import (
     ERRORED,
     PLAN,
     claimer,
@@ -27,10 +26,8 @@ from tests.integration.records import (
     started,
     turned_back,
 )
-from tests.integration.shop import order_saga, reserve
-from tests.unit.decision.states import EPOCH, TIMING, TOKEN, held, planned, saga_at
-
-__all__ = ["app", "database", "runtime", "store"]
+from tests.support.shop import order_saga, reserve
+from tests.support.states import EPOCH, TIMING, TOKEN, held, planned, saga_at
 
 LONG = planned("a", wait=60)
 

@@ -20,7 +20,7 @@ from sagas.decision import (
     conclude,
 )
 from sagas.states import Operation, SagaStatus, StepStatus
-from tests.unit.decision.states import (
+from tests.support.states import (
     ACTION,
     COMPENSATION,
     EPOCH,

@@ -14,7 +14,7 @@ from sagas.record.alerts import PendingAlert
 from sagas.record.store import Committed, Store
 from sagas.states import Operation
 from tests.races.session import Move
-from tests.unit.decision.states import RESOLVED
+from tests.support.states import RESOLVED
 
 __all__ = [
     "ACTION",

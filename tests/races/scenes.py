@@ -11,10 +11,10 @@ from sagas.plan import PlannedStep
 from sagas.record import tables as t
 from sagas.record.store import Store
 from sagas.sql import before_now
-from tests.integration.records import ERRORED, REFUSED, claims, concludes, move, started
 from tests.races.moves import ACTION, COMPENSATION, HOLDER, TIMING, Moves, expire, take, take_alert
 from tests.races.session import Move
-from tests.unit.decision.states import planned
+from tests.support.records import ERRORED, REFUSED, claims, concludes, move, started
+from tests.support.states import planned
 
 __all__ = ["SCENES", "WORKER", "Scene"]
 

@@ -7,7 +7,6 @@ from sqlalchemy import update
 from sagas.record import alerts
 from sagas.record import tables as t
 from sagas.sql import before_now
-from tests.integration.records import REFUSED, claims, concludes, insert_due
 from tests.races.arena import Arena
 from tests.races.moves import (
     COMPENSATION,
@@ -22,6 +21,7 @@ from tests.races.moves import (
     take_alert,
 )
 from tests.races.scenes import SCENES, WORKER
+from tests.support.records import REFUSED, claims, concludes, insert_due
 
 
 def test_no_saga_is_taken_twice_and_none_is_forgotten(arena: Arena) -> None:

@@ -7,10 +7,10 @@ from typing import Any
 from sagas.errors import KeyConflict
 from sagas.record.starts import NewSaga, insert_sagas
 from sagas.record.store import Store
-from tests.integration.records import new_saga
 from tests.races.arena import Arena
 from tests.races.moves import TIMING
 from tests.races.session import Move
+from tests.support.records import new_saga
 
 
 def start(name: str, sagas: Sequence[NewSaga]) -> Move:

@@ -27,11 +27,8 @@ from sagas.runtime.messages import Chain
 from sagas.runtime.settings import Settings
 from sagas.sql import after_now, before_now
 from sagas.states import Operation
-from tests.integration.conftest import app, database, runtime, store
-from tests.integration.records import PLAN, claims, count, events, new_saga, saga_row, started
-from tests.unit.decision.states import planned
-
-__all__ = ["app", "database", "runtime", "store"]
+from tests.support.records import PLAN, claims, count, events, new_saga, saga_row, started
+from tests.support.states import planned
 
 POISON = 10_000
 HOUR_S = 3600.0

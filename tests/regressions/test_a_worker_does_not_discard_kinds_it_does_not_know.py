@@ -19,11 +19,8 @@ from sagas.record.store import Store
 from sagas.runtime.app import Runtime
 from sagas.sql import before_now
 from sagas.states import Operation, SagaStatus
-from tests.integration.conftest import app, database, runtime, store
-from tests.integration.records import PLAN, REFUSED, claims, concludes, events, saga_row, started
+from tests.support.records import PLAN, REFUSED, claims, concludes, events, saga_row, started
 from tests.support.waiting import HANG_S
-
-__all__ = ["app", "database", "runtime", "store"]
 
 
 @pytest.fixture

@@ -29,32 +29,23 @@ from sagas.record.store import Store
 from sagas.runtime.app import Runtime
 from sagas.sql import after_now
 from sagas.states import Operation, SagaStatus
-from tests.integration.conftest import app, database, runtime, store
-from tests.integration.drive import Driver
-from tests.integration.records import (
+from tests.support.driver import Driver
+from tests.support.records import (
     claims,
     concludes,
     events,
     insert_due,
+    let_it_be_due,
     move,
     saga_row,
     started,
     step_row,
 )
-from tests.integration.shop import Order, charge, order_saga, reserve
+from tests.support.shop import Order, order_saga
+from tests.support.states import planned
 from tests.support.waiting import HANG_S, wait_until
-from tests.unit.decision.states import planned
-
-__all__ = ["app", "database", "runtime", "store"]
 
 UNDO = Operation.COMPENSATION
-RESERVE, CHARGE = reserve.name, charge.name
-RELEASE, REFUND = f"{RESERVE}.compensation", f"{CHARGE}.compensation"
-
-
-def let_it_be_due(store: Store) -> None:
-    again = update(t.saga).where(t.saga.c.due_at.is_not(None)).values(due_at=after_now(-1))
-    store.database.write(lambda c: c.execute(again))
 
 
 # Rescues.
@@ -183,12 +174,6 @@ def test_a_database_restart_in_the_middle_of_recovery_strands_no_work(
         return epochs() == [2, 2, 2, 2]
 
     wait_until(all_are_sent, what="each is taken up again, and sent once")
-
-
-@pytest.fixture
-def driver(runtime: Runtime) -> Driver:
-    runtime.app.finalize()
-    return Driver(runtime.app)
 
 
 # Zombies.

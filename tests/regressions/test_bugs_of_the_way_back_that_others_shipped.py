@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any
 
 import pytest
-from sqlalchemy import update
 
 from sagas import ActionDeclined, Alert, SagaHandle
 from sagas.decision import (
@@ -20,12 +19,10 @@ from sagas.record import queries
 from sagas.record import tables as t
 from sagas.record.store import Store
 from sagas.runtime.app import Runtime
-from sagas.sql import after_now
 from sagas.states import Operation, SagaStatus
 from sagas.worker import execution
-from tests.integration.conftest import app, database, runtime, store
-from tests.integration.drive import Driver
-from tests.integration.records import (
+from tests.support.driver import Driver
+from tests.support.records import (
     ERRORED,
     REFUSED,
     claims,
@@ -33,23 +30,14 @@ from tests.integration.records import (
     count,
     events,
     move,
+    parked,
     started,
 )
-from tests.integration.shop import Order, charge, order_saga, reserve
-from tests.integration.test_cli import parked
+from tests.support.shop import CHARGE, REFUND, RELEASE, RESERVE, Order, order_saga
+from tests.support.states import planned
 from tests.support.waiting import HANG_S
-from tests.unit.decision.states import planned
-
-__all__ = ["app", "database", "runtime", "store"]
 
 UNDO = Operation.COMPENSATION
-RESERVE, CHARGE = reserve.name, charge.name
-RELEASE, REFUND = f"{RESERVE}.compensation", f"{CHARGE}.compensation"
-
-
-def let_it_be_due(store: Store) -> None:
-    again = update(t.saga).where(t.saga.c.due_at.is_not(None)).values(due_at=after_now(-1))
-    store.database.write(lambda c: c.execute(again))
 
 
 # Alerts, and what is shown.
@@ -122,12 +110,6 @@ def test_a_forward_redelivery_count_does_not_eat_the_compensations_retries(store
         token="second",  # noqa: S106
     )
     assert undone.status is SagaStatus.COMPENSATED
-
-
-@pytest.fixture
-def driver(runtime: Runtime) -> Driver:
-    runtime.app.finalize()
-    return Driver(runtime.app)
 
 
 Interrupt = Callable[[], None]

@@ -9,7 +9,7 @@ from sagas.dev import EmbeddedBroker
 from sagas.states import ENDED
 from tests.support.brokers import RedisBroker
 from tests.support.waiting import wait_until
-from tests.system.conftest import World, world_on
+from tests.system.world import World, world_on
 
 LEASE_S = 1.5
 

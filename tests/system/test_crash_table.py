@@ -12,7 +12,6 @@ from sagas.faults import POINTS
 from sagas.states import SagaStatus
 from tests.support.waiting import wait_until
 from tests.support.workers import Worker
-from tests.system.conftest import World
 from tests.system.crashes import (
     BY_MAIN,
     BY_POOL,
@@ -25,6 +24,7 @@ from tests.system.crashes import (
     Death,
     Row,
 )
+from tests.system.world import World
 
 Job = tuple[object, ...]
 

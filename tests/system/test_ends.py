@@ -1,7 +1,7 @@
 """How sagas end when nobody is killed."""
 
 from sagas.states import SagaStatus, StepStatus
-from tests.system.conftest import World
+from tests.system.world import World
 
 
 def test_sagas_end_as_their_steps_do(world: World) -> None:

@@ -1,6 +1,6 @@
 """A prefork worker forks while its duties are at work."""
 
-from tests.system.conftest import World
+from tests.system.world import World
 
 
 def test_children_that_are_forked_while_the_duties_work_can_work_themselves(world: World) -> None:

@@ -11,7 +11,7 @@ from kombu.connection import Connection
 from sagas.states import SagaStatus
 from tests.support.brokers import Broker, RedisBroker
 from tests.support.waiting import wait_until
-from tests.system.conftest import World
+from tests.system.world import World
 
 FORGED_TIMES = [1e300, -5.0, "soon", None]
 NO_NUMBERS = [float("nan"), float("inf")]  # which RabbitMQ itself does not take

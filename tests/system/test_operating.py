@@ -4,7 +4,7 @@ from pathlib import Path
 
 from sagas.states import SagaStatus, StepStatus
 from tests.support.waiting import wait_until
-from tests.system.conftest import World
+from tests.system.world import World
 
 
 def test_what_people_and_deadlines_ask_for_comes_true(world: World) -> None:

@@ -6,7 +6,7 @@ from sagas.states import ENDED, SagaStatus
 from tests.support.brokers import RedisBroker
 from tests.support.waiting import wait_until
 from tests.support.workers import Worker
-from tests.system.conftest import World, world_on
+from tests.system.world import World, world_on
 
 WORKERS = 8
 #: So many trips more for every worker that is restarted.

@@ -10,7 +10,7 @@ from sagas.record import tables as t
 from sagas.states import SagaStatus
 from tests.support.brokers import Broker, RedisBroker
 from tests.support.waiting import wait_until
-from tests.system.conftest import World
+from tests.system.world import World
 
 CANARY = "canary-4711-0815"
 

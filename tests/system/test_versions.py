@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from sagas.states import ENDED, SagaStatus
 from tests.support.waiting import wait_until
 from tests.support.workers import Worker, running_worker
-from tests.system.conftest import World
+from tests.system.world import World
 
 APP = "tests.system.versions"
 SECOND = {"old": "hotel", "new": "insurance"}

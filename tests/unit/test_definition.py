@@ -8,20 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from celery import Celery
-from celery import _state as celery_state
 from pydantic import BaseModel
 from typing_extensions import TypedDict
 
-from sagas import Context, DefinitionError, Retry, Saga, Step, step
-from sagas.definition import COMPENSATION_RETRY, StepDefinition, build_plan
+from sagas import Context, Retry, Saga, Step, step
+from sagas.definition import COMPENSATION_RETRY, build_plan
+from tests.unit.declared import Trip, book, made, refused
 
 if TYPE_CHECKING:
     from decimal import Decimal as Nowhere
-
-
-class Trip(BaseModel):
-    place: str = "Rome"
-    nights: int = 1
 
 
 class LongTrip(Trip):
@@ -32,34 +27,15 @@ class Parcel(BaseModel):
     weight: int = 1
 
 
-def book(trip: Trip) -> str:
-    return trip.place
-
-
 def cancel(trip: Trip, ctx: Context) -> None:
     """Undo it."""
 
 
-def made(name: str = "defined.made", **options: Any) -> StepDefinition[[Trip], str]:
-    return step(name=name, **options)(book)
+pytestmark = pytest.mark.usefixtures("forgotten_tasks")
 
-
-@pytest.fixture(autouse=True)
-def _forget_the_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no app of another test get the tasks that are declared here."""
-    monkeypatch.setattr(celery_state, "_on_app_finalizers", set(celery_state._on_app_finalizers))  # noqa: SLF001
-    monkeypatch.setattr(celery_state, "_get_active_apps", list)
-
-
-def refused(declare: Callable[[], object]) -> str:
-    with pytest.raises(DefinitionError) as raised:
-        declare()
-    return str(raised.value)
-
+BOOK = "tests.unit.declared.book"
 
 # A step.
-
-PLACE = "tests.unit.test_definition."
 
 
 def test_a_step_called_directly_is_the_plain_function() -> None:
@@ -111,7 +87,7 @@ def test_an_option_of_celery_that_a_step_cannot_have_is_refused_with_what_to_use
     option: str, remedy: str
 ) -> None:
     message = refused(lambda: made("defined.option", **{option: True}))
-    assert f"Step 'defined.option' ({PLACE}book) is given {option}=" in message
+    assert f"Step 'defined.option' ({BOOK}) is given {option}=" in message
     assert remedy in message
 
 
@@ -152,7 +128,7 @@ def test_a_function_that_does_not_run_when_it_is_called_is_refused(
     function: Callable[..., Any],
 ) -> None:
     message = refused(lambda: step(name="defined.lazy")(function))
-    assert f"Step 'defined.lazy' ({PLACE}{function.__name__})" in message
+    assert f"Step 'defined.lazy' ({__name__}.{function.__name__})" in message
     assert "Write a plain function" in message
 
 
@@ -195,7 +171,7 @@ def test_a_function_that_cannot_be_called_with_input_and_context_is_refused(
     function: Callable[..., Any],
 ) -> None:
     message = refused(lambda: step(name="defined.arguments")(function))
-    assert f"Step 'defined.arguments' ({PLACE}{function.__name__}) takes (" in message
+    assert f"Step 'defined.arguments' ({__name__}.{function.__name__}) takes (" in message
     assert "Declare it as f(input) or f(input, ctx)." in message
 
 
@@ -297,7 +273,7 @@ def opaque_output(_: Trip) -> Opaque:
 )
 def test_a_type_that_cannot_be_json_is_refused(function: Callable[..., Any], where: str) -> None:
     message = refused(lambda: step(name="defined.opaque")(function))
-    assert f"Step 'defined.opaque' ({PLACE}{function.__name__}) declares {where} as" in message
+    assert f"Step 'defined.opaque' ({__name__}.{function.__name__}) declares {where} as" in message
     assert "Use a pydantic model, a dataclass, or JSON values." in message
 
 
@@ -321,7 +297,7 @@ def test_two_functions_cannot_be_one_task() -> None:
     step(name="defined.twice")(book)
     message = refused(lambda: step(name="defined.twice")(one))
     assert "task 'defined.twice'" in message
-    assert f"{PLACE}book and {PLACE}one" in message
+    assert f"{BOOK} and {__name__}.one" in message
     assert "Give one of them another name=." in message
 
 

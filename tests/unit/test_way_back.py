@@ -8,9 +8,9 @@ import pytest
 
 from sagas import Saga, Step
 from sagas.definition import StepDefinition
-from tests.unit.test_definition import Trip, _forget_the_tasks, made, refused
+from tests.unit.declared import Trip, made, refused
 
-__all__ = ["_forget_the_tasks"]
+pytestmark = pytest.mark.usefixtures("forgotten_tasks")
 
 
 def undone(name: str, **options: Any) -> StepDefinition[[Trip], str]:

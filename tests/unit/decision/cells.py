@@ -14,7 +14,7 @@ from sagas.decision import (
     RetryLater,
 )
 from sagas.states import Operation, SagaStatus
-from tests.unit.decision.states import ACTION, COMPENSATION
+from tests.support.states import ACTION, COMPENSATION
 
 __all__ = ["MEANS", "Cell"]
 

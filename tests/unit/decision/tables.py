@@ -8,7 +8,7 @@ explained in cells.py; a dot is a state that cannot be.
 from typing import Any
 
 from sagas.states import Operation, StepStatus
-from tests.unit.decision.states import ACTION, COMPENSATION, held, made
+from tests.support.states import ACTION, COMPENSATION, held, made
 
 __all__ = ["PARKED", "STEPS", "TABLES"]
 

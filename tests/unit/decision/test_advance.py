@@ -15,7 +15,7 @@ from sagas.decision import (
     advance,
 )
 from sagas.states import Operation, SagaStatus, StepStatus
-from tests.unit.decision.states import (
+from tests.support.states import (
     ACTION,
     COMPENSATION,
     ENDED_NOW,

@@ -5,7 +5,7 @@ import pytest
 from sagas.decision import Blocked, Decision, Errored, SagaState, advance, claim, conclude
 from sagas.decision.blocked import RESENDS_TO_ALERT
 from sagas.states import Operation
-from tests.unit.decision.states import (
+from tests.support.states import (
     EPOCH,
     ERROR,
     NOW,

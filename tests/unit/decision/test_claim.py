@@ -4,7 +4,7 @@ import pytest
 
 from sagas.decision import Decision, Done, Dropped, Granted, Holder, SagaState, claim
 from sagas.states import Operation, SagaStatus, StepStatus
-from tests.unit.decision.states import (
+from tests.support.states import (
     ACTION,
     COMPENSATION,
     EPOCH,

@@ -22,7 +22,7 @@ from sagas.decision import (
 from sagas.plan import PlannedCall, PlannedStep
 from sagas.retry import Retry
 from sagas.states import Operation, SagaStatus, StepStatus
-from tests.unit.decision.states import (
+from tests.support.states import (
     ACTION,
     COMPENSATION,
     ENDED_NOW,

@@ -26,7 +26,7 @@ from sagas.decision import (
     skip,
 )
 from sagas.states import STEP_EDGES, SagaStatus, StepStatus
-from tests.unit.decision.states import (
+from tests.support.states import (
     ACTION,
     COMPENSATION,
     ENDED_NOW,

@@ -6,7 +6,7 @@ import pytest
 
 from sagas.decision import Dispatch, SagaState, advance
 from sagas.states import SagaStatus
-from tests.unit.decision.states import ACTION, COMPENSATION, NOW, TIMING, made, planned, saga_at
+from tests.support.states import ACTION, COMPENSATION, NOW, TIMING, made, planned, saga_at
 
 PLAN = (planned("a"), planned("b", pivot=True, undo=False), planned("c", undo=False), planned("d"))
 

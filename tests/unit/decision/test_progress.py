@@ -7,7 +7,7 @@ import pytest
 from sagas.decision import awaited_call, remaining
 from sagas.decision.progress import call_of
 from sagas.states import ENDED, SagaStatus
-from tests.unit.decision.states import ACTION, COMPENSATION, held, made, planned, saga_at
+from tests.support.states import ACTION, COMPENSATION, held, made, planned, saga_at
 
 PLAN = [planned("a"), planned("b")]
 

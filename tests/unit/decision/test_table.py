@@ -29,8 +29,7 @@ from sagas.decision import (
     skip,
 )
 from sagas.states import ENDED, Operation, SagaStatus, StepStatus
-from tests.unit.decision.cells import MEANS, Cell
-from tests.unit.decision.states import (
+from tests.support.states import (
     ACTION,
     COMPENSATION,
     EPOCH,
@@ -43,6 +42,7 @@ from tests.unit.decision.states import (
     planned,
     saga_at,
 )
+from tests.unit.decision.cells import MEANS, Cell
 from tests.unit.decision.tables import PARKED, STEPS, TABLES
 
 PLAN = (planned("a"), planned("b"), planned("c"))

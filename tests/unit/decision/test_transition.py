@@ -16,7 +16,7 @@ from sagas.decision import (
 )
 from sagas.events import Event
 from sagas.states import SAGA_EDGES, STEP_EDGES, SagaStatus, StepStatus
-from tests.unit.decision.states import (
+from tests.support.states import (
     ACTION,
     EPOCH,
     NOW,

@@ -6,7 +6,7 @@ import pytest
 
 from sagas.states import SagaStatus, StepStatus
 from sagas.testing import violations_of
-from tests.unit.decision.states import planned
+from tests.support.states import planned
 from tests.unit.testing.told import told
 
 # Beginnings and whole histories of a saga of two steps that can be undone.

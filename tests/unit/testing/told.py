@@ -19,7 +19,7 @@ from sagas.plan import Plan, PlannedStep
 from sagas.record.queries import HistoryEntry
 from sagas.states import SagaStatus, StepStatus
 from sagas.testing import Effect, Observed
-from tests.unit.decision.states import planned
+from tests.support.states import planned
 
 __all__ = ["SAGA", "effects", "history", "told"]
 

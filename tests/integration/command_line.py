@@ -1,0 +1,36 @@
+"""The command line as a test calls it, and what comes of a call."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from click.testing import CliRunner, Result
+
+from sagas.cli import main
+
+__all__ = ["APP", "Run", "error_of", "json_of", "output_of", "run"]
+
+APP = "tests.integration.cli_app"
+
+Run = Callable[..., Result]
+
+
+def run(*words: str, app: str | None = APP, input: str | None = None) -> Result:
+    named = ["-A", app] if app else []
+    return CliRunner().invoke(main, [*named, *words], input=input)
+
+
+def output_of(result: Result) -> str:
+    assert (result.exit_code, result.stderr) == (0, ""), result.stderr
+    return str(result.stdout)
+
+
+def json_of(result: Result) -> Any:
+    return json.loads(output_of(result))
+
+
+def error_of(result: Result, exit_code: int = 1) -> str:
+    assert result.exit_code == exit_code, (result.stdout, result.stderr, result.exception)
+    assert isinstance(result.exception, SystemExit)  # and no traceback
+    assert result.stdout == ""
+    return str(result.stderr)

@@ -1,0 +1,41 @@
+"""Where a text can be seen: in the columns of the record, and by people."""
+
+from collections.abc import Sequence
+
+import pytest
+from sqlalchemy import RowMapping, Table, select
+
+from sagas import SagaHandle
+from sagas.cli import render
+from sagas.record import tables as t
+from sagas.record.database import Database
+
+__all__ = ["holding", "what_people_see"]
+
+
+def rows_of(database: Database, table: Table) -> Sequence[RowMapping]:
+    return database.read(lambda c: c.execute(select(table)).mappings().all())
+
+
+def columns(database: Database, *tables: Table) -> dict[str, str]:
+    """Return everything that the record holds, as text, by column."""
+    found: dict[str, str] = {}
+    for table in tables or t.metadata.sorted_tables:
+        for row in rows_of(database, table):
+            for name, value in row.items():
+                found[f"{table.name}.{name}"] = f"{found.get(f'{table.name}.{name}', '')} {value!r}"
+    return found
+
+
+def holding(database: Database, text: str) -> set[str]:
+    """Return the columns in which a text is."""
+    return {name for name, value in columns(database).items() if text in value}
+
+
+def what_people_see(handle: SagaHandle, capsys: pytest.CaptureFixture[str]) -> str:
+    """Return what ``show``, ``show --json`` and ``list`` print, and what the handle tells."""
+    view, steps, history = handle.describe(), handle.steps(), handle.history()
+    render.print_saga(view, steps, history)
+    render.print_json([{"saga": view, "steps": steps, "history": history}])
+    render.print_list([view], limit=9)
+    return f"{capsys.readouterr()} {view} {steps} {history} {handle!r}"

@@ -1,0 +1,189 @@
+"""What a saga promises, told a second time: from its plan and from the answers that it gave.
+
+The model knows no status, no column and no function of the decisions. It keeps what is known of
+each step, who holds what, and which way the saga goes; an answer that breaks a promise fails at
+once, and ``check`` compares the saga with what it must be by now.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum, auto
+
+from sagas.decision import Accepted, Answer, Errored, Recorded, Refused, Result, Succeeded
+from sagas.plan import Plan, PlannedStep
+from sagas.states import Operation
+from tests.support.states import ACTION, COMPENSATION
+
+__all__ = ["Held", "Known", "Model"]
+
+
+class Known(Enum):
+    """What is known of the effect of a step."""
+
+    NONE = auto()  # nothing was attempted
+    SKIPPED = auto()  # its condition did not hold
+    MAYBE = auto()  # an attempt may have happened
+    HAPPENED = auto()
+    NOT = auto()  # the participant said no to every attempt
+    UNDONE = auto()
+    LEFT = auto()  # its compensation failed for good
+    BY_HAND = auto()  # a person took it upon themselves
+
+
+@dataclass(frozen=True)
+class Held:
+    """Who holds which step, until when at most, and whether its work may run there."""
+
+    token: str
+    step: str
+    operation: Operation
+    until: datetime | None
+    runs: bool
+
+
+class Model:
+    """One saga as its contract has it."""
+
+    def __init__(self, plan: Plan, skipped: set[str], deadline: datetime | None) -> None:
+        self.plan = plan
+        self.known = {
+            step.name: Known.SKIPPED if step.name in skipped else Known.NONE for step in plan
+        }
+        #: Steps whose action is not attempted any more, and steps that are being undone.
+        self.given_up: set[str] = set()
+        self.undoing: set[str] = set()
+        self.ended: set[str] = set()
+        self.holder: Held | None = None
+        self.deadline = deadline
+        self.back = self.turning = self.passed = self.parked = self.resolved = False
+
+    # Whose turn it is.
+
+    def to_do(self) -> str | None:
+        """Return the first step that the way forward needs."""
+        return next((step.name for step in self.plan if not self.dealt_with(step)), None)
+
+    def dealt_with(self, step: PlannedStep) -> bool:
+        done = self.known[step.name] in (Known.HAPPENED, Known.SKIPPED, Known.BY_HAND)
+        return done or (step.best_effort and step.name in self.given_up)
+
+    def to_undo(self) -> str | None:
+        """Return the last step that may have happened and that something can undo."""
+        names = [step.name for step in self.plan if step.compensation and self.may_be(step.name)]
+        return names[-1] if names else None
+
+    def may_be(self, name: str) -> bool:
+        return self.known[name] in (Known.MAYBE, Known.HAPPENED)
+
+    def left_behind(self) -> list[str]:
+        """Return what nothing undid, and what matters."""
+        return [
+            step.name
+            for step in self.plan
+            if self.known[step.name] is Known.LEFT or (self.may_be(step.name) and _for_good(step))
+        ]
+
+    def pivot_has_begun(self) -> bool:
+        held = self.holder is not None and self.plan[self.holder.step].pivot
+        return held or self.passed or self._pivot_may_be()
+
+    def no_way_back(self) -> bool:
+        """Tell whether the pivot happened, or may have and cannot be undone."""
+        pivot = self.plan.pivot
+        for_good = pivot is not None and pivot.compensation is None
+        return self.passed or (for_good and self._pivot_may_be())
+
+    def _pivot_may_be(self) -> bool:
+        return self.plan.pivot is not None and self.may_be(self.plan.pivot.name)
+
+    # What workers are answered.
+
+    def granted(self, held: Held, now: datetime) -> None:
+        assert self.holder is None, "two hold a step"
+        assert not self.parked, "an attempt of a saga that stands still"
+        if held.operation is ACTION:
+            assert not self.back, "forward again"
+            assert not self.turning, "an attempt of a saga that is to turn back"
+            assert self.deadline is None or now < self.deadline, "an attempt after the deadline"
+            assert held.step == self.to_do(), "out of turn"
+            assert held.step not in self.given_up, "an attempt after the last"
+            self.deadline = None if self.plan[held.step].pivot else self.deadline
+        else:
+            assert self.back, "undone on the way forward"
+            assert not self.passed, "undone past the pivot"
+            assert held.step == self.to_undo(), "undone out of turn, or without having happened"
+            self.undoing.add(held.step)
+        self.holder = held
+
+    def told(self, token: str, result: Result, answer: Answer | None) -> None:
+        """Take in what an execution was answered that told its end; None: it was fenced."""
+        if self.holder is not None and self.holder.token == token:
+            assert answer is not None, "who holds a step was fenced"
+            self.end(result, answer)
+            self.ended.add(token)
+        else:
+            assert answer is None or token in self.ended, "an end was taken from a stranger"
+
+    def end(self, result: Result, answer: Answer) -> None:
+        """Take in the end of the attempt that is running, whoever found out."""
+        assert self.holder is not None
+        held, self.holder = self.holder, None
+        over = isinstance(answer, Recorded)
+        assert over or isinstance(result, Errored), "only what broke is tried again"
+        if held.operation is COMPENSATION:
+            if over:
+                good = isinstance(result, Succeeded)
+                self.known[held.step] = Known.UNDONE if good else Known.LEFT
+            return
+        self.known[held.step] = self._after_action(held, result)
+        if isinstance(result, Succeeded):
+            self.passed |= self.plan[held.step].pivot
+        elif over:
+            self.given_up.add(held.step)
+            self.turning |= not self.plan[held.step].best_effort
+
+    def _after_action(self, held: Held, result: Result) -> Known:
+        if isinstance(result, Succeeded):
+            return Known.HAPPENED
+        in_doubt = self.known[held.step] is Known.MAYBE
+        # The participant was asked, nothing ran after it, and it said that nothing had happened.
+        settled = not held.runs and result.probed is not None
+        if isinstance(result, Refused) and (settled or not in_doubt):
+            return Known.NOT
+        return Known.MAYBE
+
+    # What people are answered.
+
+    def cancelled(self, answer: Answer | None, *, over: bool) -> None:
+        too_late = self.parked or (not self.back and (over or self.pivot_has_begun()))
+        assert isinstance(answer, Accepted) is not too_late, answer
+        self.turning |= not too_late
+        self.deadline = self.deadline if too_late else None
+
+    def retried(self, answer: Answer | None) -> None:
+        again = self.stuck_at()
+        if self.back:
+            again = [name for name in again if self.known[name] is Known.LEFT]
+        assert isinstance(answer, Accepted) is bool(again), answer
+        for name in again:
+            left = Known.NONE if self.known[name] is Known.NOT else Known.MAYBE
+            self.known[name] = left
+            self.given_up.discard(name)
+        self._unpark(going=bool(again))
+
+    def skipped(self, name: str) -> None:
+        self.known[name] = Known.BY_HAND
+        self.passed |= self.plan[name].pivot and not self.back
+        self._unpark(going=not self.back or not self.left_behind())
+
+    def _unpark(self, *, going: bool) -> None:
+        if going:
+            self.parked, self.turning = False, self.back
+
+    def stuck_at(self) -> list[str]:
+        """Return exactly the steps that a person must deal with where the saga is parked."""
+        return self.left_behind() if self.back else [name for name in [self.to_do()] if name]
+
+
+def _for_good(step: PlannedStep) -> bool:
+    return not (step.compensation or step.best_effort or step.read_only)

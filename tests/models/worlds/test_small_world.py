@@ -1,0 +1,71 @@
+"""Every world that one saga of three steps can be in, searched whole: nothing is left to chance.
+
+Two workers, one sweeper, two crashes (a process killed or stalled, a message lost), two deliveries
+that come twice, one wrong word that a message was lost, and a participant with a barrier, which may
+refuse, or break before or after its effect. S2, S5, S6, S8, S9, S10 and S11 hold in every world
+(S3, S4 and S7 are then the participant's barrier and the edges); and from every world fair moves
+alone lead to an end.
+"""
+
+from functools import partial
+
+import pytest
+
+from sagas.plan import PlannedStep
+from sagas.states import ENDED
+from tests.models.worlds.search import Small, explore
+from tests.support.states import planned
+
+once = partial(planned, attempts=1, undo_attempts=1)
+twice = partial(planned, attempts=2, undo_attempts=2)
+ahead = partial(planned, undo=False, wait=90.0)
+
+
+def plan(*steps: PlannedStep) -> tuple[PlannedStep, ...]:
+    return steps
+
+
+UNDOABLE = plan(once("a"), once("b"), once("c"))
+
+#: A name, a small world, and how many worlds it has at least: a search that met less proves less.
+WORLDS = [
+    ("one attempt each", Small(UNDOABLE), 31_000),
+    ("two attempts each", Small(plan(twice("a"), twice("b"), twice("c"))), 480_000),
+    ("a pivot", Small(plan(once("a"), ahead("b", pivot=True), ahead("c"))), 6_000),
+    (
+        "a pivot that can be undone",
+        Small(plan(once("a"), twice("b", pivot=True), ahead("c"))),
+        15_000,
+    ),
+    (
+        "a best-effort step",
+        Small(plan(once("a"), once("b", attempts=2, best_effort=True), once("c"))),
+        110_000,
+    ),
+    ("a probe", Small(plan(once("a"), once("b", probe=True), once("c"))), 48_000),
+    (
+        "a probe of the pivot",
+        Small(plan(once("a"), ahead("b", pivot=True, probe=True), ahead("c", probe=True))),
+        35_000,
+    ),
+    ("a cancel", Small(UNDOABLE, stops=1, doubles=1), 30_000),
+    ("a deadline", Small(UNDOABLE, stops=1, doubles=1, deadline=True), 30_000),
+    ("an undo that is refused", Small(UNDOABLE, undo_refused=True, doubles=1), 14_000),
+    ("a step that is skipped", Small(UNDOABLE, skipped="b", stops=1), 10_000),
+    (
+        "a step that leaves nothing to undo",
+        Small(plan(once("a"), planned("b", undo=False, read_only=True), once("c")), stops=1),
+        40_000,
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("small", "floor"), [world[1:] for world in WORLDS], ids=[world[0] for world in WORLDS]
+)
+def test_every_world_is_right_and_has_a_way_to_an_end(small: Small, floor: int) -> None:
+    found = explore(small)
+    print(found)  # noqa: T201 - shown with -s
+    assert found.worlds >= floor
+    assert found.ends == ENDED
+    assert found.effects == {"none", "done", "undone", "tombstone"}

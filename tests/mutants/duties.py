@@ -1,0 +1,88 @@
+"""Mutants of what surrounds the record: the barrier, messages, forks, a worker's duties."""
+
+from functools import partial
+
+from tests.mutants.mutant import Mutant, on_sqlite
+
+__all__ = ["DUTIES"]
+
+_barrier = partial(Mutant, tests=on_sqlite("integration/test_barrier"))
+_lost_messages = partial(Mutant, tests=on_sqlite("integration/test_lost_messages"))
+
+DUTIES = (
+    _barrier(
+        "a null compensation leaves no tombstone",
+        "once",
+        "undoing and _take(connection, row, Operation.ACTION, operation)",
+        "False",
+    ),
+    _barrier(
+        "a late action takes a tombstone for its own row",
+        "_earlier_result",
+        "earlier.made_by != operation",
+        "earlier.made_by is None",
+    ),
+    _barrier(
+        "an effect happens twice",
+        "once",
+        "not _take(connection, row, operation, operation)",
+        "_take(connection, row, operation, operation) is None",
+    ),
+    _lost_messages(
+        "a broker that does not answer is taken for an empty one",
+        "LostMessages.is_lost",
+        "if length is None:\n    return False",
+        "if length is None:\n    return True",
+    ),
+    _lost_messages(
+        "a long queue is taken for a loss", "LostMessages.is_lost", "length == 0", "length >= 0"
+    ),
+    _lost_messages(
+        "a forged time is taken for evidence",
+        "LostMessages.is_lost",
+        "moved_to > (saga.now + self._margin).timestamp()",
+        "moved_to < 0",
+    ),
+    Mutant(
+        "the expired are taken for living",
+        "Sweep._is_alive",
+        "step.attended",
+        "step.worker is not None",
+        on_sqlite("regressions/test_bugs_of_recovery_that_others_shipped", "buried"),
+    ),
+    Mutant(
+        "those whom an outage has silenced are taken for dead",
+        "Sweep._is_alive",
+        "step.attended",
+        "step.worker is None",
+        on_sqlite("regressions/test_bugs_of_recovery_that_others_shipped", "silenced"),
+    ),
+    Mutant(
+        "a slow receiver's alerts are delivered by two",
+        "Alerts.deliver_once",
+        "time.monotonic() > until",
+        "time.monotonic() < 0",
+        on_sqlite("integration/test_alerts", "slow"),
+    ),
+    Mutant(
+        "whoever forks holds what others need while it waits",
+        "_take_all",
+        "guard is awaited",
+        "True",
+        ("tests/unit/test_forking.py",),
+    ),
+    Mutant(
+        "a forged time limit breaks an attempt",
+        "cut_short",
+        "any(limit is not None and not _is_at_least(shortest, limit) for limit in given)",
+        "False",
+        on_sqlite("integration/test_hostile_headers", "time_limit"),
+    ),
+    Mutant(
+        "a forged epoch stops the sweep",
+        "Link.read",
+        "1 <= epoch <= LARGEST_EPOCH",
+        "1 <= epoch",
+        on_sqlite("integration/test_hostile_headers", "stop_its_sweep"),
+    ),
+)
