@@ -10,7 +10,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from sagas.decision import Transition
 from sagas.record import tables as t
-from sagas.sql import after_now, insert_unless_there, now, statement_now
+from sagas.sql import after_now, insert_if_absent, now, statement_now
 
 __all__ = [
     "Alert",
@@ -118,7 +118,7 @@ def raise_alert(connection: Connection, made: Transition) -> None:
 
 def raise_unless_raised(connection: Connection, alert: Alert) -> None:
     """Put an alert into the outbox unless this epoch of the saga has one of its kind."""
-    insert_unless_there(connection, t.alert, _row(alert))
+    insert_if_absent(connection, t.alert, _row(alert))
 
 
 def _row(alert: Alert) -> dict[str, Any]:

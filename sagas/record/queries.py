@@ -75,9 +75,9 @@ class StepView:
         compensation_attempt: how many attempts of the compensation were claimed.
         output: what the action returned, as JSON without secrets.
         error: how the last attempt of the action ended, if badly.
-        compensation_error: the same of the compensation.
+        compensation_error: the same for the compensation.
         hostname: the node name of the worker that holds the step, or held it last.
-        task_id: the id of the Celery task that did.
+        task_id: the id of that worker's Celery task.
         retry_at: when the next attempt is due.
         started_at: when the last attempt of the action was claimed.
         ended_at: when it ended.
@@ -181,7 +181,7 @@ def find_sagas(
 
 
 def _storable(*texts: str) -> bool:
-    """Tell whether a row can have these texts: drivers refuse a query with others."""
+    """Tell whether a row can contain these texts: drivers refuse others in a query."""
     return all(text.isprintable() for text in texts)
 
 
