@@ -38,7 +38,7 @@ class Alert:
         steps: the steps at which it is stuck.
         failure: what made it turn back: step, type, code, message.
         at: when it was parked or became blocked, in UTC.
-        task: the task that no worker runs, where that is why it is blocked.
+        task: the task that no worker runs, if that is why it is blocked.
         queue: the queue of that task's messages.
     """
 
@@ -163,7 +163,7 @@ def reserve_alerts(
 def note_delivery(
     connection: Connection, pending: PendingAlert, to: Collection[str], *, again_in_s: float | None
 ) -> None:
-    """Note who has received an alert; *again_in_s* is None where no receiver is left."""
+    """Note who has received an alert; *again_in_s* is None if no receiver is left."""
     values: dict[str, Any] = {
         "delivered_to": dict.fromkeys(sorted(pending.delivered_to | set(to)), True),
         "attempts": pending.attempts + 1,
