@@ -1,5 +1,6 @@
-# The reference application, as an example for your own: the locked requirements, with their hashes,
-# in an environment that the image takes over as a whole. Nothing is compiled, nothing runs as root.
+# The image of the reference application, as an example for your own. The locked requirements, with
+# their hashes, are installed into an environment that is copied as a whole. Nothing is compiled, and
+# nothing runs as root.
 
 FROM python:3.13-slim AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ONLY_BINARY=:all: PIP_REQUIRE_HASHES=1
@@ -21,6 +22,6 @@ WORKDIR /app
 COPY celeryconfig.py ./
 COPY tasks tasks
 USER sagas
-# Celery ends at SIGTERM when what it runs has ended.
+# On SIGTERM, Celery finishes its running tasks and exits.
 STOPSIGNAL SIGTERM
 CMD ["celery", "-A", "tasks", "worker", "--loglevel", "INFO"]

@@ -1,1 +1,1 @@
-"""Measurements of the engine beside what it replaces; each is one command."""
+"""Measurements of the engine next to what it replaces; each is one command."""

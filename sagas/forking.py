@@ -1,12 +1,12 @@
-"""Forks that find no thread of ours in the middle of something.
+"""Safe forks: none happens while a thread of ours holds a lock or uses a connection.
 
-A prefork worker forks whenever it replaces a child. What a thread of the parent holds at that
-moment, a lock of Python, of the resolver or of SQLite, stays held in the child for ever, and the
-child hangs at its first use. And SQLite's own notes about file locks are copied with an open
-connection, so that a child takes locks for granted which it does not have.
+A prefork worker forks whenever it replaces a child. A lock that a thread of the parent holds at
+that moment (Python's, the resolver's or SQLite's) stays locked in the child forever, and the child
+hangs when it first needs it. A copied SQLite connection also relies on file locks that the child
+does not have.
 
-So a thread works only ``guarded``, a fork waits for the guarded work under way, and before it
-goes on, idle connections are closed by what was registered with ``before_fork``.
+So threads work only inside ``guarded()``, and a fork waits for guarded work to finish. Then, before
+the fork, the callbacks registered with ``before_fork`` close idle connections.
 """
 
 import os
@@ -20,7 +20,7 @@ __all__ = ["ForkGuard", "before_fork"]
 
 
 class ForkGuard:
-    """Held by one thread while it works; a fork waits until it is free, and holds it meanwhile."""
+    """A lock that a thread holds while it works, and a fork holds while it happens."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -33,46 +33,46 @@ class ForkGuard:
             yield
 
     def acquire(self, *, wait: bool) -> bool:
-        """Take it, if need be after the block under way; tell whether it is taken."""
+        """Acquire the guard; *wait* for the current block to end. Tell whether it was acquired."""
         return self._lock.acquire(blocking=wait)
 
     def release(self) -> None:
-        """Let the next block begin."""
+        """Release the guard, so that the next block can begin."""
         self._lock.release()
 
 
 _guards: WeakSet[ForkGuard] = WeakSet()
-_held: list[ForkGuard] = []
+_acquired: list[ForkGuard] = []
 _callbacks: list[WeakMethod[Callable[[], Any]]] = []
 
 
 def before_fork(method: Callable[[], Any]) -> None:
-    """Call a bound method before each fork of this process, for as long as its object lives."""
+    """Call a bound method before each fork of this process, as long as its object exists."""
     _callbacks.append(WeakMethod(method))
 
 
 def _before() -> None:
-    busy = _take_all(None)
+    busy = _acquire_all(None)
     while busy is not None:
-        _after()  # nobody else is held up while one is waited for, least of all the heartbeat
-        busy = _take_all(busy)
+        _after()  # while it waits for one guard, all others are free: the heartbeat must go on
+        busy = _acquire_all(busy)
     for callback in _callbacks:
         if (method := callback()) is not None:
             method()
 
 
-def _take_all(awaited: ForkGuard | None) -> ForkGuard | None:
-    """Take every guard, *awaited* first and after a wait; return another one that is busy."""
+def _acquire_all(awaited: ForkGuard | None) -> ForkGuard | None:
+    """Acquire every guard, waiting only for *awaited*; return the first other one that is busy."""
     for guard in sorted(_guards, key=lambda guard: guard is not awaited):
         if not guard.acquire(wait=guard is awaited):
             return guard
-        _held.append(guard)
+        _acquired.append(guard)
     return None
 
 
 def _after() -> None:
-    while _held:
-        _held.pop().release()
+    while _acquired:
+        _acquired.pop().release()
 
 
 if hasattr(os, "register_at_fork"):

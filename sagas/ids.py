@@ -1,4 +1,4 @@
-"""Identifiers that sort by the time they were made."""
+"""Identifiers that sort by their time of creation."""
 
 import os
 import time
@@ -10,7 +10,7 @@ __all__ = ["uuid7"]
 def uuid7() -> uuid.UUID:
     """Make a UUID version 7 (RFC 9562): 48 bits of Unix milliseconds, then random bits.
 
-    Sorts by time to the millisecond; Python has its own from 3.14 on.
+    Sorts by time, to the millisecond. Python has its own since 3.14.
     """
     milliseconds = time.time_ns() // 1_000_000
     random = int.from_bytes(os.urandom(10))

@@ -1,7 +1,7 @@
-"""What means the same on every database: column types, the clock, an INSERT that gives way.
+"""What behaves alike on every database: column types, the clock, inserts that skip existing rows.
 
-The databases are PostgreSQL, SQLite and MariaDB. MariaDB answers to two names, by the URL that an
-application chose: ``mariadb+pymysql://`` and ``mysql+pymysql://`` are the same here.
+The databases are PostgreSQL, SQLite and MariaDB. MariaDB's dialect has two names, one for each form
+of its URL: ``mariadb+pymysql://`` and ``mysql+pymysql://``. Both are treated alike.
 """
 
 import json
@@ -27,8 +27,8 @@ __all__ = [
     "after_now",
     "before_now",
     "error_code",
+    "insert_if_absent",
     "insert_missing",
-    "insert_unless_there",
     "is_mariadb",
     "now",
     "statement_now",
@@ -36,8 +36,8 @@ __all__ = [
 
 _MARIADB = ("mariadb", "mysql")
 
-#: Options of every table: on MariaDB, whatever its defaults, text holds every character and is
-#: compared as on the other databases. Its usual collations take "a" for "A" and for "a ".
+#: Options of every table. On MariaDB, whatever its defaults, they make text hold every character
+#: and compare as on the other databases; its usual collations treat "a", "A" and "a " as equal.
 EXACT: dict[str, Any] = {
     f"{name}_{option}": value
     for name in _MARIADB
@@ -48,11 +48,11 @@ EXACT: dict[str, Any] = {
     }.items()
 }
 
-#: A UUID. On MariaDB its hexadecimal digits, which sort by time in every version, as its own type
-#: for them does not, and which mean the same under both names of the dialect.
+#: A UUID. MariaDB stores its hexadecimal digits: unlike its own UUID type, they sort by time in
+#: every version and mean the same under both names of the dialect.
 Id = Uuid().with_variant(Uuid(native_uuid=False), *_MARIADB)
 
-#: Text of any length: MariaDB's TEXT ends at 64 KiB.
+#: Text of any length; MariaDB's TEXT is limited to 64 KiB.
 Document = Text().with_variant(mysql.LONGTEXT(), *_MARIADB)
 
 
@@ -62,7 +62,7 @@ def is_mariadb(dialect: Dialect) -> bool:
 
 
 def error_code(error: BaseException | None) -> int | None:
-    """Return the number that MariaDB gives to an error of its driver; None for other databases."""
+    """Return MariaDB's number for an error of its driver; None for other databases."""
     code = error.args[0] if error is not None and error.args else None
     return code if isinstance(code, int) else None
 
@@ -74,11 +74,11 @@ class Instant(TypeDecorator[datetime]):
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """Keep microseconds, which MariaDB drops unless it is told."""
+        """Keep microseconds, which MariaDB drops by default."""
         return mysql.DATETIME(fsp=6) if is_mariadb(dialect) else self.impl_instance
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Refuse naive moments, which mean another time on another machine."""
+        """Refuse naive moments: they mean different times on different machines."""
         if value is not None and value.tzinfo is None:
             raise ValueError(f"{value!r} has no time zone: give an aware datetime.")
         if value is not None and dialect.name != "postgresql":
@@ -94,17 +94,17 @@ class Instant(TypeDecorator[datetime]):
 
 
 class JsonText(TypeDecorator[Mapping[str, Any]]):
-    """A small JSON object of the engine's own, as text; payloads stay as pydantic wrote them."""
+    """A small JSON object of the engine's own, stored as text; payloads are not decoded."""
 
     impl = Text
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """Set no limit to its length."""
+        """Allow any length on MariaDB too."""
         return mysql.LONGTEXT() if is_mariadb(dialect) else self.impl_instance
 
     def process_bind_param(self, value: Mapping[str, Any] | None, dialect: Dialect) -> str | None:
-        """Write the object, keys in order."""
+        """Write the object with its keys in order."""
         del dialect
         return None if value is None else json.dumps(value, sort_keys=True, default=str)
 
@@ -114,8 +114,8 @@ class JsonText(TypeDecorator[Mapping[str, Any]]):
         return None if value is None else json.loads(value)
 
 
-class now(FunctionElement[datetime]):  # noqa: N801 - it reads as the SQL function that it is
-    """The database's clock, moving within a transaction, or a moment some seconds away from it."""
+class now(FunctionElement[datetime]):  # noqa: N801 - named like a function of SQL
+    """The database's clock, which advances within a transaction, plus *offset_s* if it is given."""
 
     type = Instant()
     inherit_cache = True
@@ -125,19 +125,19 @@ class now(FunctionElement[datetime]):  # noqa: N801 - it reads as the SQL functi
 
 
 class statement_now(FunctionElement[datetime]):  # noqa: N801 - likewise
-    """The moment at which the statement began: a constant, for which an index can be searched."""
+    """The moment at which the statement began: a constant, so that an index can be used."""
 
     type = Instant()
     inherit_cache = True
 
 
 def after_now(seconds: float) -> now:
-    """Return the moment so many seconds from now, by the database's clock."""
+    """Return the moment *seconds* from now, by the database's clock."""
     return now(seconds)
 
 
 def before_now(seconds: float) -> now:
-    """Return the moment so many seconds ago, by the database's clock."""
+    """Return the moment *seconds* ago, by the database's clock."""
     return now(-seconds)
 
 
@@ -151,7 +151,7 @@ def _now_postgresql(element: now, compiler: SQLCompiler, **options: Any) -> str:
 
 @compiles(now, "sqlite")
 def _now_sqlite(element: now, compiler: SQLCompiler, **options: Any) -> str:
-    # SQLite gives milliseconds; SQLAlchemy reads and writes six digits.
+    # SQLite has milliseconds, but SQLAlchemy reads and writes six digits.
     now_text = "strftime('%Y-%m-%d %H:%M:%f000', 'now'"
     if not len(element.clauses):
         return f"{now_text})"
@@ -161,8 +161,8 @@ def _now_sqlite(element: now, compiler: SQLCompiler, **options: Any) -> str:
 
 @compiles(now, *_MARIADB)
 def _now_mariadb(element: now, compiler: SQLCompiler, **options: Any) -> str:
-    # Only SYSDATE moves while a statement waits for a lock, and it is in the time zone of whoever
-    # asks, which may be a caller's connection: so it gives no moment here, but a distance.
+    # Only SYSDATE advances while a statement waits for a lock. It is in the connection's time zone,
+    # and the connection may be a caller's, so only the difference of two moments is used.
     waited = "INTERVAL TIMESTAMPDIFF(MICROSECOND, NOW(6), SYSDATE(6)) MICROSECOND"
     if not len(element.clauses):
         return f"(UTC_TIMESTAMP(6) + {waited})"
@@ -185,49 +185,50 @@ def _statement_now_mariadb(_: statement_now, __: SQLCompiler, **___: Any) -> str
     return "UTC_TIMESTAMP(6)"
 
 
-def insert_unless_there(connection: Connection, table: Table, row: Mapping[str, Any]) -> bool:
-    """Insert a row unless the table has one with a key of its own; tell whether it was inserted.
+def insert_if_absent(connection: Connection, table: Table, row: Mapping[str, Any]) -> bool:
+    """Insert a row unless its key exists already; tell whether it was inserted.
 
-    A transaction that inserted the same key and is not over yet is waited for.
+    Waits for any open transaction that has inserted the same key.
 
     Raises:
-        NotImplementedError: the database is none that the record supports.
+        NotImplementedError: the record does not support this database.
     """
     if is_mariadb(connection.dialect):
-        return _insert_or_fail(connection, table, row)
-    # Without this SQLAlchemy does not ask for the count that tells whether the row gave way.
-    counted = _giving_way(connection, table).values(row).execution_options(preserve_rowcount=True)
+        return _insert_on_mariadb(connection, table, row)
+    # Without this option, SQLAlchemy does not fetch the count of inserted rows.
+    statement = _insert_ignoring_conflicts(connection, table).values(row)
+    counted = statement.execution_options(preserve_rowcount=True)
     return bool(connection.execute(counted).rowcount == 1)
 
 
 def insert_missing(
     connection: Connection, table: Table, common: Mapping[str, Any], rows: Sequence[Any]
 ) -> None:
-    """Insert rows unless the table has one with a key of theirs; *common* are columns of all.
+    """Insert the rows whose keys do not exist yet; *common* are columns that all of them share.
 
-    Which were inserted is to be read afterwards. Otherwise as ``insert_unless_there``.
+    Read the rows afterwards to learn which were inserted. Otherwise like ``insert_if_absent``.
     """
     if is_mariadb(connection.dialect):
         statement: Any = mysql.insert(table)
         statement = statement.on_duplicate_key_update(id=table.c.id)  # which changes nothing
     else:
-        statement = _giving_way(connection, table)
+        statement = _insert_ignoring_conflicts(connection, table)
     connection.execute(statement.values(common), rows)
 
 
-def _giving_way(connection: Connection, table: Table) -> Any:
+def _insert_ignoring_conflicts(connection: Connection, table: Table) -> Any:
     match connection.dialect.name:
         case "postgresql":
             return postgresql.insert(table).on_conflict_do_nothing()
         case "sqlite":
             return sqlite.insert(table).on_conflict_do_nothing()
         case other:
-            raise NotImplementedError(f"No INSERT that gives way is known for {other}.")
+            raise NotImplementedError(f"No INSERT that ignores conflicts is known for {other}.")
 
 
-def _insert_or_fail(connection: Connection, table: Table, row: Mapping[str, Any]) -> bool:
-    # INSERT IGNORE would hide other errors too, and ON DUPLICATE KEY UPDATE counts one row either
-    # way under the flag that SQLAlchemy connects with. A statement that fails undoes itself only.
+def _insert_on_mariadb(connection: Connection, table: Table, row: Mapping[str, Any]) -> bool:
+    # INSERT IGNORE would hide other errors too. ON DUPLICATE KEY UPDATE counts one row either way,
+    # given the flags with which SQLAlchemy connects. A failed statement undoes only itself.
     try:
         connection.execute(insert(table).values(row))
     except IntegrityError as error:

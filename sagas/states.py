@@ -1,7 +1,6 @@
 """The states of a saga and of its steps, and every edge between them.
 
-The record checks each write against these tables: an edge that is not drawn here cannot be
-written.
+The record checks each write against these tables and refuses an edge that they do not list.
 """
 
 from enum import StrEnum
@@ -19,7 +18,7 @@ __all__ = [
 
 
 class SagaStatus(StrEnum):
-    """Where a saga stands."""
+    """The status of a saga."""
 
     STARTED = "STARTED"
     IN_PROGRESS = "IN_PROGRESS"
@@ -30,7 +29,7 @@ class SagaStatus(StrEnum):
 
 
 class StepStatus(StrEnum):
-    """Where one step of a saga stands; a step without a row is PENDING."""
+    """The status of one step of a saga; a step without a row is PENDING."""
 
     PENDING = "PENDING"
     RUNNING = "RUNNING"
@@ -44,7 +43,7 @@ class StepStatus(StrEnum):
 
 
 class Outcome(StrEnum):
-    """What is known of an action: it committed, it had no effect, or it may have happened."""
+    """What is known about an action: it committed, it had no effect, or it may have happened."""
 
     SUCCESS = "SUCCESS"
     FAILED = "FAILED"
@@ -58,10 +57,11 @@ class Operation(StrEnum):
     COMPENSATION = "compensation"
 
 
-#: A saga that still moves forward.
+#: The statuses of a saga that still moves forward.
 FORWARD = frozenset({SagaStatus.STARTED, SagaStatus.IN_PROGRESS})
 
-#: A saga that moves no more by itself. FAILED is parked: only a person moves it on.
+#: The statuses of a saga that no longer moves by itself. A FAILED saga is parked: only a person
+#: moves it on.
 ENDED = frozenset({SagaStatus.COMPLETED, SagaStatus.COMPENSATED, SagaStatus.FAILED})
 
 SAGA_EDGES: dict[SagaStatus, frozenset[SagaStatus]] = {
@@ -75,22 +75,22 @@ SAGA_EDGES: dict[SagaStatus, frozenset[SagaStatus]] = {
     SagaStatus.IN_PROGRESS: frozenset(
         {
             SagaStatus.COMPLETED,  # the last step is settled
-            SagaStatus.COMPENSATING,  # a step failed for good, a person or the deadline cancelled
+            SagaStatus.COMPENSATING,  # a step failed for good, or a cancel or the deadline came
             SagaStatus.FAILED,  # a step failed for good, and there is no way back: parked
         }
     ),
     SagaStatus.COMPENSATING: frozenset(
         {
             SagaStatus.COMPENSATED,  # everything that ran, or may have run, is undone
-            SagaStatus.FAILED,  # something is left that could not be undone: parked
+            SagaStatus.FAILED,  # something could not be undone: parked
         }
     ),
     SagaStatus.COMPLETED: frozenset(),
     SagaStatus.COMPENSATED: frozenset(),
     SagaStatus.FAILED: frozenset(  # by a person only
         {
-            SagaStatus.IN_PROGRESS,  # retried or skipped where it went forward
-            SagaStatus.COMPENSATING,  # retried where it went back
+            SagaStatus.IN_PROGRESS,  # retried or skipped on the way forward
+            SagaStatus.COMPENSATING,  # retried on the way back
             SagaStatus.COMPLETED,  # resolved
             SagaStatus.COMPENSATED,  # resolved, or the last thing left was skipped
         }
@@ -115,14 +115,14 @@ STEP_EDGES: dict[StepStatus, frozenset[StepStatus]] = {
         {
             StepStatus.RUNNING,  # the next attempt was claimed
             StepStatus.COMPENSATING,  # the compensation was claimed
-            StepStatus.UNKNOWN,  # a person had it tried again
-            StepStatus.SKIPPED,  # a person took it upon themselves
+            StepStatus.UNKNOWN,  # a person retried it
+            StepStatus.SKIPPED,  # a person skipped it
         }
     ),
     StepStatus.SUCCESS: frozenset(
         {
             StepStatus.COMPENSATING,  # the compensation was claimed
-            StepStatus.SKIPPED,  # nothing undoes it, and a person took it upon themselves
+            StepStatus.SKIPPED,  # it has no compensation, and a person skipped it
         }
     ),
     StepStatus.COMPENSATING: frozenset(
@@ -134,16 +134,16 @@ STEP_EDGES: dict[StepStatus, frozenset[StepStatus]] = {
     ),
     StepStatus.FAILED: frozenset(
         {
-            StepStatus.PENDING,  # a person had it tried again
-            StepStatus.SKIPPED,  # a person took it upon themselves
+            StepStatus.PENDING,  # a person retried it
+            StepStatus.SKIPPED,  # a person skipped it
         }
     ),
     StepStatus.SKIPPED: frozenset(),
     StepStatus.COMPENSATED: frozenset(),
     StepStatus.COMPENSATION_FAILED: frozenset(
         {
-            StepStatus.COMPENSATING,  # a person had it tried again
-            StepStatus.SKIPPED,  # a person undid it by hand
+            StepStatus.COMPENSATING,  # a person retried it
+            StepStatus.SKIPPED,  # a person skipped it, having undone it by hand
         }
     ),
 }

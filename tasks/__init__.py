@@ -1,7 +1,7 @@
 """The reference application of celery-sagas: orders that go through six services.
 
-Start as many workers as you like: ``celery -A tasks worker``. On SQLite, which is for trying out,
-the first of them opens the shop; on PostgreSQL do it once, by ``python -m tasks.seed``.
+Start any number of workers with ``celery -A tasks worker``. On SQLite, which is for trying it out,
+the first worker opens the shop. On PostgreSQL, open it once with ``python -m tasks.seed``.
 """
 
 from celery import Celery
@@ -21,7 +21,7 @@ __all__ = ["app", "order_saga"]
 
 def _open_the_shop(**_: object) -> None:
     if database_url("order").startswith("sqlite"):
-        from tasks.seed import prepare  # noqa: PLC0415 - only whoever opens the shop needs it
+        from tasks.seed import prepare  # noqa: PLC0415 - needed only to open the shop
 
         prepare()
 

@@ -1,20 +1,25 @@
-"""The proof that stock, money and points are conserved, and that every order left what it should.
+"""Whether stock, money and points are conserved, and whether each order left what it should.
 
-It reads one service after the other, so it is meant for a shop at rest.
+That is what only the shop can know. ``sagas.testing`` checks what holds for every saga, given the
+``effects()`` and the ``order_ids()`` below.
+
+All of these read one service after another, so the shop must be at rest.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from uuid import UUID
 
 from sqlalchemy import select
 
+from sagas.testing import Effect
 from tasks import inventory, notification, order, payment, points, shipping
-from tasks.effects import Entry, Facts, judge
 from tasks.ledger import Ledger
+from tasks.order_rules import Entry, Facts, order_violations
 
-__all__ = ["Report", "Total", "prove"]
+__all__ = ["Report", "Total", "effects", "order_ids", "verify"]
 
 SERVICES = (order, inventory, payment, points, shipping, notification)
 LEDGERS = {service.database.service: service.ledger for service in SERVICES}
@@ -22,7 +27,7 @@ LEDGERS = {service.database.service: service.ledger for service in SERVICES}
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """How much of one thing there was at the beginning, and how much there is now."""
+    """How much of one thing there was at the start, and how much there is now."""
 
     what: str
     before: Decimal
@@ -31,62 +36,92 @@ class Total:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was looked at, and a sentence for everything that is not as it should be."""
+    """What was checked, and a sentence for everything that is wrong."""
 
     orders: int
-    effects: int
+    entries: int
     totals: tuple[Total, ...]
     violations: tuple[str, ...]
 
     @property
     def holds(self) -> bool:
-        """Whether everything is as it should be."""
+        """Whether nothing is wrong."""
         return not self.violations
 
 
-def prove(statuses: Mapping[str, str]) -> Report:
+def verify(statuses: Mapping[str, str]) -> Report:
     """Check the services against themselves, each other, and the sagas' statuses by order id."""
     entries = {name: _entries(ledger) for name, ledger in LEDGERS.items()}
-    checks = (_stock(entries["inventory"]), _money(entries["payment"]), _points(entries["points"]))
-    violations = [complaint for check in checks for complaint in check.complaints]
+    balances = (
+        _stock(entries["inventory"]),
+        _money(entries["payment"]),
+        _points(entries["points"]),
+    )
+    violations = [violation for balance in balances for violation in balance.violations]
     facts = _facts()
-    traces = _by_order(entry for ledger in entries.values() for entry in ledger)
-    for order_id in sorted(statuses.keys() | facts.keys() | traces.keys()):
-        order_traces = traces.get(order_id, [])
-        violations += judge(order_id, statuses.get(order_id), facts.get(order_id), order_traces)
-    effects = sum(len(ledger) for ledger in entries.values())
-    return Report(len(facts), effects, tuple(check.total for check in checks), tuple(violations))
+    by_order = _by_order(entry for ledger in entries.values() for entry in ledger)
+    for order_id in sorted(statuses.keys() | facts.keys()):
+        violations += order_violations(
+            order_id, statuses.get(order_id), facts.get(order_id), by_order.get(order_id, [])
+        )
+    return Report(
+        orders=len(facts),
+        entries=sum(map(len, entries.values())),
+        totals=tuple(balance.total for balance in balances),
+        violations=tuple(violations),
+    )
+
+
+def effects() -> list[Effect]:
+    """Return what every service did, for ``sagas.testing``."""
+    return [effect for ledger in LEDGERS.values() for effect in _effects_of(ledger)]
+
+
+def _effects_of(ledger: Ledger) -> Iterator[Effect]:
+    """Yield each effect once, although it has an entry for each subject."""
+    seen: Counter[object] = Counter()
+    for row in ledger.database.read(select(ledger.table).order_by(ledger.table.c.id)):
+        effect = Effect(UUID(row.saga_id), row.step, row.op, key=row.key)
+        seen[effect, row.subject] += 1
+        if seen[effect, row.subject] > seen[effect]:  # a subject that comes again: a second effect
+            seen[effect] += 1
+            yield effect
+
+
+def order_ids() -> set[str]:
+    """Return the ids of all orders: the keys that must have a saga."""
+    return {row.order_id for row in order.database.read(select(order.orders.c.order_id))}
 
 
 # What is conserved.
 
 
 @dataclass(frozen=True, slots=True)
-class _Check:
+class _Balance:
     total: Total
-    complaints: list[str]
+    violations: list[str]
 
 
-def _stock(ledger: Iterable[Entry]) -> _Check:
+def _stock(ledger: Iterable[Entry]) -> _Balance:
     rows = inventory.database.read(select(inventory.stock))
     shelves = {row.product_id: (Decimal(row.received), Decimal(row.on_hand)) for row in rows}
-    check = _balance("stock", shelves, inventory.RESERVED, ledger)
+    balance = _balance("stock", shelves, inventory.RESERVED, ledger)
     for row in rows:
         if row.on_hand + row.reserved != row.received:
-            check.complaints.append(
-                f"stock: of {row.received} {row.product_id} {row.on_hand} are on hand and "
-                f"{row.reserved} reserved"
+            balance.violations.append(
+                f"stock: {row.product_id} has {row.on_hand} on hand and {row.reserved} reserved "
+                f"of {row.received} received"
             )
-    return check
+    return balance
 
 
-def _money(ledger: Iterable[Entry]) -> _Check:
+def _money(ledger: Iterable[Entry]) -> _Balance:
     rows = payment.database.read(select(payment.account))
     accounts = {row.customer_id: (row.opening, row.balance) for row in rows}
     return _balance("money", accounts, payment.MERCHANT, ledger)
 
 
-def _points(ledger: Iterable[Entry]) -> _Check:
+def _points(ledger: Iterable[Entry]) -> _Balance:
     rows = points.database.read(select(points.account))
     accounts = {row.customer_id: (Decimal(row.opening), Decimal(row.balance)) for row in rows}
     return _balance("points", accounts, points.PROGRAMME, ledger)
@@ -95,40 +130,40 @@ def _points(ledger: Iterable[Entry]) -> _Check:
 def _balance(
     what: str,
     accounts: Mapping[str, tuple[Decimal, Decimal]],
-    house: str,
+    counterparty: str,
     ledger: Iterable[Entry],
-) -> _Check:
-    """Check that accounts moved as the ledger says, and that the house holds what left them."""
-    moved: dict[str, Decimal] = defaultdict(Decimal)
+) -> _Balance:
+    """Check that accounts changed as the ledger says, and the counterparty has what left them."""
+    changes: dict[str, Decimal] = defaultdict(Decimal)
     for entry in ledger:
-        moved[entry.subject] += entry.amount
-    complaints = [
-        f"{what}: {subject} had {before} and moved by {moved[subject]:+}, but now has {now}"
+        changes[entry.subject] += entry.amount
+    violations = [
+        f"{what}: {subject} had {before} and changed by {changes[subject]:+}, but now has {now}"
         for subject, (before, now) in accounts.items()
-        if now != before + moved[subject]
+        if now != before + changes[subject]
     ]
-    strangers = moved.keys() - accounts.keys() - {house}
-    complaints += [f"{what}: {subject} moved, but has no account" for subject in strangers]
+    unknown = changes.keys() - accounts.keys() - {counterparty}
+    violations += [f"{what}: {subject} changed, but has no account" for subject in sorted(unknown)]
     before = sum((before for before, _ in accounts.values()), Decimal())
-    now = sum((now for _, now in accounts.values()), moved[house])
+    now = sum((now for _, now in accounts.values()), changes[counterparty])
     if before != now:
-        complaints.append(f"{what}: there were {before} in all, and now there are {now}")
-    return _Check(Total(what, before, now), complaints)
+        violations.append(f"{what}: the total was {before}, but now is {now}")
+    return _Balance(Total(what, before, now), violations)
 
 
-# What the services know of each order.
+# What the services know about each order.
 
 
 def _entries(ledger: Ledger) -> list[Entry]:
     rows = ledger.database.read(select(ledger.table))
-    return [Entry(row.order_id, row.step, row.op, row.subject, Decimal(row.amount)) for row in rows]
+    return [Entry(row.order_id, row.step, row.subject, Decimal(row.amount)) for row in rows]
 
 
 def _by_order(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
-    traces: dict[str, list[Entry]] = defaultdict(list)
+    by_order: dict[str, list[Entry]] = defaultdict(list)
     for entry in entries:
-        traces[entry.order_id].append(entry)
-    return traces
+        by_order[entry.order_id].append(entry)
+    return by_order
 
 
 def _facts() -> dict[str, Facts]:

@@ -44,17 +44,17 @@ class Database:
 
     @property
     def engine(self) -> Engine:
-        """This process's engine, made when it is first needed."""
+        """The engine of this process, made at first use."""
         return _engine(database_url(self.service), os.getpid())
 
     @contextmanager
     def begin(self) -> Iterator[Session]:
-        """Open one transaction: commits at the end of the block, rolls back on any error."""
+        """Open a transaction; commit at the end of the block, or roll back on any error."""
         with Session(self.engine) as session, session.begin():
             yield session
 
     def read(self, statement: Select[*Columns]) -> Sequence[Row[*Columns]]:
-        """Return every row of a query, in a transaction of its own."""
+        """Return all rows of a query, read in a transaction of its own."""
         with self.begin() as session:
             return session.execute(statement).all()
 
@@ -63,7 +63,7 @@ class Database:
         self.engine.dispose()
 
     def create(self) -> None:
-        """Make the tables of the service and of its barrier, where they are missing."""
+        """Create the tables of the service and of its barrier if they are missing."""
         if self.engine.dialect.name == "postgresql":
             with self.engine.begin() as connection:
                 connection.execute(CreateSchema(self.service, if_not_exists=True))
@@ -72,13 +72,13 @@ class Database:
 
 
 def matched(session: Session, statement: Update) -> bool:
-    """Run an UPDATE, and tell whether there was one row that met its condition."""
+    """Run an UPDATE; tell whether exactly one row met its condition."""
     result = cast("CursorResult[Any]", session.execute(statement))
     return result.rowcount == 1
 
 
 class Money(TypeDecorator[Decimal]):
-    """A Decimal with two places. SQLite would store a float: there it is whole cents."""
+    """A Decimal with two places; SQLite, which would store a float, gets whole cents."""
 
     impl = Numeric(12, 2)
     cache_ok = True
@@ -100,12 +100,12 @@ class Money(TypeDecorator[Decimal]):
         return Decimal(value).scaleb(-2)
 
 
-# One engine for each process: a connection that is used on both sides of a fork answers the wrong
-# one. The parent's engine stays in the cache of the child, so that the child never closes what the
+# One engine per process: a connection used on both sides of a fork may answer the wrong side. The
+# parent's engine stays in the child's cache, so that the child never closes connections that the
 # parent still uses.
 @cache
 def _engine(url: str, _pid: int) -> Engine:
-    # A child of a worker does one thing at a time: one connection is kept, more are made if needed.
+    # A worker's child does one thing at a time: one connection is kept, more are made as needed.
     engine = create_engine(url, pool_size=1, pool_pre_ping=True)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _configure_sqlite)
@@ -114,12 +114,12 @@ def _engine(url: str, _pid: int) -> Engine:
 
 
 def _configure_sqlite(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # the driver begins nothing by itself
+    connection.isolation_level = None  # the driver must not begin transactions
     connection.execute("PRAGMA busy_timeout = 5000")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA foreign_keys = ON")
 
 
 def _begin_sqlite(connection: Any) -> None:
-    # The lock comes first: a transaction that has read may find that it can no longer write.
+    # Lock first: a transaction that has read may find that it can no longer write.
     connection.exec_driver_sql("BEGIN IMMEDIATE")

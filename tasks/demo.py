@@ -1,7 +1,7 @@
 """``python -m tasks.demo``: real orders on real workers, one of which is killed half-way.
 
-Ends with what became of the orders, and with the proof that nothing was lost, doubled or left
-behind. The exit code is 0 only if every order ended as the data say, and the proof holds.
+At the end it shows what became of the orders, and verifies that nothing was lost, doubled or left
+behind. The exit code is 0 only if every order ended as the data say and every check holds.
 """
 
 import argparse
@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,9 +26,11 @@ from sqlalchemy import select
 from celeryconfig import database_url
 from sagas import SagaHandle, SagaStatus, StepStatus, count_by_status
 from sagas.dev import embedded_broker
+from sagas.testing import violations
 from tasks import app, notification
-from tasks.conservation import prove
+from tasks.conservation import effects, order_ids, verify
 from tasks.models import Order
+from tasks.order_saga import order_saga
 from tasks.sample import ORDERS, expected_end
 from tasks.seed import prepare
 from tasks.shop import place_order
@@ -43,7 +45,7 @@ console = Console()
 
 
 class Disproved(Exception):
-    """An order did not end as the data say, or the proof does not hold."""
+    """An order did not end as the data say, or a check does not hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +61,9 @@ def main() -> int:
     """Run the demonstration, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tasks.demo", description=__doc__)
     parser.add_argument("--broker-url", help="use this Redis instead of a private one")
-    parser.add_argument("--orders", type=int, help="place only so many of the sample orders")
+    parser.add_argument("--orders", type=int, help="place only this many of the sample orders")
     arguments = parser.parse_args()
-    # A polite end from outside unwinds as Ctrl-C does, so that nothing stays behind.
+    # SIGTERM unwinds like Ctrl-C, so that nothing is left behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         demonstrate(arguments.broker_url, arguments.orders)
@@ -74,10 +76,10 @@ def main() -> int:
 
 
 def demonstrate(broker_url: str | None, count: int | None) -> None:
-    """Open a shop, place the sample orders, kill a worker, and account for everything.
+    """Open a shop, place the sample orders, kill a worker, and verify everything.
 
     Raises:
-        Disproved: something is not as it should be.
+        Disproved: something is wrong.
     """
     sample = json.loads(ORDERS.read_text("utf-8"))[:count]
     orders = [Order.model_validate(order) for order in sample]
@@ -90,16 +92,17 @@ def demonstrate(broker_url: str | None, count: int | None) -> None:
         endings = {order_id: _ending(handle) for order_id, handle in handles.items()}
         console.print(summary(endings, seconds=time.monotonic() - began))
         account_for(endings)
+        check_sagas()
 
 
 @contextmanager
 def _directory() -> Iterator[Path]:
-    """Make a directory; it stays only where something went wrong that should be looked into."""
+    """Make a directory; keep it only after an error that should be looked into."""
     directory = Path(tempfile.mkdtemp(prefix="tasks-demo-"))
     try:
         yield directory
     except Exception:
-        console.print(f"The databases and the workers' logs stay in {directory}")
+        console.print(f"The databases and the workers' logs are in {directory}")
         raise
     except BaseException:
         shutil.rmtree(directory)
@@ -108,7 +111,7 @@ def _directory() -> Iterator[Path]:
 
 
 def _move_to(directory: Path, broker_url: str) -> None:
-    """Point this process and the workers that it starts to their broker and databases."""
+    """Point this process, and the workers that it starts, to their broker and databases."""
     os.environ.pop("TASKS_DATABASE_URL", None)
     os.environ.update(TASKS_BROKER_URL=broker_url, TASKS_DATA_DIR=str(directory))
     app.conf.update(broker_url=broker_url, saga_database_url=database_url("order"))
@@ -130,7 +133,7 @@ def _place_and_watch(orders: list[Order], workers: Workers) -> dict[str, SagaHan
 
 
 class _Watch:
-    """Shows how far the orders are, and kills a worker when half of them have ended."""
+    """Shows the progress of the orders, and kills a worker when half of them have ended."""
 
     def __init__(self, progress: Progress, workers: Workers, total: int) -> None:
         self._progress = progress
@@ -183,9 +186,9 @@ def _ending(handle: SagaHandle) -> Ending:
 
 
 def summary(endings: Mapping[str, Ending], *, seconds: float) -> Table:
-    """Tell what became of the orders."""
+    """Return a table of what became of the orders."""
     table = Table(
-        "orders", "ended", "having met", title=f"{len(endings)} orders in {seconds:.1f} seconds"
+        "orders", "status", "reason", title=f"{len(endings)} orders in {seconds:.1f} seconds"
     )
     table.columns[0].justify = "right"
     counts = Counter((ending.status, ending.reason or "") for ending in endings.values())
@@ -201,20 +204,40 @@ def summary(endings: Mapping[str, Ending], *, seconds: float) -> Table:
 
 
 def account_for(endings: Mapping[str, Ending]) -> None:
-    """Print the proof; raises Disproved where it fails, or where an order ended in another way."""
-    report = prove({order_id: ending.status for order_id, ending in endings.items()})
-    table = Table("", "at first", "now", title=f"{report.effects} ledger entries")
+    """Verify the shop's books and the orders' ends; print the totals.
+
+    Raises:
+        Disproved: something is wrong.
+    """
+    report = verify({order_id: ending.status for order_id, ending in endings.items()})
+    table = Table("", "at the start", "now", title=f"{report.entries} ledger entries")
     for total in report.totals:
         table.add_row(total.what, str(total.before), str(total.now))
     console.print(table)
-    complaints = [*report.violations, *_surprises(endings)]
-    for complaint in complaints:
-        console.print(f"[red]{complaint}")
-    if complaints:
-        raise Disproved(f"{len(complaints)} things are not as they should be.")
+    _refuse([*report.violations, *_surprises(endings)])
     console.print(
         "[bold green]Stock, money and points are conserved; each order left what it should."
     )
+
+
+def check_sagas() -> None:
+    """Compare the record of the sagas with what the services did, by the rules for every saga.
+
+    Raises:
+        Disproved: a saga breaks a rule.
+    """
+    found = violations(app, effects(), keys={order_saga.name: order_ids()}, parked=())
+    _refuse([str(violation) for violation in found])
+    console.print(
+        "[bold green]Every effect happened once and in order; sagas that turned back are undone."
+    )
+
+
+def _refuse(found: Sequence[str]) -> None:
+    for text in found:
+        console.print(f"[red]{text}")
+    if found:
+        raise Disproved(f"{len(found)} things are wrong.")
 
 
 def _surprises(endings: Mapping[str, Ending]) -> Iterator[str]:

@@ -1,7 +1,8 @@
-"""The append-only list of what a service really did, written in the same transactions.
+"""The ledger: an append-only list of a service's effects, written in their own transactions.
 
-Tables hold what *is*, and change; the ledger holds what *happened*, and only grows. A compensation
-finds in it what there is to undo, and whoever audits the shop can count every effect.
+Tables hold the current state and change; the ledger holds what has happened and only grows. A
+compensation finds in it what to undo, even if the action's output was lost, and an audit can count
+every effect.
 """
 
 from collections.abc import Mapping
@@ -40,27 +41,27 @@ class Ledger:
         )
 
     def book(self, session: Session, ctx: Context, order_id: str, amounts: Amounts) -> None:
-        """Write down what this attempt did, one entry for each subject."""
+        """Record what this attempt did, with one entry for each subject."""
         origin = {"saga_id": str(ctx.saga_id), "order_id": order_id, "step": ctx.step}
         entry = origin | {"op": ctx.operation, "key": ctx.idempotency_key}
         entries = [entry | {"subject": name, "amount": amount} for name, amount in amounts.items()]
         session.execute(insert(self.table), entries)
 
     def reverse(self, session: Session, ctx: Context, order_id: str) -> dict[str, Decimal | int]:
-        """Write down that an action is undone, and return what each subject gets back.
+        """Record that an action is undone; return what each subject gets back.
 
         Raises:
-            StepFailed: the action left no entry, or was undone before; a person has to look.
+            StepFailed: the action left no entry, or was undone before; a person must look into it.
         """
         of_step = (self.table.c.saga_id == str(ctx.saga_id)) & (self.table.c.step == ctx.step)
         entries = session.execute(select(self.table).where(of_step)).all()
         if {(entry.op, entry.key) for entry in entries} != {("action", ctx.action_key)}:
-            raise inconsistent(f"{ctx.step} of {order_id} is to be undone, but is not in effect")
+            raise inconsistent(f"cannot undo {ctx.step} of {order_id}: it is not in effect")
         back = {entry.subject: -entry.amount for entry in entries}
         self.book(session, ctx, order_id, back)
         return back
 
 
 def inconsistent(message: str) -> StepFailed:
-    """Return the error of a compensation that meets what cannot be: trying again is no help."""
+    """Return the error of a compensation that finds an impossible state: a retry would not help."""
     return StepFailed(message, code="INCONSISTENT")

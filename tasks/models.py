@@ -1,6 +1,6 @@
-"""What crosses the borders of the services: the order, and what each step hands on.
+"""What services exchange: the order, and the output of each step.
 
-All money is in one currency, euro, as a Decimal with two places; a point of loyalty pays one euro.
+All money is in euros, as a Decimal with two places. One loyalty point pays one euro.
 """
 
 from decimal import Decimal
@@ -26,13 +26,13 @@ Euro = Annotated[Decimal, Field(ge=0, max_digits=12, decimal_places=2)]
 
 
 class Model(BaseModel):
-    """Immutable, and strict about names: a misspelt field is an error, not a default."""
+    """Immutable and strict about names: a misspelt field is an error, not a default."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Item(Model):
-    """Some pieces of one product; *price* is for one piece."""
+    """A quantity of one product; *price* is for one piece."""
 
     product_id: Id
     quantity: int = Field(gt=0, le=10_000)
@@ -40,7 +40,7 @@ class Item(Model):
 
 
 class Address(Model):
-    """Where a parcel goes; *country* is an ISO 3166 code of two letters."""
+    """Where a parcel goes; *country* is a two-letter ISO 3166 code."""
 
     name: Text
     street: Text
@@ -50,7 +50,7 @@ class Address(Model):
 
 
 class Order(Model):
-    """An order as the customer sent it. Whoever holds one knows that it adds up."""
+    """An order as the customer sent it; it is validated to add up."""
 
     order_id: Id
     customer_id: Id
@@ -77,7 +77,7 @@ class Order(Model):
 
     @property
     def amount_due(self) -> Decimal:
-        """What is left to pay in money."""
+        """What is left to pay with money."""
         return self.total_amount - self.points_to_use
 
     @property
@@ -87,21 +87,21 @@ class Order(Model):
 
 
 class Confirmation(Model):
-    """The order was taken down."""
+    """The order is recorded."""
 
     order_id: str
     lines: int
 
 
 class Reservation(Model):
-    """The stock of every item is set aside."""
+    """The stock of every item is reserved."""
 
     order_id: str
     pieces: int
 
 
 class Payment(Model):
-    """The customer's money was taken."""
+    """The customer's money is taken."""
 
     order_id: str
     method: str
@@ -109,7 +109,7 @@ class Payment(Model):
 
 
 class PointsChange(Model):
-    """The customer's points changed: fewer if *points* is negative."""
+    """The customer's points have changed, by fewer if *points* is negative."""
 
     customer_id: str
     points: int
@@ -123,7 +123,7 @@ class Shipment(Model):
 
 
 class Mail(Model):
-    """A message went out to the customer."""
+    """A message has been sent to the customer."""
 
     recipient: str
     subject: str

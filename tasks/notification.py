@@ -1,4 +1,4 @@
-"""The notification service: tells the customer.
+"""The notification service: sends a confirmation to the customer.
 
 No order fails because a mail server is down.
 """
@@ -49,7 +49,7 @@ thank you for your order {order.order_id}. {order.amount_due} EUR were charged.
 
 @step(name="notification.send", queue="notification", timeout=10)
 def send_notification(order: Order, ctx: Context) -> Mail:
-    """InFlight the confirmation to the mail server of the customer."""
+    """Hand the confirmation to the customer's mail server."""
     with database.begin() as session:
         return ctx.once(session, lambda: _send(session, order, ctx))
 
@@ -69,7 +69,7 @@ def _recipient(session: Session, customer_id: str) -> tuple[str, str]:
     query = select(customer).where(customer.c.customer_id == customer_id)
     found = session.execute(query).one_or_none()
     if found is None:
-        raise StepFailed(f"there is no address to write to {customer_id}", code="UNKNOWN_CUSTOMER")
+        raise StepFailed(f"{customer_id} has no email address", code="UNKNOWN_CUSTOMER")
     _, _, domain = found.email.rpartition("@")
     if not session.scalar(select(mail_server.c.up).where(mail_server.c.domain == domain)):
         raise StepFailed(f"the mail server of {domain} is down", code="MAIL_SERVER_DOWN")

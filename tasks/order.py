@@ -1,4 +1,4 @@
-"""The order service: takes orders down, and crosses them out."""
+"""The order service: records orders and cancels them."""
 
 from sqlalchemy import (
     CheckConstraint,
@@ -13,7 +13,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
-from sagas import Context, StepFailed, step
+from sagas import CompensationContext, Context, StepFailed, step
 from tasks.database import Database, Money, matched
 from tasks.ledger import Ledger, inconsistent
 from tasks.models import Confirmation, Order
@@ -45,27 +45,27 @@ lines = Table(
 
 @step(name="order.create", queue="order", timeout=10)
 def create_order(order: Order, ctx: Context) -> Confirmation:
-    """Take down every line of the order that the shop placed."""
+    """Record every line of the order that the shop placed."""
     with database.begin() as session:
         return ctx.once(session, lambda: _create(session, order, ctx))
 
 
 @create_order.compensation(name="order.cancel")
-def cancel_order(order: Order, ctx: Context) -> None:
-    """Cross the order out; its lines stay readable."""
+def cancel_order(order: Order, ctx: CompensationContext[Confirmation]) -> None:
+    """Cancel the order; its lines stay readable."""
     with database.begin() as session:
         ctx.once(session, lambda: _cancel(session, order, ctx))
 
 
 def place(session: Session, order: Order) -> None:
-    """Insert the row of an order, unless it is there: it is *placed* until its saga creates it."""
+    """Insert an order's row if it is missing; the order is *placed* until its saga creates it."""
     if session.scalar(select(orders.c.status).where(orders.c.order_id == order.order_id)) is None:
         row = order.model_dump(include={"order_id", "customer_id", "total_amount", "points_to_use"})
         session.execute(insert(orders).values(row | {"status": "placed"}))
 
 
 def _create(session: Session, order: Order, ctx: Context) -> Confirmation:
-    place(session, order)  # the shop did so; whoever starts a saga by hand did not
+    place(session, order)  # done by the shop, but not by a person who starts a saga by hand
     if not _move(session, order, "placed", "created"):
         raise StepFailed(f"{order.order_id} is not waiting to be created", code="NOT_PLACED")
     rows = [{"order_id": order.order_id} | item.model_dump() for item in order.items]
@@ -77,9 +77,9 @@ def _create(session: Session, order: Order, ctx: Context) -> Confirmation:
 def _cancel(session: Session, order: Order, ctx: Context) -> None:
     ledger.reverse(session, ctx, order.order_id)
     if not _move(session, order, "created", "cancelled"):
-        raise inconsistent(f"{order.order_id} is to be cancelled, but was not created")
+        raise inconsistent(f"cannot cancel {order.order_id}: it was not created")
 
 
 def _move(session: Session, order: Order, before: str, after: str) -> bool:
-    there = (orders.c.order_id == order.order_id) & (orders.c.status == before)
-    return matched(session, update(orders).where(there).values(status=after))
+    own = (orders.c.order_id == order.order_id) & (orders.c.status == before)
+    return matched(session, update(orders).where(own).values(status=after))

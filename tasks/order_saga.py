@@ -1,4 +1,4 @@
-"""The plan of an order: what is done, in which order, and which of it an order may do without."""
+"""The order saga: its steps in order, and which of them an order can do without."""
 
 from datetime import timedelta
 

@@ -3,15 +3,15 @@
 from sqlalchemy import Boolean, CheckConstraint, Column, String, Table, select, update
 from sqlalchemy.orm import Session
 
-from sagas import Context, Retry, StepFailed, step
+from sagas import CompensationContext, Context, Retry, StepFailed, step
 from tasks.database import Database, Money, matched
 from tasks.ledger import Ledger, inconsistent
 from tasks.models import Order, Payment
 
 __all__ = ["MERCHANT", "account", "charge", "database", "ledger", "method", "refund"]
 
-#: The merchant's money is the sum of its ledger entries. A row with a balance would make every
-#: payment of the shop wait for the one before.
+#: The merchant's balance is the sum of its ledger entries. A row with a balance would make every
+#: payment wait for the one before.
 MERCHANT = "merchant"
 
 database = Database("payment")
@@ -41,13 +41,13 @@ method = Table(
     timeout=10,
 )
 def charge(order: Order, ctx: Context) -> Payment:
-    """Take what is due from the customer's account, if the chosen method allows it."""
+    """Take what is due from the customer's account if the chosen method allows it."""
     with database.begin() as session:
         return ctx.once(session, lambda: _charge(session, order, ctx))
 
 
 @charge.compensation(name="payment.refund")
-def refund(order: Order, ctx: Context) -> None:
+def refund(order: Order, ctx: CompensationContext[Payment]) -> None:
     """Give back what was taken."""
     with database.begin() as session:
         ctx.once(session, lambda: _refund(session, order, ctx))
@@ -81,4 +81,4 @@ def _refund(session: Session, order: Order, ctx: Context) -> None:
     own = account.c.customer_id == order.customer_id
     given = update(account).where(own).values(balance=account.c.balance + back)
     if not matched(session, given):
-        raise inconsistent(f"{back} EUR are to be refunded, but {order.customer_id} has no account")
+        raise inconsistent(f"cannot refund {back} EUR: {order.customer_id} has no account")

@@ -1,9 +1,9 @@
-"""The points service: customers pay with loyalty points, and earn new ones."""
+"""The points service: customers pay with loyalty points and earn new ones."""
 
 from sqlalchemy import CheckConstraint, Column, Integer, String, Table, update
 from sqlalchemy.orm import Session
 
-from sagas import Context, StepFailed, step
+from sagas import CompensationContext, Context, StepFailed, step
 from tasks.database import Database, matched
 from tasks.ledger import Ledger, inconsistent
 from tasks.models import Order, PointsChange
@@ -19,7 +19,7 @@ __all__ = [
     "revoke_points",
 ]
 
-#: Points come from the loyalty programme and go back to it. Its balance is the sum of its entries.
+#: Points come from the loyalty programme and return to it. Its balance is the sum of its entries.
 PROGRAMME = "programme"
 
 database = Database("points")
@@ -42,7 +42,7 @@ def deduct_points(order: Order, ctx: Context) -> PointsChange:
 
 
 @deduct_points.compensation(name="points.restore")
-def restore_points(order: Order, ctx: Context) -> None:
+def restore_points(order: Order, ctx: CompensationContext[PointsChange]) -> None:
     """Give back the points that the customer paid with."""
     with database.begin() as session:
         ctx.once(session, lambda: _reverse(session, order, ctx))
@@ -56,8 +56,8 @@ def award_points(order: Order, ctx: Context) -> PointsChange:
 
 
 @award_points.compensation(name="points.revoke")
-def revoke_points(order: Order, ctx: Context) -> None:
-    """Take back the points that the order earned; if they are spent, a person has to decide."""
+def revoke_points(order: Order, ctx: CompensationContext[PointsChange]) -> None:
+    """Take back the points that the order earned; if they are spent, a person must decide."""
     with database.begin() as session:
         ctx.once(session, lambda: _reverse(session, order, ctx))
 
@@ -74,11 +74,11 @@ def _reverse(session: Session, order: Order, ctx: Context) -> None:
     customer = order.customer_id
     points = int(ledger.reverse(session, ctx, order.order_id)[customer])
     if not _change(session, customer, points):
-        raise inconsistent(f"{-points} points are to be taken back, but {customer} has fewer")
+        raise inconsistent(f"cannot take back {-points} points: {customer} has fewer")
 
 
 def _change(session: Session, customer_id: str, points: int) -> bool:
-    """Add points to an account, or take them if negative; report whether there were enough."""
+    """Add points to an account, or take them if negative; tell whether there were enough."""
     enough = (account.c.customer_id == customer_id) & (account.c.balance + points >= 0)
     changed = update(account).where(enough).values(balance=account.c.balance + points)
     return matched(session, changed)

@@ -1,7 +1,7 @@
-"""The sample orders: ``python -m tasks.sample`` writes ``orders.json`` anew, always the same.
+"""The sample orders: ``python -m tasks.sample`` writes ``orders.json``, always the same.
 
-Three orders in four succeed. Every fourth is refused, each time for another reason; what refuses it
-is in the tables that the shop begins with, so that it is refused whenever and wherever it runs.
+Three orders in four succeed. Every fourth is refused, for each reason in turn. What refuses it is
+in the shop's initial data, so that it is refused whenever and wherever it runs.
 """
 
 import json
@@ -17,7 +17,7 @@ __all__ = ["MAIL_DOWN", "ORDERS", "REFUSALS", "expected_end", "orders", "render"
 COUNT = 240
 ORDERS = DATA / "orders.json"
 
-#: The reasons, in the order in which they recur.
+#: The reasons for a refusal, in the order in which they recur.
 REFUSALS = (
     "OUT_OF_STOCK",
     "PAYMENT_DECLINED",
@@ -27,10 +27,10 @@ REFUSALS = (
     "UNDELIVERABLE_ADDRESS",
 )
 
-#: Not a refusal: these orders complete, and only their confirmation does not go out.
+#: Not a refusal: these orders complete, and only their confirmation is not sent.
 MAIL_DOWN = "MAIL_SERVER_DOWN"
 
-# Which customers stand for which reason; the rest is ordinary.
+# The customers who stand for a reason; the others are ordinary.
 CUSTOMERS = {
     MAIL_DOWN: ("C-037", "C-038", "C-039", "C-040"),
     "PAYMENT_DECLINED": ("C-041", "C-042", "C-043"),
@@ -42,7 +42,7 @@ ORDINARY = tuple(f"C-{number:03}" for number in range(1, 37))
 EVERYDAY = tuple(row["product_id"] for row in read("products") if row["product_id"] < "P-600")
 PRECIOUS = ("P-600", "P-601", "P-602")
 SCARCE = ("P-900", "P-901", "P-902")
-SCARCE_QUANTITY = 5  # more than there ever are
+SCARCE_QUANTITY = 5  # more than are ever in stock
 INVOICE_LIMIT = next(
     Decimal(row["order_limit"]) for row in read("methods") if row["name"] == "invoice"
 )
@@ -54,14 +54,14 @@ def orders() -> Iterator[Order]:
 
 
 def expected_end(order_id: str) -> tuple[str, str | None]:
-    """Return how the saga of that sample order has to end, and what it will have met."""
+    """Return how the saga of this sample order must end, and the reason that it meets."""
     reason = _reason(int(order_id.removeprefix("ORD-")) - 1)
     return "COMPENSATED" if reason in REFUSALS else "COMPLETED", reason
 
 
 def _reason(number: int) -> str | None:
     if _every(4, number + 1):
-        return _turn(REFUSALS, number // 4)
+        return _cycle(REFUSALS, number // 4)
     return MAIL_DOWN if _every(12, number + 7) else None
 
 
@@ -83,18 +83,20 @@ def _order(number: int) -> Order:
 
 def _customer(number: int, reason: str | None) -> str:
     if reason in CUSTOMERS:
-        return _turn(CUSTOMERS[reason], number // 12)
-    return _turn(ORDINARY, number // 4 + number % 4 * 9)
+        return _cycle(CUSTOMERS[reason], number // 12)
+    return _cycle(ORDINARY, number // 4 + number % 4 * 9)
 
 
 def _basket(number: int, reason: str | None) -> tuple[Item, ...]:
     """Fill a basket with one to four different products, one to three of each."""
     places = range(1 + number % 4)
-    chosen = {_turn(EVERYDAY, 7 * number + 5 * place): 1 + (number + place) % 3 for place in places}
+    chosen = {
+        _cycle(EVERYDAY, 7 * number + 5 * place): 1 + (number + place) % 3 for place in places
+    }
     if reason in {"LIMIT_EXCEEDED", "NOT_ENOUGH_POINTS"} or _every(20, number + 10):
-        chosen[_turn(PRECIOUS, number)] = 1
+        chosen[_cycle(PRECIOUS, number)] = 1
     if reason == "OUT_OF_STOCK":
-        chosen[_turn(SCARCE, number // 24)] = SCARCE_QUANTITY
+        chosen[_cycle(SCARCE, number // 24)] = SCARCE_QUANTITY
     return tuple(
         Item(product_id=name, quantity=n, price=_prices()[name]) for name, n in chosen.items()
     )
@@ -131,12 +133,12 @@ def _every(period: int, number: int) -> bool:
     return not number % period
 
 
-def _turn(things: tuple[str, ...], number: int) -> str:
-    return things[number % len(things)]
+def _cycle(values: tuple[str, ...], number: int) -> str:
+    return values[number % len(values)]
 
 
 def render() -> str:
-    """Return the sample as a JSON list with one order to a line."""
+    """Return the sample as a JSON list with one order per line."""
     lines = (json.dumps(order.model_dump(mode="json"), ensure_ascii=False) for order in orders())
     return "[\n" + ",\n".join(lines) + "\n]\n"
 

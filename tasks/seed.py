@@ -1,6 +1,6 @@
-"""What the shop begins with, from the tables in ``tasks/data``.
+"""The shop's initial data, from the tables in ``tasks/data``.
 
-Every refusal of the sample orders comes from these rows.
+Every refusal of a sample order comes from these rows.
 """
 
 import csv
@@ -35,13 +35,13 @@ def read(name: str) -> tuple[dict[str, str], ...]:
 
 
 def create_tables() -> None:
-    """Make the tables of every service, where they are missing."""
+    """Create the tables of every service if they are missing."""
     for database in DATABASES:
         database.create()
 
 
 def seed() -> None:
-    """Fill the services' tables, unless they are filled."""
+    """Fill those tables of the services that are empty."""
     customers, methods = read("customers"), read("methods")
     money = [_account(row, Decimal(row["balance"])) for row in customers]
     loyalty = [_account(row, int(row["points"])) for row in customers]
@@ -88,16 +88,16 @@ def _with_flags(row: Mapping[str, str]) -> Mapping[str, Any]:
 
 
 def prepare() -> None:
-    """Make a shop ready to open: the services' tables, the record beside the orders, the stock.
+    """Prepare the shop for opening: the services' tables, the record of the sagas, the data.
 
-    Does nothing where that is done, and only once where several processes of one machine try.
+    It is safe to repeat, and several processes on one machine may call it at once.
     """
     with (DATA / "products.csv").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         create_tables()
         upgrade_record()
         seed()
-    # A later fork must not inherit a connection: SQLite would trust locks that it has lost.
+    # A later fork must not inherit a connection: SQLite would rely on locks that it does not have.
     for database in DATABASES:
         database.dispose()
 

@@ -13,7 +13,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
-from sagas import Context, StepFailed, step
+from sagas import CompensationContext, Context, StepFailed, step
 from tasks.database import Database, matched
 from tasks.ledger import Ledger, inconsistent
 from tasks.models import Address, Order, Shipment
@@ -43,14 +43,14 @@ shipment = Table(
 
 @step(name="shipping.create", queue="shipping", timeout=10)
 def create_shipment(order: Order, ctx: Context) -> Shipment:
-    """InFlight the parcel to the carrier that serves the address."""
+    """Hand the parcel to the carrier that serves the address."""
     with database.begin() as session:
         return ctx.once(session, lambda: _create(session, order, ctx))
 
 
 @create_shipment.compensation(name="shipping.cancel")
-def cancel_shipment(order: Order, ctx: Context) -> None:
-    """Call the parcel back; its tracking number stays known."""
+def cancel_shipment(order: Order, ctx: CompensationContext[Shipment]) -> None:
+    """Call the parcel back; its tracking number is kept."""
     with database.begin() as session:
         ctx.once(session, lambda: _cancel(session, order, ctx))
 
@@ -84,6 +84,4 @@ def _cancel(session: Session, order: Order, ctx: Context) -> None:
     ledger.reverse(session, ctx, order.order_id)
     under_way = (shipment.c.order_id == order.order_id) & (shipment.c.status == "created")
     if not matched(session, update(shipment).where(under_way).values(status="cancelled")):
-        raise inconsistent(
-            f"the shipment of {order.order_id} is to be cancelled, but none is under way"
-        )
+        raise inconsistent(f"cannot cancel the shipment of {order.order_id}: none is under way")

@@ -1,4 +1,4 @@
-"""Worker processes under supervision: one that dies is started again, as systemd would do it."""
+"""Supervised worker processes: one that dies is started again, as systemd would do."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ PATIENCE_S = 5
 
 
 class Workers:
-    """Some workers of the application, as long as the block lasts; their logs go to files."""
+    """Workers of the application that run as long as the block does, each with a log file."""
 
     def __init__(self, *names: str, logs: Path) -> None:
         self._names = names
@@ -35,7 +35,7 @@ class Workers:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Let the workers finish what they are at, then end every process."""
+        """Let the workers finish their tasks, then end every process."""
         for worker in self._running.values():
             worker.terminate()
         for worker in self._running.values():
@@ -52,7 +52,7 @@ class Workers:
             self._running[name] = self._start(name)
 
     def kill(self, name: str) -> None:
-        """End a worker and all its children at once, as a crash of its machine would."""
+        """Kill a worker and all its children at once, as a crash of its machine would."""
         os.killpg(self._running[name].pid, signal.SIGKILL)
 
     def _start(self, name: str) -> subprocess.Popen[bytes]:
@@ -61,13 +61,13 @@ class Workers:
             [sys.executable, "-m", *worker],
             log=self._logs / f"{name}.log",
             cwd=Path(__file__).parent.parent,
-            # A worker that is killed cannot remove its temporary files: they go with the logs.
+            # A killed worker cannot remove its temporary files: they are removed with the logs.
             env=os.environ | {"TMPDIR": str(self._logs)},
         )
 
 
 def _end(worker: subprocess.Popen[bytes]) -> None:
-    """Wait a little for the worker, then have its guard end whatever is left of its group."""
+    """Wait briefly for the worker, then let its guard kill what is left of its process group."""
     with suppress(subprocess.TimeoutExpired):
         worker.wait(PATIENCE_S)
     if worker.stdin:

@@ -1,6 +1,6 @@
 """``python -m benchmarks.kills``: the same kills against chains and sagas, side by side.
 
-The exit code is 0 only if every saga whose participant has the barrier ended right.
+The exit code is 0 only if every saga whose participant has the barrier ended correctly.
 """
 
 import argparse
@@ -25,7 +25,7 @@ console = Console()
 
 def main() -> int:
     """Run every cell of the table, print it, and return the exit code."""
-    # A polite end from outside unwinds as Ctrl-C does, so that no process stays behind.
+    # SIGTERM unwinds like Ctrl-C, so that no process is left behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     arguments = _arguments()
     options = Options(
@@ -54,16 +54,22 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmarks.kills", description=__doc__)
     names = [disturbance.name for disturbance in DISTURBANCES]
     add = parser.add_argument
-    add("--sagas", type=int, default=100, metavar="N", help="how many in each run (100)")
+    add("--sagas", type=int, default=100, metavar="N", help="sagas in each run (100)")
     add("--declining", type=float, default=0.15, metavar="SHARE", help="share that declines (0.15)")
-    add("--strikes", type=int, metavar="N", help="strike so often, in place of each one's own")
-    add("--deadline", type=float, default=90, metavar="S", help="seconds after the strikes (90)")
-    add("--only", nargs="+", choices=names, default=names, help="these disturbances only")
+    add("--strikes", type=int, metavar="N", help="strikes in each run, instead of the default")
+    add(
+        "--deadline",
+        type=float,
+        default=90,
+        metavar="S",
+        help="seconds to end after the strikes (90)",
+    )
+    add("--only", nargs="+", choices=names, default=names, help="only these disturbances")
     add("--variant", nargs="+", type=Variant, choices=list(Variant), default=list(Variant))
-    add("--database-url", metavar="URL", help="a PostgreSQL database (SQLite files)")
-    add("--json", type=Path, metavar="FILE", help="write the figures, and what went wrong")
-    add("--keep", type=Path, metavar="DIR", help="keep the logs and databases there")
-    add("--seed", type=int, default=0, help="which ones decline, and when strikes come (0)")
+    add("--database-url", metavar="URL", help="use this PostgreSQL database (SQLite files)")
+    add("--json", type=Path, metavar="FILE", help="write the figures and the wrong ends to FILE")
+    add("--keep", type=Path, metavar="DIR", help="keep the logs and databases in DIR")
+    add("--seed", type=int, default=0, help="decides who declines and when strikes come (0)")
     return parser.parse_args()
 
 
@@ -87,7 +93,7 @@ def _run_all(
     options: Options,
     directory: Path,
 ) -> Iterator[Result]:
-    # What the engine warns of in this process belongs to the kills.
+    # The kills make the engine log warnings in this process too.
     logging.basicConfig(filename=directory / "driver.log")
     for disturbance in disturbances:
         for variant in variants:

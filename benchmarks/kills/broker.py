@@ -1,4 +1,4 @@
-"""A private broker that can be emptied, and stopped and run again without what it held."""
+"""A private broker that can be emptied, or restarted without its messages."""
 
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -15,19 +15,19 @@ __all__ = ["Broker", "Depth"]
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """How many messages wait, and how many are delivered and not acknowledged."""
+    """How many messages are queued, and how many are delivered but not acknowledged."""
 
     ready: int
     unacknowledged: int
 
     @property
     def empty(self) -> bool:
-        """Whether no message is anywhere."""
+        """Whether there are no messages at all."""
         return not self.ready and not self.unacknowledged
 
 
 class Broker:
-    """The server of one run, from the block's first line to its last."""
+    """The server of one run, which lives as long as the block."""
 
     def __init__(self) -> None:
         self._server = EmbeddedBroker()
@@ -35,7 +35,7 @@ class Broker:
 
     @property
     def url(self) -> str:
-        """The address, which stays the same over restarts."""
+        """The address, which survives restarts."""
         return self._server.url
 
     def __enter__(self) -> Self:
@@ -53,30 +53,30 @@ class Broker:
         self.stop()
 
     def run(self) -> None:
-        """Run the server; it answers, and is empty."""
+        """Start the server, empty, and wait until it answers."""
         self._running.enter_context(self._server.running())
 
     def stop(self) -> None:
-        """Kill the server, and with it all that it holds."""
+        """Kill the server and lose everything in it."""
         self._running.close()
 
     def flush(self) -> None:
-        """Remove everything, while the server runs on."""
+        """Remove everything while the server keeps running."""
         with redis.Redis.from_url(self.url) as client:
             client.flushall()
 
     def depth(self, app: Celery) -> Depth:
-        """Ask how many messages there are."""
+        """Count the messages."""
         with redis.Redis.from_url(self.url) as client:
             ready: int = client.llen(app.conf.task_default_queue)
             unacknowledged: int = client.hlen("unacked")
             return Depth(ready, unacknowledged)
 
     def restore(self, app: Celery) -> None:
-        """Bring back what was not acknowledged within the visibility timeout.
+        """Requeue the messages that were not acknowledged within the visibility timeout.
 
-        Every worker does so by itself when it starts, and then about every hundred seconds; nobody
-        has to wait that long for a verdict.
+        Every worker does so when it starts and then about every hundred seconds; this spares the
+        wait.
         """
         with app.connection_for_write() as connection:
             connection.default_channel.qos.restore_visible(num=1000, interval=1)

@@ -1,7 +1,7 @@
-"""The steps as they are written by hand: a chain, an errback for each step, and no record.
+"""The steps written by hand: a chain, an errback for each step, and no record.
 
-Each step's errback undoes the steps before it, in reverse order; the step that failed is taken to
-have done nothing. The errback is bound, so that Celery sends it as a message.
+Each step's errback undoes the steps before it in reverse order; it assumes that the failed step has
+done nothing. The errback is bound, so that Celery sends it as a message.
 """
 
 from functools import cache
@@ -15,7 +15,7 @@ __all__ = ["Declined", "make_app", "start"]
 
 
 class Declined(Exception):
-    """The last step says no, before it has any effect."""
+    """The last step declines, before it has any effect."""
 
 
 @shared_task(bind=True, name="chain.do")  # type: ignore[untyped-decorator]  # Celery has no types
@@ -30,7 +30,7 @@ def do(task: Task, number: int, step: str, declines: bool) -> None:  # noqa: FBT
     take_time(effect)
 
 
-@shared_task(bind=True, name="chain.compensation_call")  # type: ignore[untyped-decorator]
+@shared_task(bind=True, name="chain.undo")  # type: ignore[untyped-decorator]
 def undo(task: Task, number: int, step: str) -> None:
     """Undo one step."""
     take_time(lambda: _append(task, number, step, UNDO))
@@ -38,7 +38,7 @@ def undo(task: Task, number: int, step: str) -> None:
 
 @shared_task(bind=True, name="chain.turn_back")  # type: ignore[untyped-decorator]
 def turn_back(task: Task, failed_task_id: str, number: int, steps: list[str]) -> None:
-    """Undo, one after another, the steps before the one that failed."""
+    """Undo the steps before the one that failed, one after another."""
     del task, failed_task_id
     chain(*(undo.si(number, step) for step in steps)).apply_async()
 
@@ -52,7 +52,7 @@ def start(number: int, *, declines: bool) -> None:
 
 
 def make_app(place: Place) -> Celery:
-    """Make the app, and make it the current one."""
+    """Make the app, as the current one."""
     late = place.variant == Variant.CHAIN_LATE
     app = Celery("kills", broker=place.broker_url, set_as_current=True)
     app.conf.update(

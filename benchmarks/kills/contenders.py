@@ -1,4 +1,4 @@
-"""The ways to write the steps, as the driver sees them: start one, and ask how they ended."""
+"""The ways to write the steps, as the driver sees them: start one, ask how each ended."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -35,13 +35,13 @@ class Contender(Protocol):
         """Start one."""
 
     def open(self) -> int | None:
-        """Return how many have not ended, or None where nobody can tell."""
+        """Return how many have not ended, or None if nobody can tell."""
 
     def ending(self, number: int, rows: Sequence[Row]) -> Ending:
-        """Tell how one ended."""
+        """Return how one ended."""
 
     def history(self, number: int) -> Sequence[str]:
-        """Return what is known of one's course."""
+        """Return what is known about the course of one."""
 
     def close(self) -> None:
         """Close the connections of this process."""
@@ -103,5 +103,5 @@ class _Saga:
 
 
 def contender(place: Place, participant: Participant) -> Contender:
-    """Return the place's contender, its app being the current one, its tables being made."""
+    """Return the place's contender; its app is the current one, and its tables exist."""
     return _Saga(place, participant) if Variant(place.variant).is_saga else _Chain(place)

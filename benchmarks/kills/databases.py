@@ -1,4 +1,4 @@
-"""Fresh databases for each run: files of SQLite, or a schema of a PostgreSQL that is there."""
+"""Fresh databases for each run: SQLite files, or a schema in an existing PostgreSQL database."""
 
 import uuid
 from collections.abc import Iterator
@@ -15,8 +15,8 @@ __all__ = ["fresh_databases"]
 def fresh_databases(url: str | None, directory: Path) -> Iterator[tuple[str, str]]:
     """Yield the URLs of the record and of the participant, both empty.
 
-    With a *url* they share a new schema of that PostgreSQL database, which is dropped afterwards;
-    without one each is a file of the directory.
+    With a *url*, they share a new schema in that PostgreSQL database, which is dropped afterwards.
+    Without one, each is a file in the directory.
     """
     if url is None:
         yield f"sqlite:///{directory / 'record.db'}", f"sqlite:///{directory / 'participant.db'}"

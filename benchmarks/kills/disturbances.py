@@ -1,4 +1,4 @@
-"""What is done to a run while it works: the rows of the table."""
+"""What disturbs a run while it works: the rows of the table."""
 
 import random
 import signal
@@ -10,13 +10,13 @@ from benchmarks.kills.fleet import Fleet
 
 __all__ = ["DISTURBANCES", "OUTAGE_S", "Disturbance", "Scene"]
 
-#: How long a broker that is restarted is away, in seconds.
+#: How long a restarted broker is away, in seconds.
 OUTAGE_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What a disturbance can reach, and the worker that it is to hit."""
+    """What a disturbance can reach, and the worker that it should hit."""
 
     fleet: Fleet
     broker: Broker
@@ -27,7 +27,7 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class Disturbance:
-    """One way to disturb; done *times* times in a run, unless asked otherwise."""
+    """One way to disturb a run; by default it strikes *times* times."""
 
     name: str
     title: str

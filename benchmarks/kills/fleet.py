@@ -1,4 +1,4 @@
-"""Workers that are killed, and started again at once, as any supervisor would do it."""
+"""Workers that are killed and started again at once, as any supervisor would do."""
 
 import os
 import random
@@ -16,7 +16,7 @@ import psutil
 __all__ = ["Fleet"]
 
 # The shell becomes the worker; its background half reads a pipe that only the fleet can write to.
-# When the fleet closes it, or ends in whatever way, the worker's whole process group is killed.
+# When the fleet closes the pipe, or is gone for any reason, the worker's process group is killed.
 _GUARDED = """
 exec 3<&0 </dev/null
 { read -r line <&3; kill -KILL 0; } &
@@ -26,16 +26,15 @@ exec "$@" 3<&-
 _CELERY = (sys.executable, "-m", "celery", "-A", "benchmarks.kills.worker", "worker")
 _OPTIONS = ("--pool", "prefork", "--concurrency", "2", "--loglevel", "INFO")
 
-#: A worker that was asked to end and has not done so in this time is killed, as systemd and Docker
-#: do it.
+#: A worker that was told to end and does not within this time is killed, as by systemd or Docker.
 _GRACE_S = 10.0
 
-#: The directory from which the workers import what the driver has imported.
+#: The directory from which the workers import the same code as the driver.
 _ROOT = Path(__file__).parent.parent.parent
 
 
 class Fleet:
-    """Some workers, as long as the block lasts. Only they are ever killed, and none outlives it."""
+    """Workers that live as long as the block. Only they are ever killed, and none outlives it."""
 
     def __init__(self, *names: str, environment: Mapping[str, str], logs: Path) -> None:
         self.starts = 0
@@ -43,9 +42,9 @@ class Fleet:
         self._environment = {**os.environ, **environment, "KILLS_READY": str(logs)}
         self._logs = logs
         self._running: dict[str, subprocess.Popen[bytes]] = {}
-        # When a worker was told to end; it is told once.
+        # When each worker was told to end, which happens once.
         self._told: dict[str, float] = {}
-        # A main process that is gone may have left others of its group.
+        # A dead main process may have left other processes of its group behind.
         self._gone: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> Self:
@@ -59,7 +58,7 @@ class Fleet:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Kill every process of every group that was started."""
+        """Kill every process of every group."""
         everyone = [*self._gone, *self._running.values()]
         for worker in everyone:
             if worker.stdin:
@@ -68,7 +67,7 @@ class Fleet:
             worker.wait()
 
     def revive(self) -> None:
-        """Start every worker that does not run, and kill the one that was told to end and hangs."""
+        """Start every worker that is not running; kill those that hang after being told to end."""
         for name in self._names:
             worker = self._running.get(name)
             if worker and worker.poll() is None:
@@ -82,7 +81,7 @@ class Fleet:
 
     @property
     def ready(self) -> Sequence[str]:
-        """The workers that have booted, and were not told to end since."""
+        """The workers that have booted and have not been told to end since."""
         return [
             name
             for name, worker in self._running.items()
@@ -97,7 +96,7 @@ class Fleet:
         return len(self.ready) == len(self._names)
 
     def pick(self, node: str | None, chance: random.Random) -> str:
-        """Return the worker with that node name; another if it is not ready."""
+        """Return the worker with that node name, or another one if it is not ready."""
         name = (node or "").partition("@")[0]
         ready = self.ready
         return name if name in ready else chance.choice(ready or self._names)
@@ -114,7 +113,7 @@ class Fleet:
         self._running[name].send_signal(number)
 
     def kill_child(self, name: str, chance: random.Random) -> None:
-        """SIGKILL one process of the worker's pool; the main process goes on."""
+        """SIGKILL one process of the worker's pool; the main process keeps running."""
         worker = self._running[name]
         try:
             main = psutil.Process(worker.pid)

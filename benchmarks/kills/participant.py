@@ -1,7 +1,7 @@
-"""The participant: a database that gets one row for each effect and each undoing of an effect.
+"""The participant: a database that gets one row for each effect and for each undo of an effect.
 
-Rows are only ever appended, so they tell afterwards what really happened, whatever the record of a
-saga or the end of a task says.
+Rows are only appended, so they show afterwards what really happened, whatever the record of a saga
+or the result of a task says.
 """
 
 import random
@@ -28,12 +28,12 @@ from sqlalchemy import (
 
 __all__ = ["ACTION", "STEPS", "UNDO", "Participant", "Row", "take_time"]
 
-#: The three steps, in their order.
+#: The three steps, in order.
 STEPS = ("reserve", "charge", "ship")
 
 ACTION, UNDO = "action", "undo"
 
-#: How long a step takes, in seconds; its effect falls somewhere within.
+#: How long a step takes, in seconds; its effect happens somewhere within.
 FASTEST_S, SLOWEST_S = 0.02, 0.05
 
 _metadata = MetaData()
@@ -51,7 +51,7 @@ _effect = Table(
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One effect, or the undoing of one."""
+    """One effect, or the undo of one."""
 
     step: str
     operation: str
@@ -59,14 +59,14 @@ class Row:
 
 
 class Participant:
-    """The participant's database, seen from one process; its engine is made at first use."""
+    """The participant's database, as one process sees it; its engine is made at first use."""
 
     def __init__(self, url: str) -> None:
         self._url = url
 
     @cached_property
     def engine(self) -> Engine:
-        """The engine; a worker's children make theirs after the fork."""
+        """The engine; each child of a worker makes its own after the fork."""
         engine = create_engine(self._url)
         if engine.dialect.name == "sqlite":
             event.listen(engine, "connect", _configure_sqlite)
@@ -74,18 +74,18 @@ class Participant:
         return engine
 
     def create(self) -> None:
-        """Make the table."""
+        """Create the table."""
         _metadata.create_all(self.engine)
 
     def append(
         self, connection: Connection, number: int, step: str, operation: str, worker: str
     ) -> None:
-        """Have an effect. Nothing is checked: asked twice, it happens twice."""
+        """Append an effect. Nothing is checked: asked twice, it happens twice."""
         row = {"number": number, "step": step, "operation": operation, "worker": worker}
         connection.execute(insert(_effect).values(row))
 
     def count(self) -> int:
-        """Return how many rows there are."""
+        """Return the number of rows."""
         with self.engine.connect() as connection:
             return connection.execute(select(func.count()).select_from(_effect)).scalar_one()
 
@@ -96,7 +96,7 @@ class Participant:
             return connection.execute(query).scalar_one_or_none()
 
     def rows(self) -> Mapping[int, Sequence[Row]]:
-        """Return the rows of each number, the oldest first; without rows it is not there."""
+        """Return the rows of each number that has any, the oldest first."""
         query = select(_effect).order_by(_effect.c.id)
         found: dict[int, list[Row]] = {}
         with self.engine.connect() as connection:
@@ -110,9 +110,9 @@ class Participant:
 
 
 def take_time(effect: Callable[[], None]) -> None:
-    """Let a step take its time, with its effect at a random moment of it.
+    """Let a step take some time, with its effect at a random moment within it.
 
-    So a kill hits before the effect as well as after it.
+    So a kill can hit before the effect as well as after it.
     """
     whole = random.uniform(FASTEST_S, SLOWEST_S)
     before = random.uniform(0, whole)
@@ -122,11 +122,11 @@ def take_time(effect: Callable[[], None]) -> None:
 
 
 def _configure_sqlite(connection: Any, _: Any) -> None:
-    connection.isolation_level = None  # the driver begins nothing by itself
+    connection.isolation_level = None  # the driver must not begin transactions
     for pragma in ("busy_timeout = 30000", "journal_mode = WAL", "synchronous = NORMAL"):
         connection.execute(f"PRAGMA {pragma}")
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    # A writer that upgraded from a read could not wait for its lock.
+    # A writer takes its lock at once: a transaction that has read could not wait for it.
     connection.exec_driver_sql("BEGIN IMMEDIATE")

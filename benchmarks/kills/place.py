@@ -1,4 +1,4 @@
-"""Where one run takes place: the addresses that its driver and its workers share."""
+"""Where a run takes place: the addresses that its driver and its workers share."""
 
 import os
 from collections.abc import Mapping
@@ -7,13 +7,13 @@ from enum import StrEnum
 
 __all__ = ["VISIBILITY_TIMEOUT_S", "Place", "Variant"]
 
-#: Celery's default is an hour. So short a time favours the chains: what a killed worker had
-#: received and not acknowledged comes back before the verdict, so that "stuck" means lost for good.
+#: Celery's default is an hour. This short time favours the chains: what a killed worker had not
+#: acknowledged comes back before the verdict, so "stuck" means lost for good.
 VISIBILITY_TIMEOUT_S = 10
 
 
 class Variant(StrEnum):
-    """A way to write three steps that must all happen, or none."""
+    """A way to write three steps that must all happen or not at all."""
 
     CHAIN = "chain"
     CHAIN_LATE = "chain-acks-late"
@@ -22,13 +22,13 @@ class Variant(StrEnum):
 
     @property
     def is_saga(self) -> bool:
-        """Whether the engine runs it, so that its record tells how each one ended."""
+        """Whether the engine runs it, so that its record knows how each one ended."""
         return self in (Variant.SAGA, Variant.SAGA_BARE)
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What is run, and at which addresses."""
+    """What runs, and at which addresses."""
 
     variant: str
     broker_url: str

@@ -1,4 +1,4 @@
-"""When is a run over? Judged by what moves, not by a fixed wait."""
+"""Tells when a run is over: when nothing moves any more, not after a fixed wait."""
 
 import time
 
@@ -9,19 +9,19 @@ from benchmarks.kills.place import VISIBILITY_TIMEOUT_S
 
 __all__ = ["Quiet"]
 
-#: Without a row or a message that moved for so long, a chain is taken to have ended.
+#: If no row and no message has moved for this long, a chain is taken to have ended.
 SILENCE_S = 5.0
 
-#: How often the broker and the databases are asked.
-_ASK_S = 0.5
+#: The interval between two checks of the broker and the databases.
+_CHECK_INTERVAL_S = 0.5
 
 
 class Quiet:
-    """Tells when nothing is to be expected any more.
+    """Tells when nothing more is to be expected.
 
-    Where a record tells, every saga has ended by it, and no message is left that could still have
-    an effect. Where nobody can tell, nothing has moved for a while, neither at the participant nor
-    in the queue; for longer than the visibility timeout while the broker still holds anything.
+    With a record, that is when every saga has ended and no message is left that could still have an
+    effect. Without one, it is when nothing has moved for a while, neither at the participant nor in
+    the queue; as long as the broker still has messages, for longer than the visibility timeout.
     """
 
     def __init__(self, broker: Broker, participant: Participant, contender: Contender) -> None:
@@ -30,14 +30,14 @@ class Quiet:
         self._contender = contender
         self._seen: object = None
         self._still_since = 0.0
-        self._asked_at = 0.0
+        self._checked_at = 0.0
 
     def __call__(self) -> bool:
-        """Look, at most twice a second; False in between."""
+        """Check, at most twice a second; False in between."""
         now = time.monotonic()
-        if now - self._asked_at < _ASK_S:
+        if now - self._checked_at < _CHECK_INTERVAL_S:
             return False
-        self._asked_at = now
+        self._checked_at = now
         self._broker.restore(self._contender.app)
         depth = self._broker.depth(self._contender.app)
         still_open = self._contender.open()

@@ -27,7 +27,7 @@ TITLES = {
 
 
 def brief(result: Result) -> str:
-    """Return the wrong ends of one run in a line."""
+    """Return the wrong ends of one run in one line."""
     found = _counts(result.wrong)
     if result.turned_back:
         found += f" [dim]({result.turned_back} turned back)[/]"
@@ -43,8 +43,8 @@ def _counts(wrong: Mapping[Wrong, int]) -> str:
 def table(results: Sequence[Result], options: Options) -> Table:
     """Return the table: a row for each disturbance, a column for each way to write the steps."""
     made = Table(
-        title=f"Wrong ends of {options.sagas} three-step sagas, {options.declining:.0%} of which "
-        "decline at the last step",
+        title=f"Wrong ends of {options.sagas} three-step sagas; {options.declining:.0%} decline "
+        "at the last step",
         show_lines=True,
     )
     variants = list(dict.fromkeys(result.variant for result in results))
@@ -57,7 +57,7 @@ def table(results: Sequence[Result], options: Options) -> Table:
         if strikes := {result.course.strikes for result in row if result}:
             times = f", {max(strikes)} times" if max(strikes) else ""
             made.add_row(f"{disturbance.title}{times}", *(brief(r) if r else "" for r in row))
-    made.add_row("[bold]ended wrong, of all", *(_total(results, variant) for variant in variants))
+    made.add_row("[bold]wrong ends in total", *(_total(results, variant) for variant in variants))
     return made
 
 
@@ -68,7 +68,7 @@ def _total(results: Sequence[Result], variant: Variant) -> str:
 
 
 def write_json(results: Sequence[Result], options: Options, path: Path) -> None:
-    """Write everything, with the rows and the history of each one that ended wrong."""
+    """Write all results, with the rows and the history of each saga that ended wrong."""
     packages = ("celery", "kombu", "redis", "sqlalchemy", "celery-sagas")
     known: dict[str, Any] = {
         "options": {**asdict(options), "database_url": _backend(options.database_url)},

@@ -1,4 +1,4 @@
-"""What came of one run."""
+"""The result of one run."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -9,15 +9,15 @@ from benchmarks.kills.participant import Row
 from benchmarks.kills.place import Variant
 from benchmarks.kills.verdict import Ending, Wrong, judge
 
-__all__ = ["Course", "LostMessages", "Result", "result_of"]
+__all__ = ["Case", "Course", "Result", "result_of"]
 
 
 @dataclass(frozen=True, slots=True)
 class Course:
     """How a run went; durations are in seconds.
 
-    ``quiet_after_s``: how long it took to end once the strikes were over and both workers ran
-    again. ``quiet``: it ended before the deadline, so that none is wrong for want of time.
+    ``quiet_after_s``: how long it took to end after the strikes, once both workers were running
+    again. ``quiet``: it ended before the deadline, so nothing is wrong just for lack of time.
     """
 
     strikes: int
@@ -28,8 +28,8 @@ class Course:
 
 
 @dataclass(frozen=True, slots=True)
-class LostMessages:
-    """One of them: what it was meant to do, what became of it, and its course if that is wrong."""
+class Case:
+    """One saga: what it should do, what became of it, and its history if that is wrong."""
 
     number: int
     declines: bool
@@ -41,9 +41,9 @@ class LostMessages:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The figures of one run, and the evidence of each one that ended wrong.
+    """The figures of one run, with evidence of each saga that ended wrong.
 
-    ``turned_back``: how many compensated, and rightly so, that were not meant to decline.
+    ``turned_back``: how many were correctly compensated although they were not meant to decline.
     """
 
     variant: Variant
@@ -52,11 +52,11 @@ class Result:
     course: Course
     turned_back: int
     wrong: Mapping[Wrong, int]
-    evidence: Sequence[LostMessages]
+    evidence: Sequence[Case]
 
     @property
     def right(self) -> int:
-        """How many ended right."""
+        """How many ended correctly."""
         return self.sagas - len(self.evidence)
 
 
@@ -68,32 +68,34 @@ def result_of(
     rows: Mapping[int, Sequence[Row]],
     declining: Mapping[int, bool],
 ) -> Result:
-    """Judge each one; *declining* tells of every one that was started whether it was to decline."""
-    judged = [
-        _judged(contender, number, declines, rows.get(number, ()))
+    """Judge each saga; *declining* has all that were started, and whether each should decline."""
+    cases = [
+        _judge_case(contender, number, declines, rows.get(number, ()))
         for number, declines in declining.items()
     ]
-    evidence = [replace(one, history=contender.history(one.number)) for one in judged if one.wrong]
+    evidence = [
+        replace(case, history=contender.history(case.number)) for case in cases if case.wrong
+    ]
     return Result(
         variant=variant,
         disturbance=disturbance,
-        sagas=len(judged),
+        sagas=len(cases),
         course=course,
-        turned_back=sum(_turned_back(one) for one in judged),
-        wrong=dict(Counter(wrong for one in evidence for wrong in one.wrong)),
+        turned_back=sum(_turned_back(case) for case in cases),
+        wrong=dict(Counter(wrong for case in evidence for wrong in case.wrong)),
         evidence=evidence,
     )
 
 
-def _judged(
+def _judge_case(
     contender: Contender,
     number: int,
-    declines: bool,  # noqa: FBT001 - private, and named by its place
+    declines: bool,  # noqa: FBT001 - private, and clear from its position
     rows: Sequence[Row],
-) -> LostMessages:
+) -> Case:
     ending = contender.ending(number, rows)
-    return LostMessages(number, declines, ending, sorted(judge(rows, ending)), rows)
+    return Case(number, declines, ending, sorted(judge(rows, ending)), rows)
 
 
-def _turned_back(one: LostMessages) -> bool:
-    return one.ending is Ending.COMPENSATED and not one.declines and not one.wrong
+def _turned_back(case: Case) -> bool:
+    return case.ending is Ending.COMPENSATED and not case.declines and not case.wrong

@@ -22,16 +22,16 @@ __all__ = ["Options", "run"]
 
 _POLL_S = 0.02
 
-#: Work that does not begin so long after a worker is ready is struck all the same.
+#: A strike comes this long after a worker is ready, even if no work has begun.
 _PATIENCE_S = 5.0
 
-#: Workers that do not boot in this time never will.
+#: Workers that have not booted within this time never will.
 _BOOT_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How much is run; ``deadline_s`` counts from the end of the strikes, in seconds."""
+    """How much to run; ``deadline_s`` counts from the end of the strikes, in seconds."""
 
     sagas: int
     declining: float
@@ -42,20 +42,20 @@ class Options:
 
 
 def run(variant: Variant, disturbance: Disturbance, options: Options, directory: Path) -> Result:
-    """Run one, and return what came of it. Whatever was started for it has ended by then."""
+    """Run it and return the result; everything that was started for it has ended by then."""
     with ExitStack() as stack:
         broker = stack.enter_context(Broker())
         record, ledger = stack.enter_context(fresh_databases(options.database_url, directory))
         place = Place(variant, broker.url, record, ledger)
         participant = stack.enter_context(closing(Participant(ledger)))
         participant.create()
-        ours = stack.enter_context(closing(contender(place, participant)))
+        chosen = stack.enter_context(closing(contender(place, participant)))
         workers = Fleet("one", "two", environment=place.environment, logs=directory)
         fleet = stack.enter_context(workers)
-        the_run = _Run(disturbance, options, broker, participant, ours, fleet)
+        the_run = _Run(disturbance, options, broker, participant, chosen, fleet)
         course = the_run.go()
         rows = participant.rows()
-        return result_of(variant, disturbance.name, course, ours, rows, the_run.declining)
+        return result_of(variant, disturbance.name, course, chosen, rows, the_run.declining)
 
 
 class _Run:
@@ -65,25 +65,25 @@ class _Run:
         options: Options,
         broker: Broker,
         participant: Participant,
-        ours: Contender,
+        chosen: Contender,
         fleet: Fleet,
     ) -> None:
         self._disturbance = disturbance
         self._options = options
         self._broker = broker
         self._participant = participant
-        self._ours = ours
+        self._contender = chosen
         self._fleet = fleet
         self._chance = random.Random(f"{disturbance.name} {options.seed}")
         self.declining = self._choose_declining()
 
     def go(self) -> Course:
-        """Start everything, strike while it works, and wait until it is quiet."""
+        """Start all sagas, strike while they run, and wait until it is quiet."""
         began = time.monotonic()
         strikes = self._start_and_strike()
         self._until(lambda: self._fleet.complete, _BOOT_S)
         complete = time.monotonic()
-        over = Quiet(self._broker, self._participant, self._ours)
+        over = Quiet(self._broker, self._participant, self._contender)
         quiet = self._until(over, self._options.deadline_s)
         now = time.monotonic()
         times = (round(now - began, 1), round(now - complete, 1))
@@ -96,13 +96,13 @@ class _Run:
         return {number: number in chosen for number in numbers}
 
     def _start_and_strike(self) -> int:
-        """Start a portion, let some of its work be done, strike; and again, to the last portion."""
+        """Start the sagas in portions; after each, let some work be done, then strike."""
         strikes = self._disturbance.times
         if strikes and self._options.strikes is not None:
             strikes = self._options.strikes
         for portion in _portions(list(self.declining), max(strikes, 1)):
             for number in portion:
-                self._ours.start(number, declines=self.declining[number])
+                self._contender.start(number, declines=self.declining[number])
             self._let_work(portion)
             if strikes:
                 self._disturbance.strike(self._scene())
@@ -117,7 +117,7 @@ class _Run:
         )
 
     def _scene(self) -> Scene:
-        """Let the strike hit the worker that has just done something."""
+        """Aim the next strike at the worker that has just done something."""
         victim = self._fleet.pick(self._participant.latest_worker(), self._chance)
         return Scene(self._fleet, self._broker, victim, self._chance, self._pause)
 
@@ -125,7 +125,7 @@ class _Run:
         self._until(lambda: False, seconds)
 
     def _until(self, condition: Callable[[], bool], timeout_s: float) -> bool:
-        """Supervise the workers until the condition holds; False if the time is over first."""
+        """Supervise the workers until the condition holds; False if that takes too long."""
         deadline = time.monotonic() + timeout_s
         while not condition():
             if time.monotonic() > deadline:

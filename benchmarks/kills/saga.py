@@ -1,4 +1,4 @@
-"""The same steps as a saga, with the participant's barrier and without it."""
+"""The same steps as a saga, with and without the participant's barrier."""
 
 from functools import cache
 from typing import Any
@@ -17,7 +17,7 @@ __all__ = ["Order", "make_app", "order_saga"]
 
 
 class Order(BaseModel):
-    """What is ordered, whether the last step declines it, and whether the participant helps."""
+    """An order: whether the last step declines it, and whether the participant uses the barrier."""
 
     number: int
     declines: bool
@@ -70,7 +70,7 @@ order_saga: Saga[Order] = Saga("order", input=Order, steps=[reserve, charge, shi
 
 
 def make_app(place: Place) -> Celery:
-    """Make the app, and make it the current one; the engine's settings are the defaults."""
+    """Make the app, as the current one; the engine has its default settings."""
     app = Celery("kills", broker=place.broker_url, set_as_current=True)
     app.conf.update(
         saga_database_url=place.record_url,

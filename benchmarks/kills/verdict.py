@@ -1,4 +1,4 @@
-"""Did it end right? Judged by the rows at the participant, and for a saga by its record as well."""
+"""The verdict on one saga, by the participant's rows and, unless it is a chain, by its record."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -10,7 +10,7 @@ __all__ = ["Ending", "Wrong", "ending_by_rows", "judge"]
 
 
 class Ending(StrEnum):
-    """How one of them ended."""
+    """How a saga or a chain ended."""
 
     COMPLETED = "completed"
     COMPENSATED = "compensated"
@@ -19,7 +19,7 @@ class Ending(StrEnum):
 
 
 class Wrong(StrEnum):
-    """What can be wrong with an end; one saga may have several."""
+    """What can be wrong with an end; several can be wrong at once."""
 
     STUCK = "stuck"
     PARKED = "parked"
@@ -34,10 +34,10 @@ class Wrong(StrEnum):
 
 
 def ending_by_rows(rows: Sequence[Row]) -> Ending:
-    """Tell how a chain ended, of which nothing is known but its rows.
+    """Tell how a chain ended; nothing but its rows is known.
 
-    It has completed where every effect is there and none is undone. Its compensation runs
-    backwards, so it has ended where the first step is undone.
+    It has completed if every effect is there and none is undone. Its compensation runs backwards,
+    so it has ended if the first step is undone.
     """
     undone = set(_steps(rows, UNDO))
     if not undone and set(_steps(rows, ACTION)) == set(STEPS):
@@ -46,10 +46,10 @@ def ending_by_rows(rows: Sequence[Row]) -> Ending:
 
 
 def judge(rows: Sequence[Row], ending: Ending) -> frozenset[Wrong]:
-    """Return what is wrong with the rows, the oldest first, of one that has ended like this.
+    """Return what is wrong with the rows, the oldest first, given how it ended.
 
-    Right is: completed with each effect once and none undone; or compensated with each effect that
-    was there undone once, in reverse order.
+    Two ends are right: completed, with each effect once and none undone; or compensated, with each
+    effect that was there undone once, in reverse order.
     """
     return frozenset([*_about_the_ending(rows, ending), *_about_the_rows(rows)])
 

@@ -1,4 +1,4 @@
-"""The app of a worker process, made for the place that its environment names."""
+"""The app of a worker process, made for the place in its environment."""
 
 import os
 from importlib import import_module
@@ -11,7 +11,7 @@ from benchmarks.kills.place import Place, Variant
 
 _place = Place.from_environment()
 
-# A worker imports only what it runs: a chain boots as quickly as if there were no engine.
+# A worker imports only what it runs, so a chain's worker boots without the engine.
 _module = "saga" if Variant(_place.variant).is_saga else "chain"
 
 app = import_module(f"benchmarks.kills.{_module}").make_app(_place)

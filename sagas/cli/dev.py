@@ -1,4 +1,4 @@
-"""``sagas dev``: everything that an application needs while it is written, in one terminal."""
+"""``sagas dev``: everything that an application needs during development, in one terminal."""
 
 import os
 import secrets
@@ -23,29 +23,31 @@ from sagas.runtime.settings import DATABASE_VARIABLE
 
 __all__ = ["dev"]
 
-#: Celery reads this before the application's own setting.
+#: Celery prefers this variable to the application's own setting.
 BROKER_VARIABLE = "CELERY_BROKER_URL"
 
-#: Flower's own port, where it is free.
+#: Flower's usual port, used if it is free.
 FLOWER_PORT = 5555
 
-#: How often the worker is looked after while no file changes.
-LOOK_MS = 500
+#: How often the worker is checked while no file changes.
+CHECK_INTERVAL_MS = 500
 
 
 class _CannotStart(SagaError):
-    """Something that the command needs is missing; says what to install or to change."""
+    """Something that the command needs is missing; the message says what to install or change."""
 
 
 @click.command()
-@click.option("--broker", "broker_url", metavar="URL", help="Use this broker, not a private one.")
+@click.option(
+    "--broker", "broker_url", metavar="URL", help="Use this broker instead of a private one."
+)
 @click.pass_context
 @in_words
 def dev(context: click.Context, broker_url: str | None) -> None:
     """Run a broker, a worker that reloads, and Flower, until Ctrl-C.
 
-    The broker is private and begins empty. The record is what the app configures, or else a SQLite
-    file in .sagas/ of this directory; it is migrated first.
+    The broker is private and starts empty. The record is the one that the app configures, or else a
+    SQLite file in .sagas/ in this directory; it is migrated first.
     """
     name = getattr(context.obj, "app_name", None)
     if name is None:
@@ -53,13 +55,13 @@ def dev(context: click.Context, broker_url: str | None) -> None:
     _require_extras(broker_url)
     folder = _folder()
     os.environ.setdefault(DATABASE_VARIABLE, f"sqlite:///{folder / 'record.db'}")
-    # Both end it in good order, also where a shell started it in the background, deaf to Ctrl-C.
+    # Both stop the command in order. A shell starts a background job with SIGINT ignored.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     with ExitStack() as stack:
         os.environ[BROKER_VARIABLE] = stack.enter_context(embedded_broker(broker_url))
-        place = _Place(name, folder, _migrated(context), f"http://127.0.0.1:{_flower_port()}")
-        _run(place, stack)
+        setup = _Setup(name, folder, _migrate(context), f"http://127.0.0.1:{_flower_port()}")
+        _run(setup, stack)
 
 
 def _require_extras(broker_url: str | None) -> None:
@@ -82,8 +84,8 @@ def _folder() -> Path:
     return folder
 
 
-def _migrated(context: click.Context) -> str:
-    """Migrate the record, and return its URL as it may be shown."""
+def _migrate(context: click.Context) -> str:
+    """Migrate the record; return its URL without the password."""
     database = runtime(context).database
     migrate.upgrade(database)
     shown = database.engine.url.render_as_string(hide_password=True)
@@ -93,52 +95,52 @@ def _migrated(context: click.Context) -> str:
 
 def _flower_port() -> int:
     for port in (FLOWER_PORT, 0):
-        with socket.socket() as probe:
+        with socket.socket() as listener:
             try:
-                probe.bind(("127.0.0.1", port))
+                listener.bind(("127.0.0.1", port))
             except OSError:
                 continue
-            free: int = probe.getsockname()[1]
+            free: int = listener.getsockname()[1]
             return free
     raise _CannotStart("No port is free on 127.0.0.1.")
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class _Setup:
     app: str
     folder: Path
     record: str
     flower: str
 
 
-def _run(place: _Place, stack: ExitStack) -> None:
+def _run(setup: _Setup, stack: ExitStack) -> None:
     password = secrets.token_urlsafe(12)
     env = {**os.environ, "FLOWER_BASIC_AUTH": f"dev:{password}", "PYTHONUNBUFFERED": "1"}
-    stack.enter_context(_environment_file(place.folder))
-    # It is alone: not to look for others lets it start a second sooner.
+    stack.enter_context(_environment_file(setup.folder))
+    # There are no other workers: without looking for them, it starts a second sooner.
     quick = ("worker", "-E", "-l", "INFO", "--without-gossip", "--without-mingle")
-    worker = Child("worker", *_celery(place, *quick), env=env, colour="cyan")
-    address = place.flower.partition("//")[2].split(":")
+    worker = Child("worker", *_celery(setup, *quick), env=env, colour="cyan")
+    address = setup.flower.partition("//")[2].split(":")
     words = ("flower", f"--address={address[0]}", f"--port={address[1]}", "--logging=warning")
-    flower = Child("flower", *_celery(place, *words), env=env, colour="magenta")
+    flower = Child("flower", *_celery(setup, *words), env=env, colour="magenta")
     for child in (flower, worker):
         stack.callback(child.stop)
         child.start()
-    stack.callback(flower.terminate)  # both at once: each is waited for in turn after this
-    _show_banner(place, password)
+    stack.callback(flower.terminate)  # runs first, so that both end at the same time
+    _show_banner(setup, password)
     try:
         _reload(worker)
     except KeyboardInterrupt:
-        click.echo("\nEnding the worker, Flower and the broker.")
+        click.echo("\nStopping the worker, Flower and the broker.")
 
 
-def _celery(place: _Place, *words: str) -> tuple[str, ...]:
-    return (sys.executable, "-m", "celery", "-A", place.app, *words)
+def _celery(setup: _Setup, *words: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", "celery", "-A", setup.app, *words)
 
 
 @contextmanager
 def _environment_file(folder: Path) -> Iterator[None]:
-    """Write down, for other terminals, where everything is."""
+    """Write a file that tells other terminals where the broker and the record are."""
     file = folder / "env"
     file.touch(mode=0o600)
     names = (BROKER_VARIABLE, DATABASE_VARIABLE)
@@ -147,40 +149,41 @@ def _environment_file(folder: Path) -> Iterator[None]:
     file.unlink(missing_ok=True)
 
 
-def _show_banner(place: _Place, password: str) -> None:
+def _show_banner(setup: _Setup, password: str) -> None:
     broker = os.environ[BROKER_VARIABLE].rpartition("@")[2]
     lines: Mapping[str, str] = {
         "broker": f"{broker}, with a password",
-        "record": place.record,
-        "worker": f"reloads when a .py file below {Path.cwd()} changes",
-        "Flower": place.flower.replace("//", f"//dev:{password}@"),
-        "elsewhere": f". {place.folder / 'env'} && sagas -A {place.app} list",
+        "record": setup.record,
+        "worker": f"reloads when a .py file under {Path.cwd()} changes",
+        "Flower": setup.flower.replace("//", f"//dev:{password}@"),
+        "elsewhere": f". {setup.folder / 'env'} && sagas -A {setup.app} list",
     }
-    click.echo(click.style(f"\nsagas dev: {place.app}", bold=True))
+    click.echo(click.style(f"\nsagas dev: {setup.app}", bold=True))
     for name, text in lines.items():
         click.echo(f"  {name:10} {text}")
-    click.echo("  Ctrl-C ends all of it.\n")
+    click.echo("  Ctrl-C stops everything.\n")
 
 
 def _reload(worker: Child) -> None:
     from watchfiles import PythonFilter, watch
 
-    told = False
+    reported = False
     for changes in watch(
-        ".", watch_filter=PythonFilter(), rust_timeout=LOOK_MS, yield_on_timeout=True
+        ".", watch_filter=PythonFilter(), rust_timeout=CHECK_INTERVAL_MS, yield_on_timeout=True
     ):
         if changes:
             files = ", ".join(sorted({os.path.relpath(file) for _, file in changes}))
-            click.echo(f"{files} changed: the worker starts anew.")
+            click.echo(f"{files} changed: restarting the worker.")
             worker.stop()
             worker.start()
-            told = False
-        elif (worker.exit_code or 0) < 0:  # whoever kills it wants to see it come back
+            reported = False
+        elif (worker.exit_code or 0) < 0:  # a person who kills it wants to see it come back
+            number = -(worker.exit_code or 0)
+            click.echo(f"The worker was killed (signal {number}): restarting it.")
+            worker.stop()
+            worker.start()
+        elif worker.exit_code is not None and not reported:
             click.echo(
-                f"The worker was killed (signal {-(worker.exit_code or 0)}): it starts anew."
+                f"The worker exited ({worker.exit_code}). It restarts after a change of the code."
             )
-            worker.stop()
-            worker.start()
-        elif worker.exit_code is not None and not told:
-            click.echo(f"The worker ended ({worker.exit_code}). It waits for a change of the code.")
-            told = True
+            reported = True

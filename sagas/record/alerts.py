@@ -10,7 +10,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from sagas.decision import Transition
 from sagas.record import tables as t
-from sagas.sql import after_now, insert_unless_there, now, statement_now
+from sagas.sql import after_now, insert_if_absent, now, statement_now
 
 __all__ = [
     "Alert",
@@ -38,7 +38,7 @@ class Alert:
         steps: the steps at which it is stuck.
         failure: what made it turn back: step, type, code, message.
         at: when it was parked or became blocked, in UTC.
-        task: the task that no worker runs, where that is why it is blocked.
+        task: the task that no worker runs, if that is why it is blocked.
         queue: the queue of that task's messages.
     """
 
@@ -118,7 +118,7 @@ def raise_alert(connection: Connection, made: Transition) -> None:
 
 def raise_unless_raised(connection: Connection, alert: Alert) -> None:
     """Put an alert into the outbox unless this epoch of the saga has one of its kind."""
-    insert_unless_there(connection, t.alert, _row(alert))
+    insert_if_absent(connection, t.alert, _row(alert))
 
 
 def _row(alert: Alert) -> dict[str, Any]:
@@ -163,7 +163,7 @@ def reserve_alerts(
 def note_delivery(
     connection: Connection, pending: PendingAlert, to: Collection[str], *, again_in_s: float | None
 ) -> None:
-    """Note who has received an alert; *again_in_s* is None where no receiver is left."""
+    """Note who has received an alert; *again_in_s* is None if no receiver is left."""
     values: dict[str, Any] = {
         "delivered_to": dict.fromkeys(sorted(pending.delivered_to | set(to)), True),
         "attempts": pending.attempts + 1,

@@ -1,4 +1,4 @@
-"""One SQLAlchemy engine a process, and transactions that survive a database that hiccups."""
+"""One SQLAlchemy engine per process, and transactions that survive a database that hiccups."""
 
 import os
 import random
@@ -19,25 +19,25 @@ __all__ = ["Database", "create_record_engine", "transient"]
 
 T = TypeVar("T")
 
-#: No transaction of the record takes so long, and none waits so long for another.
-_HOLD_LIMIT_S = 5
+#: No transaction of the record stays idle, or waits for a lock, longer than this.
+_STALL_LIMIT_S = 5
 
-#: Serialization failure, deadlock, the states in which PostgreSQL turns clients away, and a
-#: transaction or a lock that took too long.
+#: A serialization failure, a deadlock, PostgreSQL turning clients away, and a transaction or a lock
+#: that took too long.
 _TRANSIENT_SQLSTATES = frozenset(
     {"40001", "40P01", "57P01", "57P02", "57P03", "53300", "25P03", "55P03"}
 )
 
-#: The same on MariaDB: a row that changed, too many clients, a server or a connection that goes
-#: down, a lock that took too long, a deadlock, and a connection that was lost.
+#: The same on MariaDB: a changed row, too many clients, a server or a connection that is shutting
+#: down, a lock that took too long, a deadlock, and a lost connection.
 _TRANSIENT_CODES = frozenset({1020, 1040, 1053, 1203, 1205, 1213, 1927, 2006, 2013})
 
 
 class Database:
-    """The record's database, seen from one process.
+    """The record's database, as one process sees it.
 
-    The engine is made at first use and again after a fork: an inherited connection is neither used
-    nor closed in the child, since both would speak on the parent's socket.
+    The engine is made at first use, and again after a fork: the child neither uses nor closes an
+    inherited connection, because either would write to the parent's socket.
     """
 
     def __init__(self, url: str, *, patience_s: float = 3.0) -> None:
@@ -54,43 +54,44 @@ class Database:
         """The engine of this process."""
         if self._engine is None or self._pid != os.getpid():
             if self._engine is not None:
-                self._inherited.append(self._engine)  # collected, it would close the parent's
+                # Kept, because garbage collection would close the parent's connections.
+                self._inherited.append(self._engine)
             engine = create_record_engine(self.url)
             begins: dict[str, Engine] = {
                 mode: engine.execution_options(saga_begin=mode)
                 for mode in ("IMMEDIATE", "DEFERRED")
             }
-            begins["SNAPSHOT"] = _at_one_moment(begins["DEFERRED"])
+            begins["SNAPSHOT"] = _snapshot_engine(begins["DEFERRED"])
             self._engine, self._begins = engine, begins
-            self._pid = os.getpid()  # last: by this another thread knows that all is there
+            self._pid = os.getpid()  # last: tells other threads that the rest is set
         return self._engine
 
     def write(self, work: Callable[[Connection], T]) -> T:
-        """Run *work* in one transaction and commit it; repeat it while the database is in the way.
+        """Run *work* in one transaction and commit it; retry on transient errors.
 
-        A repeat follows a lost connection, a deadlock or a locked file, for a few seconds at most.
-        The commit of an earlier try may have succeeded, so *work* must be conditional.
+        It is retried after a lost connection, a deadlock or a locked file, for a few seconds at
+        most. The commit of an earlier try may have succeeded, so *work* must be conditional.
 
         Raises:
             RecordNotReady: the tables are missing.
-            sqlalchemy.exc.DBAPIError: the database is still not there.
+            sqlalchemy.exc.DBAPIError: the error is not transient, or lasts.
         """
-        return self._persist(lambda: self._once("IMMEDIATE", work))
+        return self._with_retries(lambda: self._once("IMMEDIATE", work))
 
     def read(self, work: Callable[[Connection], T]) -> T:
         """Run *work* in one transaction that writes nothing; errors as in ``write``."""
-        return self._persist(lambda: self._once("DEFERRED", work))
+        return self._with_retries(lambda: self._once("DEFERRED", work))
 
     def snapshot(self, work: Callable[[Connection], T]) -> T:
-        """Run *work* as ``read`` does; all of its statements see the database of one moment."""
-        return self._persist(lambda: self._once("SNAPSHOT", work))
+        """Run *work* as ``read`` does; all its statements see the database at one moment."""
+        return self._with_retries(lambda: self._once("SNAPSHOT", work))
 
     def _once(self, begin: str, work: Callable[[Connection], T]) -> T:
-        _ = self.engine  # made here if this process has none yet
+        _ = self.engine  # makes the engine if this process has none yet
         with self._begins[begin].begin() as connection:
             return work(connection)
 
-    def _persist(self, attempt: Callable[[], T]) -> T:
+    def _with_retries(self, attempt: Callable[[], T]) -> T:
         deadline = time.monotonic() + self._patience_s
         wait_s = 0.02
         while True:
@@ -113,9 +114,9 @@ class Database:
             self._engine.dispose()
 
 
-def _at_one_moment(engine: Engine) -> Engine:
+def _snapshot_engine(engine: Engine) -> Engine:
     if engine.dialect.name == "sqlite":
-        return engine  # where every transaction is so
+        return engine  # every transaction is a snapshot there
     return engine.execution_options(isolation_level="REPEATABLE READ")
 
 
@@ -129,7 +130,7 @@ def transient(error: DBAPIError) -> bool:
         return True
     if not isinstance(error, OperationalError):
         return False
-    # A connection that could not even be made has no state; a busy SQLite file says so in words.
+    # A failed attempt to connect has no SQLSTATE; a busy SQLite file is reported only in words.
     text = str(error.orig).lower()
     return any(sign in text for sign in ("locked", "busy", "connect", "closed", "timeout"))
 
@@ -143,8 +144,8 @@ def _explain_missing_tables(error: DBAPIError) -> None:
         ) from error
 
 
-#: How SQLite, PostgreSQL and MariaDB say that a table of the record is missing. To name the table
-#: is not enough: a deadlock does it too.
+#: How SQLite, PostgreSQL and MariaDB report a missing table of the record. The table's name alone
+#: does not tell: the message of a deadlock has it too.
 _NO_TABLE = re.compile(
     r"no such table: saga"
     r'|relation "saga\w*" does not exist'
@@ -153,7 +154,7 @@ _NO_TABLE = re.compile(
 
 
 def create_record_engine(url: str | URL) -> Engine:
-    """Make an engine as the record wants it: bounded, read committed, SQLite in WAL mode.
+    """Make the record's engine: a bounded pool, READ COMMITTED, SQLite in WAL mode.
 
     Raises:
         ConfigurationError: the URL cannot be read, or its driver is not installed.
@@ -164,7 +165,7 @@ def create_record_engine(url: str | URL) -> Engine:
             return _sqlite_engine(parsed)
         return _server_engine(parsed)
     except (SQLAlchemyError, ImportError, OSError, TypeError, ValueError) as error:
-        # Not whatever comes: a step's time limit may run out while its engine is made.
+        # Not every Exception: a step's time limit may run out while its engine is made.
         raise ConfigurationError(
             f"saga_database_url cannot be used ({error}). Give a SQLAlchemy URL such as "
             "postgresql+psycopg://user@host/database, mariadb+pymysql://user@host/database or "
@@ -180,7 +181,7 @@ def _server_engine(url: URL) -> Engine:
         pool_size=5,
         max_overflow=10,
         connect_args=_connect_args(url),
-        hide_parameters=True,  # payloads do not belong into errors and logs
+        hide_parameters=True,  # payloads do not belong in errors and logs
     )
     if url.get_backend_name() == "postgresql":
         event.listen(engine, "connect", _postgresql_connect)
@@ -190,25 +191,25 @@ def _server_engine(url: URL) -> Engine:
 
 
 def _postgresql_connect(connection: Any, _: Any) -> None:
-    # A process that is stopped, or cut off, in the middle of a transaction must not keep the rows
-    # of its sagas from those who would take them over.
+    # A process that is stopped or cut off in the middle of a transaction must not keep its sagas
+    # locked against the workers that take them over.
     with connection.cursor() as cursor:
-        cursor.execute(f"SET idle_in_transaction_session_timeout = '{_HOLD_LIMIT_S}s'")
-        cursor.execute(f"SET lock_timeout = '{_HOLD_LIMIT_S}s'")
+        cursor.execute(f"SET idle_in_transaction_session_timeout = '{_STALL_LIMIT_S}s'")
+        cursor.execute(f"SET lock_timeout = '{_STALL_LIMIT_S}s'")
     connection.commit()
 
 
 def _mariadb_connect(connection: Any, _: Any) -> None:
     if "MariaDB" not in connection.get_server_info():
         raise ConfigurationError(
-            f"saga_database_url leads to MySQL {connection.get_server_info()}. The record needs "
+            f"saga_database_url points to MySQL {connection.get_server_info()}. The record needs "
             "MariaDB (10.6 or newer), PostgreSQL or SQLite."
         )
-    # As on PostgreSQL; and text that is too long is an error, not cut.
+    # As on PostgreSQL. Besides, text that is too long is refused instead of truncated.
     settings = {
-        "idle_transaction_timeout": _HOLD_LIMIT_S,
-        "innodb_lock_wait_timeout": _HOLD_LIMIT_S,
-        "lock_wait_timeout": _HOLD_LIMIT_S,
+        "idle_transaction_timeout": _STALL_LIMIT_S,
+        "innodb_lock_wait_timeout": _STALL_LIMIT_S,
+        "lock_wait_timeout": _STALL_LIMIT_S,
         "sql_mode": "'TRADITIONAL'",
         "time_zone": "'+00:00'",
     }
@@ -216,8 +217,8 @@ def _mariadb_connect(connection: Any, _: Any) -> None:
         cursor.execute("SET " + ", ".join(f"{name} = {value}" for name, value in settings.items()))
 
 
-#: A server that vanished without a word is noticed in seconds, not in the two hours of TCP. By
-#: driver; PyMySQL's limit must be longer than any statement, its wait for a lock included.
+#: By driver. A server that vanished silently is noticed within seconds, not after TCP's two hours.
+#: PyMySQL's timeouts must exceed the longest statement, including its wait for a lock.
 _CONNECT_ARGS: dict[str, dict[str, Any]] = {
     "psycopg": {"connect_timeout": 5, "tcp_user_timeout": 10_000, "keepalives_idle": 5},
     "pymysql": {
@@ -237,7 +238,7 @@ def _connect_args(url: URL) -> dict[str, Any]:
 def _sqlite_engine(url: URL) -> Engine:
     if url.database in (None, "", ":memory:"):
         raise ValueError("an in-memory SQLite database is not shared between processes")
-    Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)  # SQLite makes a file only
+    Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)  # SQLite makes no directory
     engine = create_engine(url, connect_args={"timeout": 10}, hide_parameters=True)
     event.listen(engine, "connect", _sqlite_connect)
     event.listen(engine, "begin", _sqlite_begin)
@@ -245,12 +246,12 @@ def _sqlite_engine(url: URL) -> Engine:
 
 
 def _sqlite_connect(connection: Any, _: Any) -> None:
-    connection.isolation_level = None  # the driver begins no transaction of its own: see below
+    connection.isolation_level = None  # the driver must not begin transactions: see below
     for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 
 def _sqlite_begin(connection: Connection) -> None:
-    # A writer takes its lock at once: one that upgraded from a read could not wait for it.
+    # A writer takes its lock at once: a transaction that has read could not wait for it.
     mode = connection.get_execution_options().get("saga_begin", "DEFERRED")
     connection.exec_driver_sql(f"BEGIN {mode}")

@@ -4,7 +4,7 @@ from sqlalchemy import Connection, select
 
 from sagas.plan import Plan
 from sagas.record import tables as t
-from sagas.sql import insert_unless_there, now
+from sagas.sql import insert_if_absent, now
 
 __all__ = ["Plans"]
 
@@ -32,5 +32,5 @@ class Plans:
                 "body": plan.to_json(),
                 "created_at": now(),
             }
-            insert_unless_there(connection, t.plan, row)
+            insert_if_absent(connection, t.plan, row)
         return plan.hash

@@ -75,9 +75,9 @@ class StepView:
         compensation_attempt: how many attempts of the compensation were claimed.
         output: what the action returned, as JSON without secrets.
         error: how the last attempt of the action ended, if badly.
-        compensation_error: the same of the compensation.
+        compensation_error: the same for the compensation.
         hostname: the node name of the worker that holds the step, or held it last.
-        task_id: the id of the Celery task that did.
+        task_id: the id of that worker's Celery task.
         retry_at: when the next attempt is due.
         started_at: when the last attempt of the action was claimed.
         ended_at: when it ended.
@@ -110,7 +110,7 @@ class HistoryEntry:
         at: when it happened, by the database's clock, in UTC.
         epoch: the saga's epoch from then on.
         event: what happened.
-        step: the step that it happened to; None where it concerns the whole saga.
+        step: the step that it happened to; None if it concerns the whole saga.
         operation: "action" or "compensation".
         attempt: the number of the attempt.
         actor: who did it: an application, a worker, a sweep, an operator.
@@ -181,12 +181,12 @@ def find_sagas(
 
 
 def _storable(*texts: str) -> bool:
-    """Tell whether a row can have these texts: drivers refuse a query with others."""
+    """Tell whether a row can contain these texts: drivers refuse others in a query."""
     return all(text.isprintable() for text in texts)
 
 
 def ended_among(connection: Connection, saga_ids: Sequence[UUID]) -> dict[UUID, SagaStatus]:
-    """Return the final status of each of the sagas that has ended."""
+    """Return the final status of each of these sagas that has ended."""
     query = select(t.saga.c.id, t.saga.c.status).where(
         t.saga.c.id.in_(saga_ids), t.saga.c.status.in_(ENDED)
     )
@@ -202,7 +202,7 @@ def count_by_status(connection: Connection) -> Mapping[SagaStatus, int]:
 def steps_of(connection: Connection, saga_id: UUID) -> Sequence[StepView]:
     """Return every step of a saga in the order of its plan; an unclaimed one is PENDING.
 
-    Where this version cannot read the plan, it returns the steps that were claimed, in no order.
+    If this version cannot read the plan, it returns the claimed steps in no particular order.
     """
     body = connection.execute(_PLAN_OF.where(t.saga.c.id == saga_id)).scalar_one_or_none()
     if body is None:
@@ -217,7 +217,7 @@ def steps_of(connection: Connection, saga_id: UUID) -> Sequence[StepView]:
 
 
 def output_of(connection: Connection, saga_id: UUID, step: str) -> str | None:
-    """Return the output of a step as the record keeps it, or None where it has none."""
+    """Return the output of a step as the record keeps it, or None if it has none."""
     query = select(t.step.c.output).where(t.step.c.saga_id == saga_id, t.step.c.name == step)
     return connection.execute(query).scalar_one_or_none()
 

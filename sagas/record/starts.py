@@ -1,4 +1,4 @@
-"""Inserting new sagas into the record, in the transaction that the caller is in."""
+"""Inserting new sagas into the record, in the caller's transaction."""
 
 import operator
 from collections.abc import Callable, Mapping, Sequence
@@ -31,7 +31,7 @@ class NewSaga:
     input: str = field(repr=False)
     skipped: tuple[str, ...]
     actor: str
-    # Compares two inputs by meaning: the same set, say, may be written in another order.
+    # Compares two inputs by meaning: the same set, for example, may be dumped in another order.
     same_input: Callable[[str, str], bool] = operator.eq
 
 
@@ -60,7 +60,7 @@ def insert_sagas(
         _refuse_conflicts(sagas, existing)
         if missing := [new for new in sagas if new.key not in existing]:
             _insert(connection, plans, missing, lease_s, delay_s)
-            # Another transaction, or an earlier one of these, may have been first.
+            # Another transaction, or an earlier saga of this batch, may have taken the key.
             existing |= _there(connection, missing)
             _refuse_conflicts(missing, existing)
             _first_entries(connection, [new for new in missing if _is_new(existing[new.key], new)])
@@ -70,8 +70,8 @@ def insert_sagas(
 def _savepoint(connection: Connection) -> NestedTransaction:
     own = connection.connection.dbapi_connection
     if connection.dialect.name == "sqlite" and not getattr(own, "in_transaction", True):
-        # Python's driver begins a transaction only with the first INSERT. A savepoint before it
-        # would be a transaction by itself: its release would commit what the caller rolls back.
+        # Python's driver begins a transaction only at the first INSERT. A savepoint before it would
+        # be a transaction of its own: its release would commit what the caller may roll back.
         connection.exec_driver_sql("BEGIN")
     return connection.begin_nested()
 
@@ -139,7 +139,7 @@ def _refuse_conflicts(sagas: Sequence[NewSaga], existing: Mapping[str, Row[Any]]
             raise KeyConflict(
                 f"Saga {new.plan.name!r} with key {new.key!r} exists already ({row.id}), started "
                 "with another input. Nothing was started. Use a new key for a new saga, or "
-                "get(key=…) to look at the one that is there."
+                "get(key=…) for the existing one."
             )
 
 
@@ -174,7 +174,7 @@ def require_same_record(connection: Connection, expected: UUID | None) -> None:
         with connection.begin_nested():  # a failed SELECT must not spoil the caller's transaction
             found = record_id(connection)
     except DBAPIError as error:
-        if transient(error):  # it says nothing about the database that the session is on
+        if transient(error):  # it says nothing about which database this is
             raise
         found = None
     if found is None or found != expected:

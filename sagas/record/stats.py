@@ -24,7 +24,7 @@ class Stats:
         overdue: how many have been due for more than a lease: does a worker run?
         workers: how many workers sent a heartbeat within a lease.
         ended_last_hour: how many ended within the last hour.
-        p50_s: the median duration of those, in seconds; None where there are none.
+        p50_s: the median duration of those, in seconds; None if there are none.
         p95_s: the duration that 95% of those did not exceed, in seconds.
     """
 

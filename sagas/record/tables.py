@@ -25,7 +25,7 @@ metadata = MetaData(
     }
 )
 
-#: One row: which record this is. A caller's session must see the same row to take part in it.
+#: One row: the record's identity. A caller's session must see the same row to take part in it.
 record = Table("saga_record", metadata, Column("id", Id, primary_key=True), **EXACT)
 
 plan = Table(

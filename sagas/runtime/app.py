@@ -20,7 +20,7 @@ from sagas.runtime.messages import Messages
 from sagas.runtime.payload_codec import PayloadCodec
 from sagas.runtime.settings import Settings
 from sagas.runtime.waiters import Waiters
-from sagas.secret import masked
+from sagas.secret import mask
 
 __all__ = ["Runtime", "bind", "runtime_of"]
 
@@ -71,7 +71,7 @@ class Runtime:
     def shown(self, steps: Iterable[StepView]) -> list[StepView]:
         """Return steps with outputs that people may see: decrypted, with secrets masked."""
         return [
-            replace(step, output=step.output and masked(self.payload_codec.decode(step.output)))
+            replace(step, output=step.output and mask(self.payload_codec.decode(step.output)))
             for step in steps
         ]
 

@@ -1,14 +1,14 @@
-"""For tests: contexts to call steps with, and a checker of every promise about sagas.
+"""For tests: contexts for calling steps, and a checker of everything that is promised of sagas.
 
 ``action_context`` and ``compensation_context`` build the second argument of a step's functions.
 
 Call ``check(app, ledger)`` after a test that ran sagas, or after any fault that you caused. It
-reads every saga of the record and compares it with what your participants say they did. A violation
-is a bug of the engine, of a participant, or of the ledger; it names the rule and the saga.
+reads every saga in the record and compares it with what your participants say that they did. A
+violation is a bug in the engine, in a participant or in the ledger; it names the rule and the saga.
 
 ==== ==============================================================================================
 S1   a business row is committed if and only if a saga exists for its key; every effect has a saga
-S2   sagas and steps take only the edges of ``sagas.states``; the history ends with the status in
+S2   sagas and steps take only the edges in ``sagas.states``; the history ends with the status in
      the record; nothing happens after the end
 S3   one direction: no saga is completed and compensated; none goes forward after it turned back
 S4   no action and no compensation is applied twice; no idempotency key is used for two effects, and
@@ -22,13 +22,13 @@ S7   no action is applied after its compensation was accepted; nothing is undone
 S8   compensations run in reverse order
 S9   no step runs before the earlier steps are settled, or more often than its plan allows; no
      effect happens without an attempt
-S10  epochs only rise, with every take-over and every turn, up to the saga's; no attempt that was
-     taken over writes its outcome
+S10  epochs only rise, with every take-over and every turn-back, up to the saga's own; no attempt
+     that was taken over writes its outcome
 S11  an unknown outcome never becomes "no effect" without the participant's answer
-S12  a saga that is parked raises one alert each time, and each receiver got it
-S13  conserved quantities did not change
+S12  each parking of a saga raises one alert, and each receiver gets it
+S13  conserved quantities have not changed
 S14  the plan of each saga is unchanged, and nothing ran that is not in it
-S15  no canary is in a text
+S15  no text contains a canary
 L1   every saga has ended, is parked, or waits for a timer in the future
 L2   queues are empty
 ==== ==============================================================================================

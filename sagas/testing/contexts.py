@@ -30,7 +30,7 @@ def action_context(
         step: the step whose action is called.
         key: the saga's business key.
         name: the step's name in its saga; by default its own.
-        attempt: which attempt it is, 1-based.
+        attempt: the number of the attempt, from 1.
         outputs: what ``ctx.output_of`` returns, by earlier step.
         saga_id: the saga's id; by default a new one.
 
@@ -52,15 +52,15 @@ def compensation_context(
     outputs: Outputs | None = None,
     saga_id: UUID | None = None,
 ) -> CompensationContext[R]:
-    """Build the context with which the engine calls a compensation; otherwise ``action_context``.
+    """Build the context with which the engine calls a compensation.
 
     Args:
         step: the step whose compensation is called.
         output: what the action returned; None for an unknown outcome.
-        failure: what made the saga turn back; by default a later step that refused.
+        failure: what made the saga turn back; by default the refusal of a later step.
         key: the saga's business key.
         name: the step's name in its saga; by default its own.
-        attempt: which attempt it is, 1-based.
+        attempt: the number of the attempt, from 1.
         outputs: what ``ctx.output_of`` returns, by step.
         saga_id: the saga's id; by default a new one.
 
@@ -89,7 +89,7 @@ def _common(
     outputs: Outputs | None,
     saga_id: UUID | None,
 ) -> dict[str, Any]:
-    written = {
+    dumped = {
         earlier.name: earlier.action.output.dump(output)
         for earlier, output in (outputs or {}).items()
     }
@@ -98,5 +98,5 @@ def _common(
         "key": key,
         "step": name or step.name,
         "attempt": attempt,
-        "_outputs": written,
+        "_outputs": dumped,
     }

@@ -1,4 +1,4 @@
-"""Whether a saga ended as its status says: the steps of the record, and the effects beside them."""
+"""The rules of a saga's end: its steps and their effects are as its status says."""
 
 from collections.abc import Mapping
 
@@ -19,21 +19,23 @@ _UNDONE = frozenset(
 _MAY_STAY = frozenset({StepStatus.SUCCESS, StepStatus.UNKNOWN})
 
 
-def check_end(walked: Walk, tally: EffectRules | None, options: SagaOptions, found: Found) -> None:
-    """Add to *found* what is wrong with how the saga ended."""
-    saga = walked.saga
+def check_end(
+    history: Walk, effects: EffectRules | None, options: SagaOptions, found: Found
+) -> None:
+    """Add the rules that the saga's end breaks to *found*."""
+    saga = history.saga
     _check_ended(saga, options, found)
-    if walked.resolved:
-        return  # it ended by a person's word, who takes its effects upon themselves
+    if history.resolved:
+        return  # a person ended it, and answers for the effects that stay
     if saga.status is SagaStatus.COMPLETED:
         for planned in saga.plan.steps:
-            _check_completed(planned, walked, tally, found)
+            _check_completed(planned, history, effects, found)
     elif saga.status is SagaStatus.FAILED:
         for planned in saga.plan.steps:
-            _check_parked(planned, walked, tally, found)
+            _check_parked(planned, history, effects, found)
     elif saga.status is SagaStatus.COMPENSATED:
         for planned in saga.plan.steps:
-            _check_compensated(planned, walked, tally, found)
+            _check_compensated(planned, history, effects, found)
 
 
 def _check_ended(saga: Observed, options: SagaOptions, found: Found) -> None:
@@ -42,55 +44,55 @@ def _check_ended(saga: Observed, options: SagaOptions, found: Found) -> None:
             f"{entry.at:%H:%M:%S.%f} {entry.event} {entry.step or ''} {entry.actor}"
             for entry in saga.history[-6:]
         )
-        found.append(("L1", f"it is {saga.status}, and has not ended; {last}"))
+        found.append(("L1", f"it is {saga.status} and has not ended: {last}"))
     if "parked" in options and (saga.key in options["parked"]) != (
         saga.status is SagaStatus.FAILED
     ):
         expected = "must" if saga.key in options["parked"] else "must not"
-        found.append(("L1", f"it is {saga.status}, and {expected} be parked"))
+        found.append(("L1", f"it is {saga.status}, but {expected} be parked"))
 
 
 def _check_completed(
-    planned: PlannedStep, walked: Walk, tally: EffectRules | None, found: Found
+    planned: PlannedStep, history: Walk, effects: EffectRules | None, found: Found
 ) -> None:
-    name, status = planned.name, _status_of(planned, walked.saga.steps)
+    name, status = planned.name, _status_of(planned, history.saga.steps)
     if status not in _DONE and not (planned.best_effort and status in _GIVEN_UP):
-        found.append(("S5", f"it is completed, and {name} is {status}"))
-    if tally is None or name in tally.unknown or name in walked.by_hand:
+        found.append(("S5", f"it is completed, but {name} is {status}"))
+    if effects is None or name in effects.no_ledger or name in history.by_hand:
         return
-    if (name, "compensation") in tally.applied:
-        found.append(("S5", f"it is completed, and {name} was undone"))
-    done = (name, "action") in tally.applied
+    if (name, "compensation") in effects.applied:
+        found.append(("S5", f"it is completed, but {name} was undone"))
+    done = (name, "action") in effects.applied
     if status is StepStatus.SKIPPED and done:
-        found.append(("S5", f"{name} was skipped, and was applied"))
+        found.append(("S5", f"{name} was skipped, but was applied"))
     if status is StepStatus.SUCCESS and not done and not planned.read_only:
-        found.append(("S5", f"it is completed, and {name} was not applied"))
+        found.append(("S5", f"it is completed, but {name} was not applied"))
 
 
 def _check_parked(
-    planned: PlannedStep, walked: Walk, tally: EffectRules | None, found: Found
+    planned: PlannedStep, history: Walk, effects: EffectRules | None, found: Found
 ) -> None:
-    name, status = planned.name, _status_of(planned, walked.saga.steps)
-    if tally is None or name in tally.unknown or name in walked.by_hand:
+    name, status = planned.name, _status_of(planned, history.saga.steps)
+    if effects is None or name in effects.no_ledger or name in history.by_hand:
         return
-    done = (name, "action") in tally.applied
+    done = (name, "action") in effects.applied
     if status is StepStatus.SUCCESS and not done and not planned.read_only:
-        found.append(("S5", f"it is parked, and {name} was not applied"))
-    if status is StepStatus.COMPENSATED and done and not tally.undid(name):
-        found.append(("S6", f"it is parked, and {name} is not undone"))
+        found.append(("S5", f"it is parked, but {name} was not applied"))
+    if status is StepStatus.COMPENSATED and done and not effects.was_undone(name):
+        found.append(("S6", f"it is parked, but {name} was not undone"))
 
 
 def _check_compensated(
-    planned: PlannedStep, walked: Walk, tally: EffectRules | None, found: Found
+    planned: PlannedStep, history: Walk, effects: EffectRules | None, found: Found
 ) -> None:
-    name, status = planned.name, _status_of(planned, walked.saga.steps)
+    name, status = planned.name, _status_of(planned, history.saga.steps)
     harmless = planned.compensation is None and (planned.best_effort or planned.read_only)
     if status not in _UNDONE and not (harmless and status in _MAY_STAY):
-        found.append(("S6", f"it is compensated, and {name} is {status}"))
-    if tally is None or harmless or name in tally.unknown or name in walked.by_hand:
+        found.append(("S6", f"it is compensated, but {name} is {status}"))
+    if effects is None or harmless or name in effects.no_ledger or name in history.by_hand:
         return
-    if (name, "action") in tally.applied and not tally.undid(name):
-        found.append(("S6", f"it is compensated, and {name} is not undone"))
+    if (name, "action") in effects.applied and not effects.was_undone(name):
+        found.append(("S6", f"it is compensated, but {name} was not undone"))
 
 
 def _status_of(planned: PlannedStep, steps: Mapping[str, StepStatus]) -> StepStatus:

@@ -1,4 +1,4 @@
-"""A saga as the rules see it, as plain data, and a violation of a rule."""
+"""A saga as the rules see it, in plain data, and the violation of a rule."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ BY_HAND = frozenset({Event.RETRIED, Event.SKIPPED_BY_OPERATOR, Event.RESOLVED})
 class Effect:
     """One line of a participant's append-only ledger: what it did with one request.
 
-    An effect that touches several rows is one line. A participant that records only what it applied
+    An effect on several rows is one line. A participant that records only what it has applied
     leaves ``result`` out.
 
     Attributes:
@@ -44,9 +44,9 @@ class Effect:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """One saga with everything that the rules look at.
+    """One saga with everything that the rules check.
 
-    ``observe`` reads them from a record; a simulation makes them without one.
+    ``observe`` reads it from a record; a simulation makes it without one.
 
     Attributes:
         id: the saga's id.
@@ -57,9 +57,9 @@ class Observed:
         plan: the plan that it is pinned to.
         steps: the status of each step that has a row; a step without one is PENDING.
         history: its history, the oldest entry first.
-        alerts: the epochs at which it raised an alert because it was parked.
+        alerts: the epochs in which it was parked and raised an alert.
         effects: its lines in the ledger, those of one step in the order in which they were written;
-            None where there is no ledger, so that only the record is checked.
+            None if there is no ledger: then only the record is checked.
         waits: whether it waits for a timer in the future: a delayed start or a retry.
         plan_id: the hash of the plan in the saga's row.
         plan_hash: the hash of the plan's current body.
@@ -82,12 +82,12 @@ class Observed:
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """A broken rule; its string is one line.
+    """A broken rule; as a string, it is one line.
 
     Attributes:
         rule: the rule's number, such as "S4".
         text: what breaks it.
-        saga: the saga's id; None where the rule is not about one saga.
+        saga: the saga's id; None if the rule is not about one saga.
         name: the saga's name.
         key: its business key.
     """

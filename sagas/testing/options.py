@@ -15,9 +15,9 @@ class SagaOptions(TypedDict, total=False):
     Attributes:
         running: sagas may still be under way, so L1 is not checked. Read the ledger before the
             record: an effect is never older than its claim.
-        parked: the business keys of exactly the sagas that must be parked, ``()`` for none. By
-            default any saga may be (L1).
-        at_least_once: the steps whose participants recognise a repeat neither by key nor by
+        parked: the business keys of exactly those sagas that must be parked, ``()`` for none. By
+            default, any saga may be parked (L1).
+        at_least_once: the steps whose participants recognise a repeat neither by a key nor by the
             barrier: their effects may come twice and late (S4, S7).
         no_ledger: the steps that have no lines in the ledger.
     """

@@ -35,19 +35,19 @@ def observe(
 ) -> Iterator[Observed]:
     """Yield every saga of a record with its effects, the oldest saga first.
 
-    Each thousand is read in one snapshot, so sagas may go on meanwhile.
+    Each thousand is read in one snapshot, so sagas may go on in the meantime.
 
     Raises:
         RecordNotReady: the tables are missing.
     """
     plans: dict[str, tuple[Plan, str]] = {}
-    with _opened(record) as database:
+    with _database_of(record) as database:
         for chunk in _chunks(database, lambda c, rows: _observed(c, rows, plans, effects)):
             yield from chunk
 
 
 @contextmanager
-def _opened(record: Record) -> Iterator[Database]:
+def _database_of(record: Record) -> Iterator[Database]:
     if isinstance(record, Database):
         yield record
     elif not isinstance(record, str):
@@ -68,9 +68,9 @@ def _chunks(database: Database, work: Callable[[Connection, Sequence[Row[Any]]],
         rows = connection.execute(query).all()
         return (rows[-1].id, work(connection, rows)) if rows else None
 
-    while (piece := database.snapshot(read)) is not None:
-        after, made = piece
-        yield made
+    while (chunk_read := database.snapshot(read)) is not None:
+        after, result = chunk_read
+        yield result
 
 
 _SAGAS = select(t.saga, now().label("now")).order_by(t.saga.c.id).limit(_CHUNK)
@@ -114,7 +114,7 @@ def _entry(row: Row[Any]) -> HistoryEntry:
 def _by_saga(
     connection: Connection, query: Select[Any], table: Table, sagas: Sequence[Row[Any]]
 ) -> Mapping[UUID, list[Row[Any]]]:
-    # The ids are contiguous in the index: a range takes the place of a thousand parameters.
+    # The ids are contiguous in the index: a range replaces a thousand parameters.
     of_these = table.c.saga_id.between(sagas[0].id, sagas[-1].id)
     found: dict[UUID, list[Row[Any]]] = defaultdict(list)
     for row in connection.execute(query.where(of_these)):
@@ -127,7 +127,7 @@ def _load_plans(
 ) -> None:
     query = select(t.plan.c.hash, t.plan.c.body).where(t.plan.c.hash.in_(list(wanted)))
     for row in connection.execute(query):
-        # The hash of the body itself: an older version's plan would be written with other fields.
+        # Hash the stored text: an older version's plan, loaded and dumped, would have other fields.
         body = hashlib.sha256(row.body.encode()).hexdigest()
         plans[row.hash] = (Plan.from_json(row.body), body)
 
@@ -135,7 +135,7 @@ def _load_plans(
 def _waits(saga: Row[Any], steps: Iterable[Row[Any]]) -> bool:
     if saga.status in ENDED or saga.due_at is None or saga.due_at <= saga.now:
         return False
-    # The first message of a delayed start raises the epoch, so at epoch 1 the timer still runs.
+    # The first message of a delayed start raises the epoch, so in epoch 1 its timer still runs.
     delayed = saga.status == SagaStatus.STARTED and saga.sent_at is None and saga.epoch == 1
     return delayed or any(step.retry_at and step.retry_at > saga.now for step in steps)
 
@@ -150,13 +150,13 @@ class EndedRow:
 
 
 def ended_rows(record: Record) -> Mapping[UUID, EndedRow]:
-    """Return the rows of each saga that has ended, to be compared later.
+    """Return the rows of each saga that has ended, for a later comparison.
 
-    Pass them to ``violations`` as ``since`` after anything that must not change an ended saga: a
-    message that is late, repeated or forged.
+    Pass them to ``violations`` as ``since`` after anything that must not change an ended saga, such
+    as a message that is late, repeated or forged.
     """
     found: dict[UUID, EndedRow] = {}
-    with _opened(record) as database:
+    with _database_of(record) as database:
         for chunk in _chunks(database, _ended):
             found |= chunk
     return found
@@ -178,7 +178,7 @@ def _ended(connection: Connection, sagas: Sequence[Row[Any]]) -> dict[UUID, Ende
 
 
 def _as_text(table: Table) -> Select[Any]:
-    """Select the columns as they are written: different texts may be the same JSON."""
+    """Select the columns as stored: different texts may be the same JSON."""
     return select(
         *(
             type_coerce(column, Text).label(column.name)
@@ -200,13 +200,13 @@ def _digest(rows: Iterable[Row[Any]]) -> str:
 
 
 def changes_since(record: Record, since: Mapping[UUID, EndedRow]) -> Iterator[tuple[UUID, str]]:
-    """Yield the changes of sagas that had ended; operators may change one that is parked."""
+    """Yield the changes to sagas that had ended; operators may change a parked one."""
     rows = ended_rows(record)
     for saga_id, before in since.items():
         after = rows.get(saga_id)
         parked = before.status is SagaStatus.FAILED
         if after is None:
             if not parked:
-                yield saga_id, f"it was {before.status}, but has not ended any more"
+                yield saga_id, f"it was {before.status}, but is under way again"
         elif after.digest != before.digest and not (parked and after.by_hand > before.by_hand):
-            yield saga_id, f"it was {before.status}, and its rows changed after its end"
+            yield saga_id, f"it was {before.status}, but its rows have changed since"

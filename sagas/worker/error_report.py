@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from sagas.decision import AttemptError
 from sagas.errors import SecretWithheld, StepFailed
 from sagas.payload import describe_error
-from sagas.secret import scrubbed
+from sagas.secret import scrub
 
 __all__ = ["describe_attempt_error", "safe_to_log"]
 
@@ -30,7 +30,7 @@ def safe_to_log(error: Exception, secrets: frozenset[str]) -> Exception:
     If it, or one of its causes, quotes a secret or an invalid payload, it is replaced by another.
     """
     shown = "".join(traceback.format_exception(error))
-    if not isinstance(error, ValidationError) and scrubbed(shown, secrets) == shown:
+    if not isinstance(error, ValidationError) and scrub(shown, secrets) == shown:
         return error
     message = describe_error(error, secrets)
     if isinstance(error, StepFailed):

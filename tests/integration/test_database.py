@@ -166,7 +166,7 @@ def test_mariadb_refuses_text_that_is_too_long(mariadb_url: str) -> None:
 
 def test_mysql_is_refused_with_the_databases_that_will_do() -> None:
     connection = SimpleNamespace(get_server_info=lambda: "8.4.3")
-    with pytest.raises(ConfigurationError, match=r"leads to MySQL 8\.4\.3.*needs MariaDB"):
+    with pytest.raises(ConfigurationError, match=r"points to MySQL 8\.4\.3.*needs MariaDB"):
         _mariadb_connect(connection, None)
 
 

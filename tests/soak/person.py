@@ -12,7 +12,7 @@ import sagas
 from sagas import ActionDeclined, SagaStatus
 from sagas.record import tables as t
 from sagas.record.database import Database
-from sagas.sql import insert_unless_there
+from sagas.sql import insert_if_absent
 from tests.soak import app as soak
 from tests.soak.tables import repaired
 
@@ -36,7 +36,7 @@ def _ask(action: Callable[..., None], **words: str) -> None:
 
 
 def _repair(connection: Connection, saga_id: UUID) -> None:
-    insert_unless_there(connection, repaired, {"saga_id": str(saga_id)})
+    insert_if_absent(connection, repaired, {"saga_id": str(saga_id)})
 
 
 def _some_live(connection: Connection) -> Sequence[UUID]:

@@ -135,7 +135,7 @@ def test_a_saga_is_run_by_a_worker_that_reloads_and_nothing_is_left(
         assert status_of(re.sub("dev:.*@", "", found[0])) == 401
 
         (tmp_path / "little.py").write_text(APP.replace("Hello", "Good evening,"))
-        run.shows("little.py changed: the worker starts anew.")
+        run.shows("little.py changed: restarting the worker.")
         run.shows(" ready.", times=2)
         run.elsewhere("start greeting name.json --key G-2")
         wait_until(lambda: shown(run, "G-2")["status"] == "COMPLETED", timeout_s=20)
@@ -156,7 +156,7 @@ def test_a_mistake_in_the_code_waits_for_its_correction(tmp_path: Path) -> None:
     with running(tmp_path) as run:
         run.shows(" ready.")
         (tmp_path / "little.py").write_text("this is not Python")
-        run.shows("It waits for a change of the code.")
+        run.shows("It restarts after a change of the code.")
         (tmp_path / "little.py").write_text(APP)
         run.shows(" ready.", times=2)
 
@@ -167,7 +167,7 @@ def test_a_worker_that_is_killed_comes_back(tmp_path: Path) -> None:
         command = f"{sys.executable} -m celery -A little worker"
         (worker,) = (pid for pid, words in run.left().items() if words.startswith(command))
         os.kill(worker, signal.SIGKILL)
-        run.shows("The worker was killed (signal 9): it starts anew.")
+        run.shows("The worker was killed (signal 9): restarting it.")
         run.shows(" ready.", times=2)
 
 

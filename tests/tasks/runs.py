@@ -15,7 +15,7 @@ from tasks.models import Address, Item, Order, Shipment
 from tasks.payment import charge, refund
 
 Action = StepDefinition[Any, Any]
-Compensation = Callable[[Order, Context], None]
+Compensation = Callable[[Order, Any], None]
 
 PLAN: tuple[tuple[Action, Compensation | None], ...] = (
     (orders.create_order, orders.cancel_order),

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import delete, insert, select, update
 
 from tasks import inventory, notification, order, payment, points, shipping
-from tasks.conservation import prove
+from tasks.conservation import effects, verify
 from tasks.models import Address
 from tests.tasks.runs import PLAN, do, make_order, run
 
@@ -46,7 +46,7 @@ def forget(service: Any, step: str, op: str, order_id: str) -> None:
 
 
 def test_it_holds_for_a_shop_that_did_everything_right() -> None:
-    report = prove(STATUSES)
+    report = verify(STATUSES)
     assert report.holds, report.violations
     assert report.orders == 2
     assert {total.what: total.now for total in report.totals} == {
@@ -60,13 +60,13 @@ def test_it_holds_for_a_shop_that_did_everything_right() -> None:
 
 def test_it_holds_for_a_saga_that_is_under_way_or_parked() -> None:
     do(PLAN[0][0], make_order(order_id="ORD-3"))
-    assert prove(STATUSES | {"ORD-3": "FAILED"}).holds
-    assert prove(STATUSES | {"ORD-3": "IN_PROGRESS"}).holds
+    assert verify(STATUSES | {"ORD-3": "FAILED"}).holds
+    assert verify(STATUSES | {"ORD-3": "IN_PROGRESS"}).holds
 
 
 WRONGS: dict[str, tuple[str, Callable[[], None]]] = {
     "a piece of stock vanished": (
-        "stock: P-100 had 400 and moved by -2, but now has 397",
+        "stock: P-100 had 400 and changed by -2, but now has 397",
         lambda: change(
             inventory,
             update(inventory.stock)
@@ -75,7 +75,7 @@ WRONGS: dict[str, tuple[str, Callable[[], None]]] = {
         ),
     ),
     "a reserved piece vanished": (
-        "stock: of 400 P-100 398 are on hand and 1 reserved",
+        "stock: P-100 has 398 on hand and 1 reserved of 400 received",
         lambda: change(
             inventory,
             update(inventory.stock)
@@ -84,7 +84,7 @@ WRONGS: dict[str, tuple[str, Callable[[], None]]] = {
         ),
     ),
     "a cent appeared": (
-        "there were 441004.70 in all, and now there are 441004.71",
+        "money: the total was 441004.70, but now is 441004.71",
         lambda: change(
             payment,
             update(payment.account)
@@ -93,7 +93,7 @@ WRONGS: dict[str, tuple[str, Callable[[], None]]] = {
         ),
     ),
     "points appeared": (
-        "points: C-002 had 400 and moved by +0, but now has 401",
+        "points: C-002 had 400 and changed by +0, but now has 401",
         lambda: change(
             points,
             update(points.account)
@@ -102,7 +102,7 @@ WRONGS: dict[str, tuple[str, Callable[[], None]]] = {
         ),
     ),
     "a stranger was paid": (
-        "money: C-0 moved, but has no account",
+        "money: C-0 changed, but has no account",
         lambda: change(
             payment,
             update(payment.ledger.table)
@@ -111,31 +111,31 @@ WRONGS: dict[str, tuple[str, Callable[[], None]]] = {
         ),
     ),
     "an action twice": (
-        "the action of payment.charge was applied 2 times",
+        "ORD-1 is completed, but payment.charge left -65.60 for C-001, +32.80 for merchant, not",
         lambda: repeat(payment, "payment.charge", "action"),
     ),
     "a compensation twice": (
-        "the compensation of inventory.reserve was applied 2 times",
+        "ORD-2 is compensated, but inventory.reserve left +2 for P-100",
         lambda: repeat(inventory, "inventory.reserve", "compensation"),
     ),
     "a mail twice": (
-        "the action of notification.send was applied 2 times",
+        "ORD-1 is completed, but notification.send left +2 for ORD-1, not +1 for ORD-1",
         lambda: repeat(notification, "notification.send", "action"),
     ),
     "a missing action": (
-        "ORD-1: shipping.create did nothing, not +1 for ORD-1",
+        "ORD-1 is completed, but shipping.create left nothing, not +1 for ORD-1",
         lambda: forget(shipping, "shipping.create", "action", "ORD-1"),
     ),
     "a missing compensation": (
-        "ORD-2 is compensated, but points.deduct was not undone",
+        "ORD-2 is compensated, but points.deduct left -5 for C-001, +5 for programme",
         lambda: forget(points, "points.deduct", "compensation", "ORD-2"),
     ),
     "a compensation without an action": (
-        "ORD-2: order.create undid -1 for ORD-2 of nothing",
+        "ORD-2 is compensated, but order.create left -1 for ORD-2",
         lambda: forget(order, "order.create", "action", "ORD-2"),
     ),
     "an action that did something else": (
-        "ORD-1: points.award did +3 for C-001",
+        "ORD-1 is completed, but points.award left +3 for C-001",
         lambda: change(
             points,
             update(points.ledger.table)
@@ -145,11 +145,11 @@ WRONGS: dict[str, tuple[str, Callable[[], None]]] = {
         ),
     ),
     "a skipped step that ran": (
-        "ORD-1: points.deduct did -5 for C-001, +5 for programme, not nothing",
+        "ORD-1 is completed, but points.deduct left -5 for C-001, +5 for programme, not nothing",
         lambda: change(order, update(order.orders).values(points_to_use=0)),
     ),
     "a mail that nobody wrote down": (
-        "ORD-1: notification.send did nothing, not +1",
+        "ORD-1 is completed, but notification.send left nothing, not +1",
         lambda: forget(notification, "notification.send", "action", "ORD-1"),
     ),
     "a line that is missing": (
@@ -157,7 +157,7 @@ WRONGS: dict[str, tuple[str, Callable[[], None]]] = {
         lambda: change(order, delete(order.lines)),
     ),
     "an order that is still placed": (
-        "ORD-1 is completed, its order placed, its parcel created",
+        "ORD-1 is completed, but the order is placed",
         lambda: change(order, update(order.orders).values(status="placed")),
     ),
     "a parcel that is still under way": (
@@ -180,7 +180,7 @@ WRONGS: dict[str, tuple[str, Callable[[], None]]] = {
 def test_it_fails_when_there_is(wrong: str) -> None:
     complaint, commit = WRONGS[wrong]
     commit()
-    report = prove(STATUSES)
+    report = verify(STATUSES)
     assert not report.holds
     assert any(complaint in violation for violation in report.violations), report.violations
 
@@ -188,11 +188,45 @@ def test_it_fails_when_there_is(wrong: str) -> None:
 @pytest.mark.parametrize(
     ("statuses", "complaint"),
     [
-        ({"ORD-1": "COMPLETED"}, "ORD-2 has no saga, but other traces"),
-        (STATUSES | {"ORD-3": "COMPLETED"}, "ORD-3 has no row, but other traces"),
-        (STATUSES | {"ORD-1": "COMPENSATED"}, "ORD-1 is compensated, but payment.charge"),
-        (STATUSES | {"ORD-2": "COMPLETED"}, "ORD-2 is completed, but payment.charge was undone"),
+        ({"ORD-1": "COMPLETED"}, "ORD-2 has no saga"),
+        (STATUSES | {"ORD-3": "COMPLETED"}, "ORD-3 has no row"),
+        (
+            STATUSES | {"ORD-1": "COMPENSATED"},
+            "ORD-1 is compensated, but payment.charge left -32.80",
+        ),
+        (
+            STATUSES | {"ORD-2": "COMPLETED"},
+            "ORD-2 is completed, but payment.charge left nothing, not -",
+        ),
     ],
 )
 def test_it_fails_when_the_sagas_say_otherwise(statuses: dict[str, str], complaint: str) -> None:
-    assert any(complaint in violation for violation in prove(statuses).violations)
+    assert any(complaint in violation for violation in verify(statuses).violations)
+
+
+def test_an_effect_on_several_subjects_is_one_effect() -> None:
+    charged = [effect for effect in effects() if effect.step == "payment.charge"]
+    assert [str(effect.operation) for effect in charged] == ["action", "action", "compensation"]
+    assert charged[0].saga_id != charged[1].saga_id == charged[2].saga_id
+    assert [effect.key for effect in charged] == [
+        f"{effect.saga_id}:payment.charge:{effect.operation}" for effect in charged
+    ]
+
+
+@pytest.mark.parametrize(
+    ("service", "step", "op"),
+    [
+        (payment, "payment.charge", "action"),
+        (inventory, "inventory.reserve", "compensation"),
+        (notification, "notification.send", "action"),
+    ],
+)
+def test_an_effect_that_is_written_again_is_another_effect(
+    service: Any, step: str, op: str
+) -> None:
+    def count() -> int:
+        return sum((effect.step, effect.operation) == (step, op) for effect in effects())
+
+    before = count()
+    repeat(service, step, op)
+    assert count() == before + 1

@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from tasks import sample
-from tasks.conservation import prove
+from tasks.conservation import verify
 from tasks.models import Order
 from tasks.seed import read
 from tests.tasks.runs import run
@@ -81,7 +81,7 @@ def test_every_order_ends_as_the_data_say_and_everything_is_conserved() -> None:
     ends = {order.order_id: run(order) for order in reversed(ORDERS)}
 
     assert ends == ENDS
-    report = prove({order_id: status for order_id, (status, _) in ends.items()})
+    report = verify({order_id: status for order_id, (status, _) in ends.items()})
     assert report.violations == ()
     assert report.orders == len(ORDERS)
     assert [total.what for total in report.totals] == ["stock", "money", "points"]

@@ -14,10 +14,10 @@ from sagas.record.database import Database as Record
 from sagas.record.migrate import upgrade
 from sagas.record.queries import count_by_status
 from sagas.runtime.app import Runtime
-from tasks import app, inventory, order
+from tasks import app, demo, inventory, order
 from tasks.models import Item
 from tasks.shop import place_order
-from tests.tasks.runs import make_order, refusal
+from tests.tasks.runs import make_order, refusal, run
 
 
 @pytest.fixture
@@ -68,6 +68,19 @@ def test_another_order_with_the_same_id_is_refused(record: Record) -> None:
     with pytest.raises(KeyConflict):
         place_order(make_order(payment_method="invoice"))
     assert placed(record) == (1, 1)
+
+
+@pytest.mark.usefixtures("record")
+def test_the_demonstration_fails_if_an_order_and_its_effects_have_no_saga(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    demo.check_sagas()
+    run(make_order())
+    with pytest.raises(demo.Disproved, match="things are wrong"):
+        demo.check_sagas()
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "S1: the row ORD-1 is committed, but has no saga order" in printed
+    assert "S1: the action of payment.charge was applied for" in printed
 
 
 @pytest.mark.usefixtures("any_shop")

@@ -193,7 +193,7 @@ def test_a_server_that_never_answers_is_stopped(tmp_path: Path) -> None:
     silent.write_text("#!/bin/sh\nexec sleep 600\n")
     silent.chmod(0o755)
     with (
-        pytest.raises(BrokerUnavailable, match="was silent for"),
+        pytest.raises(BrokerUnavailable, match="did not answer within"),
         embedded_broker(executable=silent, startup_timeout=timedelta(seconds=0.2)),
     ):
         pass

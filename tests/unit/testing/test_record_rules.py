@@ -22,9 +22,9 @@ def broken(evidence: Options, **ledger: str) -> list[str]:
     """Return what is said of one parked saga, T-1; the ledger is told by saga."""
     ids = {"own": SAGA, "stranger": STRANGER}
     told_of = {ids[whose]: effects(text, ids[whose]) for whose, text in ledger.items()}
-    whole = RecordRules(evidence, told_of)
-    whole.take(told(STUCK))
-    return [str(violation) for violation in whole.violations()]
+    record_rules = RecordRules(evidence, told_of)
+    record_rules.add(told(STUCK))
+    return [str(violation) for violation in record_rules.violations()]
 
 
 def alert(epoch: int) -> Alert:
@@ -42,14 +42,14 @@ GOOD: dict[str, Options] = {
 }
 
 BAD: dict[str, tuple[str, Any]] = {
-    "the row T-2 is committed, and has no saga trip": ("S1", {"keys": {"trip": ["T-1", "T-2"]}}),
-    "the saga trip T-1 is there, and its row is not": ("S1", {"keys": {"trip": []}}),
+    "the row T-2 is committed, but has no saga trip": ("S1", {"keys": {"trip": ["T-1", "T-2"]}}),
+    "the saga trip T-1 exists, but its row does not": ("S1", {"keys": {"trip": []}}),
     "log did not get the alert of epoch 2": ("S12", {"delivered": {"log": []}}),
-    "log got an alert of epoch 3, which there is not": (
+    "log got an alert of epoch 3, which was never raised": (
         "S12",
         {"delivered": {"log": [alert(2), alert(3)]}},
     ),
-    "of money there were 100, and now there are 99": ("S13", {"conserved": {"money": (100, 99)}}),
+    "money changed from 100 to 99": ("S13", {"conserved": {"money": (100, 99)}}),
     "canary 2 is in the log": (
         "S15",
         {"canaries": ["silence", "tweet"], "texts": {"the log": "a tweet"}},
@@ -73,7 +73,7 @@ def test_what_breaks_a_rule_is_told(text: str) -> None:
 
 def test_an_effect_without_a_saga_breaks_s1() -> None:
     (said,) = broken({}, own="a+", stranger="a+")
-    assert said == f"S1: the action of a was applied for {STRANGER}, which is no saga"
+    assert said == f"S1: the action of a was applied for {STRANGER}, which is not a saga"
 
 
 def test_a_key_that_two_sagas_share_breaks_s4() -> None:
