@@ -1,4 +1,4 @@
-"""Every mutant applies, and what it is shown to exists: ``make mutants`` does the rest."""
+"""Every mutant applies, and its tests exist: ``make mutants`` does the rest."""
 
 import ast
 import re
@@ -30,7 +30,7 @@ def test_a_mutant_applies_exactly_once(mutant: Mutant, package: Package) -> None
 @pytest.mark.parametrize(
     "what", [lambda m: m.name, lambda m: replace(m, name="")], ids=["name", "edit"]
 )
-def test_no_two_mutants_have_one_name_or_are_one_edit(what: Callable[[Mutant], object]) -> None:
+def test_no_two_mutants_share_a_name_or_an_edit(what: Callable[[Mutant], object]) -> None:
     assert len({what(mutant) for mutant in MUTANTS}) == len(MUTANTS)
 
 
