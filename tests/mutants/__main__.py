@@ -1,8 +1,8 @@
 """``python -m tests.mutants``: breaks the core in one place at a time; the tests must notice.
 
-Each mutant is a copy of the tree with one change; it is caught when one of its tests fails. First
-all of these tests pass on a copy without a change. The exit code is 0 only if every mutant is
-caught; the survivors are listed last.
+Each mutant is a copy of the tree with one change. It is caught if one of its tests fails. First,
+all of these tests must pass on an unchanged copy. The exit code is 0 only if every mutant is
+caught. The survivors are listed last.
 """
 
 import argparse
@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 def main() -> int:
-    """Try every mutant, or those whose name has the words given."""
+    """Try every mutant, or those whose name contains one of the given words."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
     parser.add_argument("words", nargs="*", help="only mutants whose name contains one of these")
     words = parser.parse_args().words
@@ -39,7 +39,7 @@ def main() -> int:
 def _survivors(folder: Path, chosen: Sequence[Mutant]) -> list[str]:
     whole = _copied(ROOT, folder / "whole", leave_out="__pycache__", copy=shutil.copy2)
     cpu_s = 0.0
-    # They leave the copy compiled, which saves the others that work.
+    # These trials leave the copy compiled, which saves the others that work.
     named = dict.fromkeys(mutant.tests for mutant in chosen)
     for trial in tried((Trial(" ".join(tests), whole, tests) for tests in named), compile_it=True):
         cpu_s += trial.cpu_s
@@ -59,9 +59,9 @@ def _survivors(folder: Path, chosen: Sequence[Mutant]) -> list[str]:
 def _broken(folder: Path, whole: Path, mutants: Sequence[Mutant]) -> Iterator[Trial]:
     package = Package(whole / "sagas")
     for number, mutant in enumerate(mutants):
-        tree = _copied(whole, folder / f"mutant-{number}", copy=os.link)  # which is far cheaper
+        tree = _copied(whole, folder / f"mutant-{number}", copy=os.link)  # far cheaper than a copy
         file, text = package.edited(mutant.target, mutant.old, mutant.new)
-        (tree / file).unlink()  # the link, and not the file that it shares
+        (tree / file).unlink()  # only the link, not the shared file
         (tree / file).write_text(text, "utf-8")
         yield Trial(mutant.name, tree, mutant.tests)
 

@@ -1,4 +1,4 @@
-"""Mutants of the decisions on an attempt: may it run, and what does its end mean?"""
+"""Mutants of the decisions about an attempt: may it run, and what does its end mean?"""
 
 from functools import partial
 
@@ -25,13 +25,13 @@ ATTEMPTS = (
         "a message of an older epoch runs", "_void", "epoch != saga.epoch", "epoch > saga.epoch"
     ),
     _claim(
-        "an action runs while the saga turns back",
+        "an action runs while the saga is turning back",
         "_void",
         "saga.status not in (FORWARD if operation is ACTION else {SagaStatus.COMPENSATING})",
         "saga.status in (SagaStatus.COMPLETED, SagaStatus.COMPENSATED, SagaStatus.FAILED)",
     ),
     _claim(
-        "a task runs another one's step",
+        "a task runs another task's step",
         "_astray",
         "task is None or (call is not None and call.task == task)",
         "call is not None or task is None",
@@ -44,7 +44,7 @@ ATTEMPTS = (
         "operation is COMPENSATION and overdue(saga)",
     ),
     _claim(
-        "a step begins though the saga is to turn back",
+        "a step begins although the saga must turn back",
         "_not_now",
         _TO_TURN_BACK,
         "gave_up(step)",
@@ -57,13 +57,13 @@ ATTEMPTS = (
         "current(saga, operation) is None",
     ),
     _claim(
-        "an early message burns an attempt",
+        "an early message uses up an attempt",
         "_not_now",
         _EARLY,
         "saga.sent_at is None and saga.failure",
     ),
     _claim(
-        "a message that seemed refused, and came, is dropped",
+        "a message that seemed refused is dropped when it arrives",
         "_not_now",
         _EARLY,
         "saga.sent_at is None",
@@ -75,7 +75,7 @@ ATTEMPTS = (
         'return Decision(Dropped("?"))',
     ),
     _claim(
-        "a claim whose reply was lost is taken for another's",
+        "a repeated claim is taken for another execution's claim",
         "claim",
         "step.claim == token and step.held",
         "step.claim == token and not step.held",
@@ -87,7 +87,7 @@ ATTEMPTS = (
         "step.held and saga.plan[step.name].probe",
     ),
     _claim(
-        "the action runs where only the probe is to be asked",
+        "the action runs when only the probe may be asked",
         "_grant",
         "operation is COMPENSATION or has_attempts_left(saga, step)",
         "operation is COMPENSATION or not saga.failure",
@@ -99,19 +99,19 @@ ATTEMPTS = (
         "saga.plan[step.name].pivot and operation is COMPENSATION",
     ),
     _claim(
-        "the action's attempts count as the compensation's",
+        "the attempts of the action count for the compensation",
         "_grant",
         "step.attempts(operation)",
         "step.attempts(ACTION)",
     ),
     _claim(
-        "nobody checks when a timeout is over",
+        "no check is due when a timeout is over",
         "_grant",
         "expires_at or after(saga, timing.max_check_interval_s)",
         "after(saga, timing.max_check_interval_s)",
     ),
     _conclude(
-        "an attempt that was taken over settles the step",
+        "a taken-over attempt settles the step",
         "conclude",
         _NOT_MINE,
         "epoch != saga.epoch",
@@ -135,32 +135,32 @@ ATTEMPTS = (
         "not step.claim",
     ),
     _conclude(
-        "a refusal forgets the attempts before it",
+        "a refusal forgets earlier attempts",
         "_failure",
         _IN_DOUBT,
         "isinstance(result, Errored)",
     ),
     _conclude("an attempt that errored leaves no doubt", "_failure", _IN_DOUBT, "step.doubtful"),
     _conclude(
-        "an unknown outcome is written as none",
+        "an unknown outcome is recorded as no effect",
         "_failure",
         "StepStatus.UNKNOWN if doubtful else StepStatus.FAILED",
         "StepStatus.FAILED",
     ),
     _conclude(
-        "a probe's no before another attempt is the last word",
+        "a probe's no is final although another attempt followed",
         "_has_last_word",
         "probed is not None and (probed.happened or step.probe_attempt > 0)",
         "probed is not None",
     ),
     _conclude(
-        "a cancelled saga's step is tried again",
+        "a step of a cancelled saga is retried",
         "_tried_again",
         "saga.failure",
         "not saga",
     ),
     _conclude(
-        "a compensation has one attempt more than its policy says",
+        "a compensation has one attempt more than its policy allows",
         "_tried_again",
         "step.compensation_attempt < policy.max_attempts",
         "step.compensation_attempt <= policy.max_attempts",
@@ -172,26 +172,26 @@ ATTEMPTS = (
         "operation is COMPENSATION or saga.failure",
     ),
     _conclude(
-        "a cancel beneath a running step is forgotten",
+        "a cancel during a running step is forgotten",
         "_after_step",
         "change.operation is ACTION and saga.failure",
         "change.operation is COMPENSATION and saga.failure",
     ),
     _conclude("a retry keeps the old epoch", "_retried", "raise_epoch = True", ""),
     _conclude(
-        "a long wait lives in one worker's memory",
+        "a long wait is kept only in the memory of one worker",
         "_retried",
         "wait_s <= timing.timer_s",
         "wait_s >= 0",
     ),
     _conclude(
-        "a compensation that waits counts as running",
+        "a waiting compensation counts as running",
         "_retried",
         '{**attempt_failed(operation, saga.now, error), "claim": None, "retry_at": retry_at}',
         '{**attempt_failed(operation, saga.now, error), "retry_at": retry_at}',
     ),
     _conclude(
-        "the compensation has the action's number of attempts",
+        "the compensation has as many attempts as the action",
         "_tried_again",
         "call_of(saga, step.name, operation)",
         "call_of(saga, step.name, ACTION)",

@@ -1,4 +1,4 @@
-"""Every mutant there is."""
+"""Every mutant."""
 
 from tests.mutants.attempts import ATTEMPTS
 from tests.mutants.decisions import DECISIONS

@@ -1,4 +1,4 @@
-"""Mutants of the decisions on a saga: advance it, turn it back, obey an operator, block it."""
+"""Mutants of the decisions about a saga: advance it, turn it back, obey an operator, block it."""
 
 from functools import partial
 
@@ -18,25 +18,25 @@ _NO_WAY = "_is_passed(pivot) or in_doubt"
 
 _PROGRESS = (
     _progress(
-        "what may have happened is not undone",
+        "a step that may have happened is not undone",
         "_needs_undo",
         "(StepStatus.PENDING, StepStatus.SKIPPED, StepStatus.FAILED)",
         "(StepStatus.PENDING, StepStatus.SKIPPED, StepStatus.FAILED, StepStatus.UNKNOWN)",
     ),
     _progress(
-        "compensations run forwards",
+        "compensations run in the order of the actions",
         "_in_order",
         "reversed(saga.plan.steps)",
         "saga.plan.steps",
     ),
     _progress(
-        "a failed compensation is called compensated",
+        "a saga with a failed compensation is compensated",
         "_is_left_behind",
         "return True",
         "return False",
     ),
     _progress(
-        "what nothing can undo is called compensated",
+        "a saga with a step that nothing can undo is compensated",
         "_is_left_behind",
         "(StepStatus.SUCCESS, StepStatus.UNKNOWN)",
         "(StepStatus.PENDING, StepStatus.FAILED)",
@@ -48,13 +48,13 @@ _PROGRESS = (
         "(StepStatus.COMPENSATED, StepStatus.SKIPPED)",
     ),
     _progress(
-        "a step whose retry is planned has given up",
+        "a step with a planned retry has given up",
         "gave_up",
         "step.status is StepStatus.UNKNOWN and step.retry_at is None",
         "step.status is StepStatus.UNKNOWN",
     ),
     _progress(
-        "an action has one attempt more than its policy says",
+        "an action has one attempt more than its policy allows",
         "has_attempts_left",
         "step.attempt < call_of(saga, step.name, ACTION).retry.max_attempts",
         "step.attempt <= call_of(saga, step.name, ACTION).retry.max_attempts",
@@ -67,14 +67,17 @@ _PROGRESS = (
             "True",
             unit(tests),
         )
-        for what, tests in (("the message of its undo", "advance"), ("its undo", "claim"))
+        for what, tests in (
+            ("the message of its compensation", "advance"),
+            ("its compensation", "claim"),
+        )
     ),
 )
 
 _TURN_BACK = (
     _turn_back("there is a way back past the pivot", "_no_way_back", _NO_WAY, "in_doubt"),
     _turn_back(
-        "a pivot in doubt is turned back from", "_no_way_back", _NO_WAY, "_is_passed(pivot)"
+        "a saga turns back from a pivot in doubt", "_no_way_back", _NO_WAY, "_is_passed(pivot)"
     ),
     _turn_back(
         "a pivot that an operator skipped is not passed",
@@ -104,31 +107,31 @@ _OPERATE = (
         "running is not None and not saga.step(running).held",
     ),
     _operate(
-        "a cancel is taken past the pivot",
+        "a cancel is accepted past the pivot",
         "_too_late",
         "may_have_passed_pivot(saga)",
         "may_have_passed_pivot(saga) and saga.failure",
     ),
     _operate(
-        "an operator's retry has no attempts left",
+        "an operator's retry starts without attempts",
         "_start_over",
         'columns["compensation_attempt"] = 0',
         'columns["compensation_attempt"] = step.compensation_attempt',
     ),
     _operate(
-        "an operator's retry forgets that it may have happened",
+        "an operator's retry forgets that the step may have happened",
         "_start_over",
         "StepStatus.UNKNOWN if step.status is StepStatus.UNKNOWN else StepStatus.PENDING",
         "StepStatus.PENDING",
     ),
     _operate(
-        "a retried saga still means to turn back",
+        "a retried saga still turns back",
         "_unparked",
         'values["failure"] = None',
         'values["failure"] = saga.failure',
     ),
     _operate(
-        "an operator skips what the saga is not stuck at",
+        "an operator skips a step at which the saga is not stuck",
         "skip",
         'step not in parked["steps"]',
         'not parked["steps"]',
@@ -142,21 +145,21 @@ _BLOCKED = (
         "saga.resends + 1",
         "max(saga.resends, 1)",
     ),
-    _blocked("people are told at each message", "sent_again", "saga.blocked", "not saga.plan"),
+    _blocked("people are told at each resend", "sent_again", "saga.blocked", "not saga.plan"),
     _blocked(
-        "a message that is sent again unblocks the saga",
+        "a resent message unblocks the saga",
         "_with_progress",
         "(saga.resends or saga.blocked) and (decision.steps or decision.path)",
         "(saga.resends or saga.blocked) and values",
     ),
     _blocked(
-        "a saga stays blocked after it was claimed",
+        "a saga stays blocked after a claim",
         "_with_progress",
         'values |= {"resends": 0, "blocked": None}',
         'values |= {"resends": 0}',
     ),
     _blocked(
-        "a void message ends the failed sweeps",
+        "a void message resets the failed sweeps",
         "_with_progress",
         "saga.failed_sweeps and (values or decision.steps or decision.path)",
         "saga.failed_sweeps",
@@ -184,13 +187,13 @@ _FOLD = (
         "None",
     ),
     _fold(
-        "an edge that is not drawn is taken",
+        "a saga takes an undeclared edge",
         "_apply",
         "following not in SAGA_EDGES[status]",
         "following not in SAGA_EDGES",
     ),
     _fold(
-        "a step takes an edge that is not drawn",
+        "a step takes an undeclared edge",
         "_apply_change",
         "change.status not in STEP_EDGES[before]",
         "change.status not in STEP_EDGES",
@@ -204,11 +207,9 @@ DECISIONS = (
         "raise_epoch = True\nnote = Event.TAKEN_OVER",
         "note = Event.TAKEN_OVER",
     ),
-    _advance("the living are taken over", "_held", _LIVES, "alive(step) and expired"),
-    _advance("a timeout takes nothing over", "_held", _LIVES, "alive(step)"),
-    _advance(
-        "a message that is sent again keeps the old epoch", "_awaiting", "raise_epoch = True", ""
-    ),
+    _advance("the step of a live worker is taken over", "_held", _LIVES, "alive(step) and expired"),
+    _advance("a timeout leads to no take-over", "_held", _LIVES, "alive(step)"),
+    _advance("a resent message keeps the old epoch", "_awaiting", "raise_epoch = True", ""),
     _advance(
         "a backoff is cut short",
         "_awaiting",
@@ -222,13 +223,13 @@ DECISIONS = (
         "overdue(saga) and saga.failure",
     ),
     _advance(
-        "a message that only waits is sent again",
+        "a message that only waits is resent",
         "_awaiting",
         "saga.sent_at is not None and not lost",
         "saga.sent_at is None and not lost",
     ),
     _advance(
-        "a long queue is asked about as often as a short one",
+        "checks of a long queue are as frequent as those of a short one",
         "_awaiting",
         "min(saga.checks + 1, 10)",
         "min(saga.checks, 0)",
@@ -239,7 +240,7 @@ DECISIONS = (
     *_BLOCKED,
     *_FOLD,
     Mutant(
-        "nobody checks when a deadline passes",
+        "no check is due when a deadline passes",
         "_due_by_deadline",
         "deadline is None or due is None or due <= deadline",
         "deadline is None or due is None or due >= deadline",

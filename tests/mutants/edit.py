@@ -30,7 +30,7 @@ class Package:
     def edited(self, target: str, old: str, new: str) -> tuple[Path, str]:
         """Return a module, and its text with *old* replaced within *target*.
 
-        *target* is the qualified name of a function, a class or a variable, in whatever module.
+        *target* is the qualified name of a function, a class or a variable, in any module.
 
         Raises:
             LookupError: *old* is not there exactly once.
@@ -42,7 +42,7 @@ class Package:
             for place in _places(node, old)
         ]
         if len(found) != 1:
-            raise LookupError(f"{old!r} is {len(found)} times in {target}, and must be there once")
+            raise LookupError(f"{old!r} is in {target} {len(found)} times, and must be there once")
         path, (at, length) = found[0]
         tree = copy.deepcopy(self._trees[path])
         for node in _named(tree.body, target):
@@ -53,7 +53,7 @@ class Package:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """A field of a node; *at* is the place in it where it is a list."""
+    """A field of a node; *at* is the place in the field if the field is a list."""
 
     node: ast.AST
     name: str
@@ -83,7 +83,7 @@ def _named(body: Iterable[ast.stmt], target: str, within: str = "") -> Iterator[
 
 
 def _places(root: ast.AST, pattern: str) -> Iterator[tuple[_Place, int]]:
-    """Yield every place below a node at which a pattern stands, and over how many nodes."""
+    """Yield every place below a node where a pattern occurs, and the number of nodes it spans."""
     nodes, keywords = _nodes(pattern), _nodes(pattern, as_keywords=True)
     for node in ast.walk(root):
         for name, value in ast.iter_fields(node):

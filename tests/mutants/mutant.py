@@ -1,4 +1,4 @@
-"""What a mutant is, and the tests that are asked about it."""
+"""What a mutant is, and the tests that must catch it."""
 
 from dataclasses import dataclass
 
@@ -7,10 +7,10 @@ __all__ = ["RACE", "Mutant", "on_sqlite", "unit"]
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """One edit of one function: *old* stands in *target* exactly once, and becomes *new*.
+    """One edit of one function: *old* occurs in *target* exactly once, and becomes *new*.
 
-    ``edit`` says what these are; they name no module, so that a mutant outlives a move. *tests* are
-    arguments of pytest: as few tests as will do, for all of them are run often.
+    ``edit`` explains these; they name no module, so a mutant survives a move. *tests* are arguments
+    of pytest. They select as few tests as possible, because they run often.
     """
 
     name: str
@@ -21,14 +21,14 @@ class Mutant:
 
 
 def unit(*names: str) -> tuple[str, ...]:
-    """Return the tests of decisions of these names, which need no server and import none."""
+    """Return the tests of decisions with these names, which neither need nor import a server."""
     return ("--noconftest", *(f"tests/unit/decision/test_{name}.py" for name in names))
 
 
 def on_sqlite(file: str, words: str = "") -> tuple[str, ...]:
-    """Return the tests of a file that use SQLite, or those of them whose names have the words."""
+    """Return the SQLite tests of a file, or only those whose names contain the words."""
     return (f"tests/{file}.py", "-k", f"sqlite and ({words})" if words else "sqlite")
 
 
-#: Two sessions at one saga. The level at which only locks keep writers apart.
+#: Two sessions on one saga, at the level where only locks keep writers apart.
 RACE = ("tests/races/test_sagas.py", "-k", "read-committed and started")

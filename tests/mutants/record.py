@@ -27,7 +27,7 @@ _BATCH = on_sqlite("integration/test_start_many", "conflict")
 _STORE = (
     Mutant("a saga is not locked", "_LOCK", "_READ.with_for_update()", "_READ", RACE),
     _store(
-        "a writer without the lock overwrites another epoch",
+        "a writer without the lock overwrites a newer epoch",
         "_update_saga",
         "t.saga.c.epoch == before.epoch",
         "t.saga.c.epoch > 0",
@@ -52,12 +52,12 @@ _STORE = (
     ),
     _store("the alert of a transition is not written", "_write", "made.alert", "None"),
     _store(
-        "an execution holds another one's step",
+        "an execution holds a step that another one claimed",
         "Store.holds",
         "saga.step(step).held and saga.step(step).claim == token",
         "saga.step(step).held",
     ),
-    # Each of the two covers for the other at a take-over.
+    # At a take-over each of the two checks covers for the other.
     _store(
         "an execution that has ended holds its step",
         "Store.holds",
@@ -66,13 +66,13 @@ _STORE = (
         "if saga is None:\n    return False\nreturn saga.step(step).claim == token",
     ),
     _store(
-        "nobody checks when a deadline passes: it is not written",
+        "no check is due when a deadline passes: it is not written",
         "transition",
         _FOLD,
         "_with_progress(saga, decide(saga))",
     ),
     Mutant(
-        "a saga that is no longer blocked is written as blocked",
+        "a saga that is no longer blocked is recorded as blocked",
         "transition",
         _FOLD,
         "_due_by_deadline(saga, decide(saga))",
@@ -82,7 +82,7 @@ _STORE = (
 
 _STARTS = (
     Mutant(
-        "another input is taken for the same saga",
+        "another input is accepted for the same saga",
         "_refuse_conflicts",
         "not new.same_input(row.input, new.input)",
         "not new.key",
@@ -110,7 +110,7 @@ _STARTS = (
         on_sqlite("integration/test_start_many", "delayed"),
     ),
     Mutant(
-        "a saga is started on another database than its order",
+        "a saga is started in another database than its order",
         "require_same_record",
         "found is None or found != expected",
         "found is None",
@@ -138,7 +138,7 @@ _FAILED_SWEEPS = (
         "t.saga.c.id.is_not(None)",
     ),
     Mutant(
-        "a saga that cannot be advanced is swept as often as ever",
+        "a saga that cannot be advanced is swept as often as before",
         "count_failed_sweep",
         "timing.lease_s * 2.0 ** min(saga.failed_sweeps, 20)",
         "timing.lease_s",
@@ -149,13 +149,13 @@ _FAILED_SWEEPS = (
 _DUE = (
     _due("two sweeps reserve one saga", "reserve_due", "after_now(reservation_s)", "after_now(0)"),
     _due(
-        "those that nobody can help stand before the rest",
+        "sagas whose sweeps fail stand in front of the others",
         "_pick",
         "t.saga.c.failed_sweeps > 0 if failing else t.saga.c.failed_sweeps == 0",
         "t.saga.c.failed_sweeps >= 0",
     ),
     _due(
-        "a crowd that is overdue starves the newest",
+        "a crowd of overdue sagas starves the newest",
         "_pick",
         "t.saga.c.due_at.desc() if newest else t.saga.c.due_at",
         "t.saga.c.due_at",
@@ -167,7 +167,7 @@ _DUE = (
         "t.saga.c.id.in_([saga_id for saga_id, _ in messages])",
     ),
     _due(
-        "a message puts off a saga that waits for none",
+        "a message puts off a saga that is not waiting for one",
         "extend",
         "t.saga.c.sent_at.is_not(None)",
         "t.saga.c.id.is_not(None)",
@@ -179,7 +179,7 @@ _DUE = (
         "t.saga.c.deadline_at.is_not(None)",
     ),
     _due(
-        "what an older message did not reach is noted of the newer",
+        "an older message that was not sent marks the newer one as unsent",
         "note_unsent",
         "(t.saga.c.id == saga.id, t.saga.c.epoch == saga.epoch, t.saga.c.sent_at == saga.sent_at)",
         "(t.saga.c.id == saga.id,)",
@@ -194,14 +194,14 @@ _ALERTS = (
         "after_now(0)",
     ),
     Mutant(
-        "a saga that is blocked cannot be parked: its alerts are of one kind",
+        "a blocked saga cannot be parked: its alerts are of one kind",
         "_row",
         'alert.event.partition(".")[2]',
         '"parked"',
         _BLOCKED,
     ),
     _alerts(
-        "who was told of an alert is forgotten",
+        "earlier receivers of an alert are forgotten",
         "note_delivery",
         "pending.delivered_to | set(to)",
         "set(to)",
@@ -210,7 +210,7 @@ _ALERTS = (
 
 _WORKERS = (
     _workers(
-        "the silent count as alive",
+        "silent workers count as alive",
         "live_workers",
         "before_now(lease_s)",
         "before_now(lease_s * 1000)",
@@ -222,7 +222,7 @@ _WORKERS = (
         "delete(t.worker).where(t.worker.c.id == worker_id)",
     ),
     _workers(
-        "what a dead worker held waits for its next check",
+        "a dead worker's saga waits for its next check",
         "expire",
         "due_at = now()",
         "due_at = t.saga.c.due_at",

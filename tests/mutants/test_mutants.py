@@ -1,4 +1,4 @@
-"""Every mutant applies, and what it is shown to exists: ``make mutants`` does the rest."""
+"""Every mutant applies, and its tests exist: ``make mutants`` does the rest."""
 
 import ast
 import re
@@ -26,7 +26,7 @@ def test_a_mutant_applies_exactly_once(mutant: Mutant, package: Package) -> None
     assert text != ast.unparse(ast.parse((ROOT / file).read_text("utf-8")))
 
 
-def test_no_two_mutants_have_one_name_or_are_one_edit() -> None:
+def test_no_two_mutants_share_a_name_or_an_edit() -> None:
     assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS)
     assert len({replace(mutant, name="") for mutant in MUTANTS}) == len(MUTANTS)
 

@@ -1,6 +1,6 @@
 """Runs pytest on trees, each in a fork of a process that has imported what does not change.
 
-That takes half the time or more off a trial: most of it would go into importing Celery and
+This saves at least half the time of a trial, most of which would go into importing Celery and
 SQLAlchemy.
 """
 
@@ -19,10 +19,10 @@ import pytest
 
 __all__ = ["Trial", "prepare", "tried"]
 
-#: A mutant that lets a test run for so many seconds is caught too.
+#: A mutant whose tests run for this many seconds is caught too.
 LIMIT_S = 300
 
-#: What every trial may import, and no mutant changes.
+#: Modules that every trial may import and no mutant changes.
 _UNCHANGED = (
     "alembic.command",
     "celery.app.amqp",
@@ -41,7 +41,7 @@ _PYTEST = ("-q", "-x", "--tb=line", "--color=no", "-p", "no:cacheprovider")
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """Tests that are run on a tree; *caught_by* is the one that failed, if any did."""
+    """Tests that run on a tree; *caught_by* is the one that failed, if any did."""
 
     name: str
     tree: Path
@@ -50,7 +50,7 @@ class Trial:
     cpu_s: float = 0.0
 
     @property
-    def told(self) -> Path:
+    def output(self) -> Path:
         """Where pytest's output goes."""
         return self.tree / f"pytest-{abs(hash(self.tests))}.txt"
 
@@ -60,7 +60,7 @@ def prepare() -> None:
     for name in _UNCHANGED:
         importlib.import_module(name)
     for name in [name for name in os.environ if name.startswith("SAGAS_")]:
-        del os.environ[name]  # the tests bring their own servers, and none runs twice
+        del os.environ[name]  # the tests bring their own servers, so none runs twice
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
 
 
@@ -70,7 +70,7 @@ def tried(trials: Iterable[Trial], *, compile_it: bool = False) -> Iterator[Tria
     *compile_it*: keep the compiled modules.
 
     Raises:
-        RuntimeError: pytest did not come to run the tests.
+        RuntimeError: pytest could not run the tests.
     """
     left, running = iter(trials), dict[int, Trial]()
     while True:
@@ -100,10 +100,10 @@ def _forked(trial: Trial, *, compile_it: bool) -> int:
 
 
 def _run(trial: Trial, *, compile_it: bool) -> int:
-    signal.alarm(LIMIT_S)  # which ends the process
-    with trial.told.open("w") as told:
-        os.dup2(told.fileno(), 1)
-        os.dup2(told.fileno(), 2)
+    signal.alarm(LIMIT_S)  # the signal ends the process
+    with trial.output.open("w") as output:
+        os.dup2(output.fileno(), 1)
+        os.dup2(output.fileno(), 2)
     sys.dont_write_bytecode = not compile_it
     for name in [name for name in sys.modules if name.partition(".")[0] in {"sagas", "tests"}]:
         del sys.modules[name]
@@ -117,8 +117,8 @@ def _caught_by(trial: Trial, code: int) -> str | None:
         return None
     if code == -signal.SIGALRM:
         return f"no end within {LIMIT_S} s"
-    told = trial.told.read_text("utf-8")
-    found = re.search(r"^(?:FAILED|ERROR) (\S+)", told, re.MULTILINE)
+    output = trial.output.read_text("utf-8")
+    found = re.search(r"^(?:FAILED|ERROR) (\S+)", output, re.MULTILINE)
     if code != pytest.ExitCode.TESTS_FAILED or found is None:
-        raise RuntimeError(f"{trial.name}: pytest {trial.tests} ended with {code}:\n{told}")
+        raise RuntimeError(f"{trial.name}: pytest {trial.tests} ended with {code}:\n{output}")
     return found[1]

@@ -1,4 +1,4 @@
-"""A database on which moves race, put back to the same state before every run."""
+"""A database on which moves race; every run begins from the same state."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -48,14 +48,14 @@ ledger = Table(
 #: Parents before their children.
 _TABLES = (t.plan, t.saga, t.step, t.history, t.alert, t.worker, barrier.table, ledger)
 
-#: Those whose rows are told apart by the order in which they came.
+#: Tables whose rows are distinguished by the order of insertion.
 _NUMBERED = (t.history, t.alert, ledger)
 
 Outcome = dict[str, Any]
 
 
 class Arena:
-    """Two sessions, and a third connection that prepares the database and looks at it."""
+    """Two sessions, and a third connection that prepares and reads the database."""
 
     def __init__(
         self, database: Database, home: Connection, sessions: tuple[Session, Session]
@@ -74,7 +74,7 @@ class Arena:
         self._home.commit()
 
     def serially(self, *moves: tuple[int, Move]) -> Outcome:
-        """Make moves one after the other, each in the session of a number."""
+        """Make moves one after the other, each in the session with the given number."""
         self._restore()
         answers = {n: move.made(self._sessions[n].store) for n, move in moves}
         outcome = self._outcome([answers.get(n, []) for n in range(2)])
@@ -85,9 +85,9 @@ class Arena:
         return outcome
 
     def pair(self, one: Move, other: Move) -> None:
-        """Let two moves race in every order: each comes to what one after the other comes to."""
+        """Let two moves race in every order, and compare each result with the serial ones."""
         allowed = [self.serially((0, one), (1, other)), self.serially((1, other), (0, one))]
-        # Who takes the rest of what another takes may get another part of it, but none twice.
+        # Each of two moves that skip locked rows may get any part of them, but no row goes to both.
         whole = _put_together if one.passes_over and other.passes_over else _as_it_is
         if one.passes_over is not other.passes_over:
             allowed += [self.serially((1, other) if one.passes_over else (0, one))]
@@ -99,7 +99,7 @@ class Arena:
             runs += 1
             if whole(outcome) not in allowed:
                 raise AssertionError(_difference(one, other, choices, outcome, allowed))
-        assert runs > 2, f"{one.name} and {other.name} have not met"
+        assert runs > 2, f"{one.name} and {other.name} did not overlap"
 
     def _run(self, moves: Sequence[Move], choices: Choices) -> Outcome:
         self._restore()
@@ -113,7 +113,7 @@ class Arena:
         statements = [f"DELETE FROM {name}" for name in reversed(names)]  # noqa: S608
         statements += [f"INSERT INTO {name} SELECT * FROM kept_{name}" for name in names]  # noqa: S608
         cursor = self._home.connection.cursor()
-        # A driver that takes them all at once needs one trip, not fourteen.
+        # A driver that accepts all of them at once needs one round trip, not fourteen.
         together = self._home.dialect.name == "postgresql"
         for statement in [";".join(statements)] if together else statements:
             cursor.execute(statement)
@@ -145,7 +145,7 @@ def _hastened(outcome: Outcome) -> Outcome:
 
 
 def _rows(dialect: str) -> CompoundSelect[Any]:
-    """Return the query for all that matters of all rows, as JSON."""
+    """Return the query for everything that matters in all rows, as JSON."""
     as_json = func.json_build_object if dialect == "postgresql" else func.json_object
     selects = []
     for number, table in enumerate(_TABLES):
@@ -157,7 +157,7 @@ def _rows(dialect: str) -> CompoundSelect[Any]:
 
 def _columns(table: Table) -> Iterator[tuple[Any, Any]]:
     for column in table.c:
-        if isinstance(column.type, Instant):  # what matters of a moment is whether it has come
+        if isinstance(column.type, Instant):  # all that matters is whether it is past
             come = case((column <= now(), "past"), (column > now(), "ahead"))
             yield text(f"'{column.name}'"), come
         elif not (table in _NUMBERED and column.name == "id") and column is not t.alert.c.body:
@@ -172,13 +172,13 @@ def _difference(
         for name in outcome | serial:
             found, expected = outcome.get(name, []), serial.get(name, [])
             if found != expected:
-                lines.append(f"{name} is {found}, and in serial order {number}: {expected}")
+                lines.append(f"{name} is {found}, but in serial order {number} it is {expected}")
     return "\n".join(lines)
 
 
 @contextmanager
 def open_arena(url: str, level: str | None) -> Iterator[Arena]:
-    """Open two sessions at an isolation level; None for a database that has no other."""
+    """Open two sessions at an isolation level; None for a database with a single level."""
     home, *others = databases = [Database(url) for _ in range(3)]
     for database in databases:
         if level is None:
@@ -203,7 +203,7 @@ def _set_level(database: Database, level: str) -> None:
 
 
 def _be_quick(connection: Any, _: Any) -> None:
-    # Who would wait is refused, and comes again when the scheduler says that the lock is free.
+    # A session that would wait is refused, and retries when the scheduler says the lock is free.
     connection.execute("PRAGMA busy_timeout = 0")
     connection.execute("PRAGMA synchronous = OFF")  # the file dies with the test
 
@@ -212,7 +212,7 @@ def _watch(connection: Connection) -> Callable[[int, int], bool]:
     cursor = connection.connection.cursor()
 
     def blocked(backend: int, by: int) -> bool:
-        # By the rival and nobody else: a vacuum's locks are gone in a moment.
+        # Only by the rival: a vacuum releases its locks in a moment.
         cursor.execute("SELECT %s = ANY (pg_blocking_pids(%s))", (by, backend))
         return bool(cursor.fetchone() == (True,))
 

@@ -10,7 +10,7 @@ from sagas.record import database
 from tests.races.arena import Arena, open_arena
 from tests.support.servers import DatabaseServer, real_postgres_url
 
-# Thousands of races: one PostgreSQL is enough, a real one if there is any.
+# There are thousands of races: one PostgreSQL is enough, a real one if there is one.
 _POSTGRES = "postgresql-server" if real_postgres_url() else "postgresql"
 
 
@@ -25,7 +25,7 @@ def arena(
 ) -> Iterator[Arena]:
     """Return a database with the record's tables, and two sessions on it."""
     server, level = request.param
-    # How long a refused transaction waits before it comes again is for the scheduler to say.
+    # The scheduler decides how long a refused transaction waits before it tries again.
     clock = SimpleNamespace(monotonic=time.monotonic, sleep=lambda _: None)
     monkeypatch.setattr(database, "time", clock)
     with record_server(server).database() as url, open_arena(url, level) as made:

@@ -1,4 +1,4 @@
-"""Everything that is done to a saga in one transaction, as moves that can race."""
+"""Everything that can be done to a saga in one transaction, as moves that can race."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,13 +22,13 @@ __all__ = [
     "HOLDER",
     "TIMING",
     "Moves",
-    "beat",
     "expire",
     "extend",
+    "heartbeat",
     "leave",
     "note",
-    "take",
-    "take_alert",
+    "reserve_alert",
+    "reserve_sagas",
 ]
 
 ACTION, COMPENSATION = Operation.ACTION, Operation.COMPENSATION
@@ -36,24 +36,24 @@ ACTION, COMPENSATION = Operation.ACTION, Operation.COMPENSATION
 #: The execution that holds a step when a race begins.
 HOLDER = "holder"
 
-#: So long that no wait ends while moves race.
+#: Long enough that no wait ends while moves race.
 TIMING = Timing(lease_s=1000.0, timer_s=2000.0, max_check_interval_s=4000.0)
 
 _RESULTS: dict[str, Result] = {
     "succeeds": Succeeded('"done"'),
     "is refused": Refused({"type": "StepFailed", "message": "sold out"}),
-    "breaks": Errored({"type": "OSError", "message": "no route"}),
+    "errors": Errored({"type": "OSError", "message": "no route"}),
 }
 
 
 class Moves:
-    """What can be done to a saga by those who knew it as it was when the race began."""
+    """The moves of those who know the saga as it was when the race began."""
 
     def __init__(self, saga: SagaState) -> None:
         self._saga = saga
 
     def claim(self, step: str, operation: Operation, token: str) -> Move:
-        """Return what a message of the saga's epoch does."""
+        """Return the claim of a message of the saga's epoch."""
 
         def decide(saga: SagaState) -> Decision:
             return decision.claim(
@@ -71,7 +71,7 @@ class Moves:
     def conclude(
         self, how: str, step: str, operation: Operation, token: str = HOLDER, *, late: int = 0
     ) -> Move:
-        """Return what an execution does that ends; *late*: its epoch was over before."""
+        """Return the end of an execution; *late*: the number of epochs since its own."""
 
         def decide(saga: SagaState) -> Decision:
             return decision.conclude(
@@ -88,7 +88,7 @@ class Moves:
         return self._transition(f"the {operation} of {step} {how}", decide)
 
     def sweep(self) -> Move:
-        """Return what the sweep does that knows message and worker to be lost."""
+        """Return a sweep that knows that the message and the worker are lost."""
         known = (self._saga.epoch, self._saga.sent_at)
 
         def decide(saga: SagaState) -> Decision:
@@ -100,7 +100,7 @@ class Moves:
         return self._transition("the sweep", decide)
 
     def turn_back(self) -> Move:
-        """Return what the turn-back duty does when the saga's chain has ended."""
+        """Return the turn-back task, which runs when the saga's chain has ended."""
 
         def decide(saga: SagaState) -> Decision:
             lost = saga.epoch == self._saga.epoch
@@ -108,24 +108,24 @@ class Moves:
                 saga, alive=lambda _: True, lost=lost, timing=TIMING, chance=0.5
             )
 
-        return self._transition("the turn-back duty", decide)
+        return self._transition("the turn-back task", decide)
 
     def cancel(self) -> Move:
-        """Return what a person does who cancels."""
+        """Return a person's cancel."""
         return self._operate(
             "cancel", lambda saga: decision.cancel(saga, reason="no more", timing=TIMING)
         )
 
     def retry(self) -> Move:
-        """Return what a person does who has a parked saga tried again."""
+        """Return a person's retry of a parked saga."""
         return self._operate("retry", lambda saga: decision.retry(saga, timing=TIMING))
 
     def skip(self, step: str) -> Move:
-        """Return what a person does who skips a step."""
+        """Return a person's skip of a step."""
         return self._operate("skip", lambda saga: decision.skip(saga, step, timing=TIMING))
 
     def resolve(self, *, completed: bool | None) -> Move:
-        """Return what a person does who ends a parked saga."""
+        """Return a person's resolution of a parked saga."""
         return self._operate(
             f"resolve as {completed}",
             lambda saga: decision.resolve(saga, completed=completed, resolved=RESOLVED),
@@ -143,7 +143,7 @@ class Moves:
         return Move(name, run)
 
     def extend(self) -> Move:
-        """Return what a worker does that has the saga's message in hand."""
+        """Return the extension by a worker that has the saga's message in flight."""
         return extend((self._saga.id, self._saga.epoch))
 
 
@@ -152,32 +152,32 @@ def _answer(made: Committed | None) -> Any:
     return made.decision.answer, made.decision.dispatch, made.status, made.epoch
 
 
-def take(limit: int = 10) -> Move:
-    """Return what a sweep does that takes what is due."""
+def reserve_sagas(limit: int = 10) -> Move:
+    """Return the reservation by a sweep of the sagas that are due."""
 
     def run(connection: Connection) -> Any:
         return list(due.reserve_due(connection, limit=limit, reservation_s=TIMING.lease_s))
 
-    return _written(f"take {limit} that are due", run, passes_over=True)
+    return _written(f"reserve {limit} that are due", run, passes_over=True)
 
 
 def extend(*messages: tuple[UUID, int]) -> Move:
-    """Return what a worker does that has messages in hand."""
+    """Return the extension by a worker that has these messages in flight."""
     return _written("extend", lambda c: due.extend(c, messages, extension_s=TIMING.lease_s))
 
 
-def take_alert(limit: int = 10) -> Move:
-    """Return what a worker does that is about to deliver alerts."""
+def reserve_alert(limit: int = 10) -> Move:
+    """Return the reservation by a worker that is about to deliver alerts."""
 
     def run(connection: Connection) -> Any:
         taken = alerts.reserve_alerts(connection, limit=limit, reservation_s=TIMING.lease_s)
         return [(pending.id, sorted(pending.delivered_to)) for pending in taken]
 
-    return _written(f"take {limit} alerts", run, passes_over=True)
+    return _written(f"reserve {limit} alerts", run, passes_over=True)
 
 
 def note(pending: PendingAlert, to: str, *, again_in_s: float | None) -> Move:
-    """Return what a worker does that has delivered an alert."""
+    """Return the note of a worker that has delivered an alert."""
 
     def run(connection: Connection) -> Any:
         alerts.note_delivery(connection, pending, [to], again_in_s=again_in_s)
@@ -185,19 +185,19 @@ def note(pending: PendingAlert, to: str, *, again_in_s: float | None) -> Move:
     return _written(f"note delivery to {to}", run)
 
 
-def beat(worker: UUID) -> Move:
-    """Return what a worker does that gives a sign of life."""
+def heartbeat(worker: UUID) -> Move:
+    """Return a worker's heartbeat."""
     sign = workers.Heartbeat(worker, "one@here", 1, {"celery": 1.0})
-    return _written("beat", lambda c: workers.write_heartbeat(c, sign))
+    return _written("heartbeat", lambda c: workers.write_heartbeat(c, sign))
 
 
 def expire(worker: UUID) -> Move:
-    """Return what a worker does that finds another's lease over."""
+    """Return the expiry of a worker whose lease is over."""
     return _written("expire", lambda c: workers.expire(c, worker, TIMING.lease_s), hastens=True)
 
 
 def leave(worker: UUID) -> Move:
-    """Return what a worker does that stops."""
+    """Return the departure of a worker that stops."""
     return _written("leave", lambda c: workers.expire(c, worker, None))
 
 

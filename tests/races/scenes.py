@@ -1,4 +1,4 @@
-"""The states of a saga in which transactions race for it, and who comes then."""
+"""The states of a saga in which transactions race for it, and the moves that race."""
 
 from collections.abc import Callable, Sequence
 from uuid import UUID
@@ -11,7 +11,16 @@ from sagas.plan import PlannedStep
 from sagas.record import tables as t
 from sagas.record.store import Store
 from sagas.sql import before_now
-from tests.races.moves import ACTION, COMPENSATION, HOLDER, TIMING, Moves, expire, take, take_alert
+from tests.races.moves import (
+    ACTION,
+    COMPENSATION,
+    HOLDER,
+    TIMING,
+    Moves,
+    expire,
+    reserve_alert,
+    reserve_sagas,
+)
 from tests.races.session import Move
 from tests.support.records import ERRORED, REFUSED, claims, concludes, move, started
 from tests.support.states import planned
@@ -24,7 +33,7 @@ _WAIT_S = 1000
 _TRIP = (planned("flight", wait=_WAIT_S), planned("hotel", wait=_WAIT_S))
 _BEYOND = (planned("pay", undo=False, pivot=True), planned("mail", undo=False))
 
-#: How a saga gets into a state, and what may be done to it there.
+#: How a saga gets into a state, and what can be done to it there.
 Scene = tuple[Callable[[Store], UUID], Callable[[Moves], Sequence[Move]]]
 
 
@@ -33,7 +42,7 @@ def _started(store: Store, steps: Sequence[PlannedStep] = _TRIP) -> UUID:
 
 
 def _overdue(store: Store, saga_id: UUID) -> UUID:
-    """Let the sweep be there."""
+    """Make the saga due for the sweep."""
     of_saga = update(t.saga).where(t.saga.c.id == saga_id, t.saga.c.due_at.is_not(None))
     store.database.write(lambda c: c.execute(of_saga.values(due_at=before_now(1))))
     return saga_id
@@ -46,7 +55,7 @@ def _past_deadline(store: Store) -> UUID:
 
 
 def _running(store: Store) -> UUID:
-    """Let a worker hold the first step, and be silent since."""
+    """Let a worker claim the first step and then fall silent."""
     saga_id = _started(store)
     silent = before_now(2 * TIMING.lease_s)
     row = {"id": WORKER, "hostname": "one@here", "pid": 1, "seen": {}}
@@ -73,7 +82,7 @@ def _cancelled(store: Store) -> UUID:
 
 
 def _at_last_step(store: Store) -> UUID:
-    """Let the last attempt of the last step run, after one that broke."""
+    """Let the last attempt of the last step run, after one that errored."""
     saga_id = _waiting(store)
     for step, result in (("flight", Succeeded()), ("hotel", ERRORED)):
         claims(store, saga_id, step, token=HOLDER)
@@ -103,14 +112,14 @@ def _undo_running(store: Store) -> UUID:
 
 
 def _parked(store: Store) -> UUID:
-    """Let a compensation have failed for good."""
+    """Let a compensation fail for good."""
     saga_id = _undo_running(store)
     concludes(store, saga_id, "flight", REFUSED, COMPENSATION, token=HOLDER)
     return saga_id
 
 
 def _parked_beyond(store: Store) -> UUID:
-    """Let a step have failed for good beyond the pivot."""
+    """Let a step fail for good beyond the pivot."""
     saga_id = _started(store, _BEYOND)
     claims(store, saga_id, "pay", token=HOLDER)
     concludes(store, saga_id, "pay", Succeeded(), token=HOLDER)
@@ -130,7 +139,7 @@ SCENES: dict[str, Scene] = {
             of.turn_back(),
             of.cancel(),
             of.extend(),
-            take(),
+            reserve_sagas(),
         ],
     ),
     "past its deadline": (
@@ -142,13 +151,13 @@ SCENES: dict[str, Scene] = {
         lambda of: [
             of.conclude("succeeds", "flight", ACTION),
             of.conclude("is refused", "flight", ACTION),
-            of.conclude("breaks", "flight", ACTION),
+            of.conclude("errors", "flight", ACTION),
             of.claim("flight", ACTION, "other"),
             of.sweep(),
             of.turn_back(),
             of.cancel(),
             expire(WORKER),
-            take(),
+            reserve_sagas(),
         ],
     ),
     "waiting for a retry": (
@@ -161,7 +170,7 @@ SCENES: dict[str, Scene] = {
             of.cancel(),
         ],
     ),
-    "to turn back once its step has ended": (
+    "turning back once its step has ended": (
         _cancelled,
         lambda of: [
             of.conclude("succeeds", "flight", ACTION),
@@ -175,10 +184,10 @@ SCENES: dict[str, Scene] = {
         _at_last_step,
         lambda of: [
             of.conclude("succeeds", "hotel", ACTION),
-            of.conclude("breaks", "hotel", ACTION),
+            of.conclude("errors", "hotel", ACTION),
             of.sweep(),
             of.cancel(),
-            take(),
+            reserve_sagas(),
         ],
     ),
     "refused": (
@@ -206,7 +215,7 @@ SCENES: dict[str, Scene] = {
         lambda of: [
             of.conclude("succeeds", "flight", COMPENSATION),
             of.conclude("is refused", "flight", COMPENSATION),
-            of.conclude("breaks", "flight", COMPENSATION),
+            of.conclude("errors", "flight", COMPENSATION),
             of.claim("flight", COMPENSATION, "other"),
             of.sweep(),
             of.turn_back(),
@@ -223,7 +232,7 @@ SCENES: dict[str, Scene] = {
             of.cancel(),
             of.sweep(),
             of.conclude("succeeds", "flight", COMPENSATION),
-            take_alert(),
+            reserve_alert(),
         ],
     ),
     "parked beyond its pivot": (

@@ -1,9 +1,9 @@
 """Every order in which two transactions can take their statements.
 
-Two sessions, each in a thread and on a connection of its own, stop before every statement and
-before the end of their transaction. Whoever waits for a lock of the other cannot be chosen until
-it is free. The orders are walked through depth first: each run repeats the choices of the one
-before, up to the last that can be made otherwise.
+Two sessions, each with a thread and a connection of its own, stop before every statement and before
+the end of their transaction. A session that waits for a lock of the other cannot be chosen until
+the lock is free. The orders are enumerated depth first: each run repeats the choices of the
+previous one up to the last choice that has an alternative.
 """
 
 import time
@@ -15,7 +15,7 @@ from tests.races.session import Session
 
 __all__ = ["Choices", "in_every_order", "race"]
 
-#: No pair of transactions has so many statements, repeats included.
+#: More statements than any pair of transactions has, repeats included.
 _LONGEST = 100
 
 #: Longer than the record lets a transaction wait for another.
@@ -26,18 +26,20 @@ T = TypeVar("T")
 
 @dataclass
 class Choices:
-    """The choices of one run: those that are given, and from there on always the first."""
+    """The choices of one run: the given ones, and after them always the first option."""
 
     given: Sequence[int] = ()
     made: list[tuple[int, int]] = field(default_factory=list)
     taken: list[str] = field(default_factory=list)
 
     def choose(self, ready: Sequence[Session]) -> Session:
-        """Choose who goes next."""
+        """Choose the session that goes next."""
         place = len(self.made)
         number = self.given[place] if place < len(self.given) else 0
         if place == _LONGEST or number >= len(ready):
-            raise AssertionError(f"It is without an end, or not as it was before:\n{self}")
+            raise AssertionError(
+                f"The race does not end, or differs from the previous run:\n{self}"
+            )
         self.made.append((number, len(ready)))
         return ready[number]
 
@@ -55,7 +57,7 @@ class Choices:
 
 
 def in_every_order(run: Callable[[Choices], T]) -> Iterator[tuple[Choices, T]]:
-    """Run a race in every order; yield each order with what came of it."""
+    """Run a race in every order; yield each order with its result."""
     given: list[int] | None = []
     while given is not None:
         choices = Choices(given)
@@ -65,7 +67,7 @@ def in_every_order(run: Callable[[Choices], T]) -> Iterator[tuple[Choices, T]]:
 
 
 def race(sessions: Sequence[Session], choices: Choices) -> None:
-    """Let the moves that the sessions have begun take their statements in one order."""
+    """Run the moves that the sessions have begun, statement by statement, in one order."""
     try:
         _settle(sessions, choices)
         while not all(session.finished for session in sessions):
@@ -86,11 +88,11 @@ def _take_one(sessions: Sequence[Session], choices: Choices) -> None:
 
 
 def _settle(sessions: Sequence[Session], choices: Choices) -> None:
-    """Wait until each session has stopped or waits for one that has; one at least has stopped."""
+    """Wait until each session has stopped or is blocked by one that has stopped."""
     deadline = time.monotonic() + _PATIENCE_S
-    # Who has stopped is looked at first: what it has let go, the others do not wait for.
+    # Check for a stop first: the others do not wait for locks that a stopped session released.
     while moving := [session for session in sessions if not session.rests()]:
-        # Where each waits for the other the database ends one's transaction.
+        # If each waits for the other, the database ends one of the transactions.
         if len(moving) < len(sessions) and all(session.blocked for session in moving):
             return
         if time.monotonic() > deadline:

@@ -1,4 +1,4 @@
-"""One side of a race: a transaction in a thread of its own, which takes a statement at a time."""
+"""One side of a race: a transaction in its own thread that runs one statement at a time."""
 
 import threading
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from sagas.record.store import Store
 
 __all__ = ["Move", "Session"]
 
-#: A statement that takes longer is asked whether it waits for a lock.
+#: After this time, a statement is checked for a lock that it waits for.
 _MOMENT_S = 0.002
 
 
@@ -22,10 +22,10 @@ class Move:
     """Something that is done to the database in one transaction.
 
     Attributes:
-        name: what it is called when a race goes wrong.
-        run: does it. What it returns is compared, and so is an exception of *loses_with*.
-        passes_over: it waits for no row that is locked, and so may find nothing where another is
-            at work, even if that changes nothing in the end.
+        name: what the report of a failed race calls it.
+        run: makes the move. Its result is compared, and so is an exception of *loses_with*.
+        passes_over: it skips locked rows, so it may find nothing while another move is at work,
+            even if that move changes nothing in the end.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Move:
     hastens: bool = False
 
     def made(self, store: Store) -> Any:
-        """Make the move; return what it answers."""
+        """Make the move and return its answer."""
         try:
             return self.run(store)
         except self.loses_with as error:
@@ -43,7 +43,7 @@ class Move:
 
 
 class Session:
-    """A store on a connection of its own; a move that it runs stops before every statement."""
+    """A store on its own connection; a move that it runs stops before every statement."""
 
     def __init__(self, name: str, database: Database, blocked: Callable[[int, int], bool]) -> None:
         self.name = name
@@ -61,7 +61,7 @@ class Session:
         self._listen()
 
     def begin(self, move: Move) -> None:
-        """Begin a move; it stops before its first statement."""
+        """Begin a move, which stops before its first statement."""
         self._stopped.clear()
         self._may_go = threading.Semaphore(0)
         self._error = self.answer = None
@@ -70,29 +70,29 @@ class Session:
         self._thread.start()
 
     def rests(self) -> bool:
-        """Tell whether it stands before a statement, or has finished; give it a moment for that."""
+        """Wait a moment; tell whether it has stopped before a statement or finished."""
         return self._stopped.wait(_MOMENT_S)
 
     @property
     def blocked(self) -> bool:
-        """Whether it waits for a lock, or was refused one that is not free yet."""
+        """Whether it waits for a lock, or was refused a lock that is not free yet."""
         if self._stopped.is_set():
             return self._refused
         return self._blocked(self.backend, self.rival.backend)
 
     def go(self) -> str:
-        """Let it take the statement that it stands before; return which."""
+        """Let it run the statement at which it stopped; return that statement."""
         taken = self._next
         self._stopped.clear()
         self._may_go.release()
         return taken
 
     def may_try_again(self) -> None:
-        """Take notice that the other's transaction has ended, and its locks with it."""
+        """Note that the other transaction has ended and released its locks."""
         self._refused = False
 
     def end(self) -> None:
-        """Let it run to its end; raise what it has raised."""
+        """Let it run to its end; raise any exception that it raised."""
         self._free = True
         self._may_go.release()
         self._thread.join()

@@ -1,4 +1,4 @@
-"""An action, its duplicate and its compensation at one moment at a participant, in every order."""
+"""An action, its duplicate and its compensation at a participant at once, in every order."""
 
 from itertools import combinations_with_replacement
 from typing import Any
@@ -37,7 +37,7 @@ def effect(operation: Operation) -> Move:
 @pytest.mark.parametrize(
     "before", [(), (ACTION,), (COMPENSATION,), (ACTION, COMPENSATION)], ids=str
 )
-def test_an_effect_happens_once_and_none_after_it_was_undone(
+def test_an_effect_happens_once_and_never_after_it_was_undone(
     before: tuple[Operation, ...], arena: Arena
 ) -> None:
     for operation in before:

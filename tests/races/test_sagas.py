@@ -1,4 +1,4 @@
-"""Two transactions on one saga, in every order: each comes to what one after the other comes to."""
+"""Two transactions on one saga: every order gives the result of a serial one."""
 
 from itertools import combinations_with_replacement
 
@@ -10,7 +10,7 @@ from tests.races.scenes import SCENES, Scene
 
 
 @pytest.mark.parametrize("scene", SCENES.values(), ids=SCENES)
-def test_whatever_meets_at_a_saga_one_goes_after_the_other(scene: Scene, arena: Arena) -> None:
+def test_any_two_transactions_on_a_saga_have_a_serial_outcome(scene: Scene, arena: Arena) -> None:
     prepare, moves_of = scene
     saga = arena.store.peek(prepare(arena.store))
     assert saga

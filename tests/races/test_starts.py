@@ -1,4 +1,4 @@
-"""Two that start a saga at one moment, in every order."""
+"""Two transactions that start a saga at the same time, in every order."""
 
 from collections.abc import Sequence
 from itertools import combinations_with_replacement
@@ -25,20 +25,20 @@ def start(name: str, sagas: Sequence[NewSaga]) -> Move:
 OTHER_INPUT = start("T-1 with another input", [new_saga("T-1", input='{"seats": 2}')])
 
 
-def test_of_two_that_start_one_key_the_first_starts_it(arena: Arena) -> None:
+def test_the_first_of_two_starts_with_one_key_starts_the_saga(arena: Arena) -> None:
     arena.keep()
     moves = [start("T-1", [new_saga("T-1")]), OTHER_INPUT]
     for one, other in combinations_with_replacement(moves, 2):
         arena.pair(one, other)
 
 
-def test_of_many_that_are_started_together_none_is_where_one_key_is_taken(arena: Arena) -> None:
+def test_none_of_many_sagas_is_started_if_one_key_is_taken(arena: Arena) -> None:
     start("T-0", [new_saga("T-0")]).made(arena.store)  # so that the plan is known
     arena.keep()
     arena.pair(start("T-1 and T-2", [new_saga("T-1"), new_saga("T-2")]), OTHER_INPUT)
 
 
-def test_a_start_that_is_repeated_while_its_commit_is_under_way_starts_it_once(
+def test_a_start_repeated_during_its_commit_starts_the_saga_once(
     arena: Arena,
 ) -> None:
     start("T-0", [new_saga("T-0")]).made(arena.store)

@@ -1,4 +1,4 @@
-"""What the tests of declarations declare."""
+"""Steps and inputs that the tests of declarations use."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a step may know while it runs."""
+"""What a step can learn while it runs."""
 
 from typing import Any
 from uuid import UUID
@@ -30,7 +30,7 @@ def context(operation: Operation = Operation.ACTION, **more: Any) -> Context:
     return Context(operation=operation, **values)
 
 
-def test_a_key_is_the_same_at_every_attempt_and_its_own_for_each_operation() -> None:
+def test_a_key_is_the_same_for_every_attempt_and_different_for_each_operation() -> None:
     action, again = context(), context(attempt=2)
     undo = context(Operation.COMPENSATION)
     assert action.idempotency_key == again.idempotency_key == action.action_key == undo.action_key
@@ -39,7 +39,7 @@ def test_a_key_is_the_same_at_every_attempt_and_its_own_for_each_operation() -> 
 
 
 @pytest.mark.parametrize("other", [{"saga_id": UUID(int=6)}, {"step": "tip"}])
-def test_no_two_steps_have_a_key_in_common(other: dict[str, Any]) -> None:
+def test_no_two_steps_share_a_key(other: dict[str, Any]) -> None:
     assert context(**other).idempotency_key != context().idempotency_key
 
 
@@ -48,11 +48,13 @@ def test_the_output_of_an_earlier_step_is_what_it_returned() -> None:
     ctx = context(_outputs=outputs)
     assert ctx.output_of(seat) == Seat(row=9)
     assert ctx.output_of(seat, name="again") == Seat(row=1)
-    ctx.output_of(wave)  # it returned None, which is an output as well
+    ctx.output_of(wave)  # it returned None, which is an output too
 
 
 @pytest.mark.parametrize("outputs", [{}, {"context.seat": None}], ids=["not run", "not succeeded"])
-def test_an_output_that_is_not_there_says_whose_and_why(outputs: dict[str, None]) -> None:
+def test_the_error_for_a_missing_output_names_the_step_and_the_reason(
+    outputs: dict[str, None],
+) -> None:
     with pytest.raises(OutputUnavailable) as raised:
         context(_outputs=outputs).output_of(seat)
     assert "Step pay of saga 00000000-0000-0000-0000-000000000005" in str(raised.value)
@@ -66,7 +68,7 @@ def test_a_heartbeat_of_an_attempt_that_holds_its_step_does_nothing() -> None:
     assert asked == ["asked"]
 
 
-def test_a_heartbeat_of_an_attempt_that_was_superseded_stops_it() -> None:
+def test_a_heartbeat_of_a_superseded_attempt_stops_it() -> None:
     def confirm() -> None:
         raise AttemptSuperseded("Saga 5 went on.")
 

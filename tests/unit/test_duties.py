@@ -23,7 +23,7 @@ def log_of(error: Exception, caplog: pytest.LogCaptureFixture) -> logging.LogRec
     return record
 
 
-def test_a_duty_that_fails_says_why_in_its_first_line_and_once(
+def test_a_failing_duty_logs_the_reason_once_and_in_the_first_line(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     record = log_of(OSError("no route to host\nand more"), caplog)

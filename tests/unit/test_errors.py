@@ -47,16 +47,16 @@ def test_a_refusal_keeps_its_code_and_its_message_through_pickling(code: str | N
 
 
 class CardDeclined(StepFailed):
-    """A refusal of an application."""
+    """An application's own refusal."""
 
 
-def test_a_refusal_of_an_application_stays_what_it_is_through_pickling() -> None:
+def test_an_applications_own_refusal_survives_pickling() -> None:
     error = pickle.loads(pickle.dumps(CardDeclined("no", code="N")))  # noqa: S301
     assert type(error) is CardDeclined
     assert error.code == "N"
 
 
-def test_the_tree_in_the_docstring_is_the_tree() -> None:
+def test_the_tree_in_the_docstring_matches_the_classes() -> None:
     drawn = re.findall(r"^[│ ]*[├└]── (\w+)", errors.__doc__ or "", re.MULTILINE)
     assert sorted(["SagaError", *drawn]) == [cls.__name__ for cls in CLASSES]
     assert sorted(errors.__all__) == [cls.__name__ for cls in CLASSES]
@@ -70,6 +70,6 @@ def test_every_error_says_when_it_is_raised() -> None:
     assert all(inspect.getdoc(cls) for cls in CLASSES)
 
 
-def test_a_timeout_of_ours_is_a_timeout_of_pythons() -> None:
+def test_a_saga_timeout_is_a_python_timeout_error() -> None:
     with pytest.raises(TimeoutError, match="still IN_PROGRESS"):
         raise WaitTimeout("Saga 1 is still IN_PROGRESS after 1 s.")

@@ -1,4 +1,4 @@
-"""A fork waits for the work under way, and keeps nobody else from theirs meanwhile."""
+"""A fork waits for the work under way, and keeps nobody else from working meanwhile."""
 
 import threading
 from functools import partial
@@ -8,12 +8,12 @@ from sagas.forking import ForkGuard
 from tests.support.waiting import HANG_S, wait_until
 
 
-def test_while_a_fork_waits_for_one_the_others_work() -> None:
+def test_a_fork_that_waits_for_one_lets_the_others_work() -> None:
     others = [ForkGuard() for _ in range(8)]
     busy = ForkGuard()
     forked = threading.Event()
 
-    def fork() -> None:  # as far as it may disturb; not everywhere may threads fork
+    def fork() -> None:  # only the hooks: threads may not fork everywhere
         forking._before()  # noqa: SLF001
         forking._after()  # noqa: SLF001
         forked.set()
@@ -29,7 +29,7 @@ def test_while_a_fork_waits_for_one_the_others_work() -> None:
 
 
 def is_free(guard: ForkGuard) -> bool:
-    """Tell whether somebody can begin to work at this moment."""
+    """Tell whether work can begin at this moment."""
     if taken := guard.acquire(wait=False):
         guard.release()
     return taken

@@ -10,7 +10,7 @@ import pytest
 from sagas.ids import uuid7
 
 
-def test_an_id_is_a_uuid_of_version_7_of_the_rfc() -> None:
+def test_an_id_is_a_version_7_uuid_as_the_rfc_defines_it() -> None:
     for _ in range(64):  # random bits must not spill over the fixed ones
         made = uuid7()
         assert (made.version, made.variant) == (7, uuid.RFC_4122)
@@ -27,7 +27,7 @@ def test_the_time_and_the_random_bits_stay_in_their_places(
     assert str(uuid7()) == f"01234567-89ab-7{bits * 3}-{low}{bits * 3}-{bits * 12}"
 
 
-def test_an_id_tells_when_it_was_made() -> None:
+def test_an_id_shows_when_it_was_made() -> None:
     before = time.time_ns() // 1_000_000
     milliseconds = uuid7().int >> 80
     assert before <= milliseconds <= time.time_ns() // 1_000_000
@@ -46,5 +46,5 @@ def test_ids_sort_by_the_millisecond_in_which_they_were_made(
     assert [one.hex for one in made] == sorted(one.hex for one in made)  # as SQLite keeps them
 
 
-def test_ids_of_one_moment_differ() -> None:
+def test_ids_made_at_the_same_moment_differ() -> None:
     assert len({uuid7() for _ in range(10_000)}) == 10_000

@@ -1,4 +1,4 @@
-"""What the tests import from each other: helpers, and those of their own folder only."""
+"""What the tests may import from each other: helpers, and only those of their own folder."""
 
 import ast
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ def imported(text: str) -> Iterator[str]:
 
 
 def wrong(folder: str, text: str) -> list[str]:
-    """Return the imports that a module of a folder must not have."""
+    """Return the imports that a module in a folder must not have."""
     return [
         name
         for name in imported(text)
@@ -52,9 +52,9 @@ def test_no_module_imports_a_test_module_or_another_folder() -> None:
         "def late():\n    from tests.races.moves import Move",
     ],
 )
-def test_the_check_sees(statement: str) -> None:
+def test_the_check_reports_a_forbidden_import(statement: str) -> None:
     assert wrong("unit", statement)
 
 
-def test_the_check_lets_helpers_pass() -> None:
+def test_the_check_allows_helpers() -> None:
     assert not wrong("unit", "from tests.unit.declared import made\nimport tests.support.states")

@@ -35,7 +35,7 @@ class Place:
     paid_at=st.datetimes(timezones=st.just(UTC)),
     by=st.uuids(),
 )
-def test_decimals_moments_and_uuids_lose_nothing(
+def test_decimals_datetimes_and_uuids_lose_nothing(
     amount: Decimal, paid_at: datetime, by: UUID
 ) -> None:
     payload, money = Payload(Money), Money(amount=amount, paid_at=paid_at, id=by)
@@ -62,7 +62,7 @@ def test_decimals_moments_and_uuids_lose_nothing(
     ],
     ids=str,
 )
-def test_a_value_is_the_same_after_its_way_through_json(annotation: Any, value: Any) -> None:
+def test_a_value_survives_a_round_trip_through_json(annotation: Any, value: Any) -> None:
     payload = Payload(annotation)
     assert payload.load(payload.dump(value)) == value
 
@@ -74,7 +74,7 @@ def test_a_decimal_without_an_annotation_travels_as_exact_text() -> None:
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("annotation", [float, float | None, Any, dict[str, float | None]], ids=str)
-def test_a_number_that_json_does_not_have_is_refused_and_never_becomes_nothing(
+def test_a_number_that_json_does_not_have_is_refused_and_never_becomes_null(
     annotation: Any, number: float
 ) -> None:
     payload = Payload(annotation)
@@ -84,17 +84,17 @@ def test_a_number_that_json_does_not_have_is_refused_and_never_becomes_nothing(
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity"])
-def test_a_decimal_that_is_no_number_is_refused(number: str) -> None:
+def test_a_decimal_that_is_not_a_number_is_refused(number: str) -> None:
     with pytest.raises(ValidationError):
         Payload(Decimal).dump(Decimal(number))
 
 
-def test_what_is_not_of_the_declared_type_is_refused() -> None:
+def test_a_value_of_another_type_than_declared_is_refused() -> None:
     with pytest.raises(ValidationError):
         Payload(Place).dump("Rome")
 
 
-def test_an_instance_that_was_broken_after_its_making_is_refused() -> None:
+def test_an_instance_that_was_corrupted_after_its_creation_is_refused() -> None:
     money = Money(amount=Decimal(1), paid_at=datetime(2026, 3, 1, tzinfo=UTC), id=UUID(int=1))
     money.amount = SECRET  # type: ignore[assignment]
     with pytest.raises(ValidationError) as raised:
@@ -102,7 +102,7 @@ def test_an_instance_that_was_broken_after_its_making_is_refused() -> None:
     assert SECRET not in describe_error(raised.value)
 
 
-def test_an_instance_whose_change_only_its_constraints_forbid_is_refused() -> None:
+def test_an_instance_that_breaks_only_its_constraints_is_refused() -> None:
     class Bounded(BaseModel):
         seats: int = Field(ge=1)
 
@@ -113,7 +113,7 @@ def test_an_instance_whose_change_only_its_constraints_forbid_is_refused() -> No
 
 
 @pytest.mark.parametrize("text", ["", "{", "NaN", '{"amount": 1}', "[]"])
-def test_what_was_not_written_by_us_is_not_read(text: str) -> None:
+def test_a_payload_that_the_engine_did_not_write_is_not_read(text: str) -> None:
     with pytest.raises(ValidationError):
         Payload(Money).load(text)
 
@@ -177,7 +177,7 @@ def test_the_description_of_an_invalid_value_says_where_and_what() -> None:
     assert described.startswith("dict[str,Place] is not valid: ")
 
 
-def test_the_description_of_a_value_that_is_no_object_says_value() -> None:
+def test_the_description_of_a_value_that_is_not_an_object_says_value() -> None:
     with pytest.raises(ValidationError) as raised:
         Payload(int).dump("x")
     assert describe_error(raised.value).startswith("int is not valid: value: Input should be")

@@ -26,8 +26,8 @@ def changed_call(**change: Any) -> Plan:
 
 
 def test_the_hash_of_a_plan_never_changes() -> None:
-    # Sagas in the record of every user are pinned to such hashes: a new one would strand none of
-    # them, but would store every plan anew. Change it knowingly.
+    # Sagas in every user's record are pinned to such hashes. A new hash would strand none of them,
+    # but it would store every plan again. Change it only on purpose.
     assert Plan("order", STEPS[:1]).to_json() == (
         '{"deadline_s":null,"name":"order","steps":[{"action":{"priority":null,"queue":null,"retry":{"max_attempts":4,'
         '"wait_exp_base":2.0,"wait_initial":0.2,"wait_jitter":0.2,"wait_max":60.0},'
@@ -38,7 +38,7 @@ def test_the_hash_of_a_plan_never_changes() -> None:
     assert PLAN.hash == Plan("order", STEPS).hash
 
 
-def test_a_plan_is_the_same_after_its_way_through_json() -> None:
+def test_a_plan_survives_a_round_trip_through_json() -> None:
     again = Plan.from_json(PLAN.to_json())
     assert again == PLAN
     assert again.hash == PLAN.hash
@@ -82,11 +82,11 @@ def test_the_order_of_keys_in_the_stored_text_is_irrelevant() -> None:
         "retry",
     ],
 )
-def test_whatever_differs_gives_another_hash(other: Plan) -> None:
+def test_any_difference_gives_another_hash(other: Plan) -> None:
     assert other.hash != PLAN.hash
 
 
-def test_equal_plans_have_equal_hashes_however_their_numbers_were_written() -> None:
+def test_equal_plans_have_equal_hashes_however_their_numbers_are_written() -> None:
     # An application that writes 2 for 2.0 after an upgrade has changed nothing.
     one, other = (
         changed_call(retry=Retry(wait_exp_base=base, wait_jitter=jitter))
@@ -114,6 +114,6 @@ def test_steps_are_found_by_name() -> None:
     ],
     ids=["no JSON", "no object", "empty", "a newer version's", "out of range"],
 )
-def test_a_plan_that_cannot_be_read_says_so_and_what_to_do(text: str) -> None:
+def test_the_error_for_an_unreadable_plan_says_what_to_do(text: str) -> None:
     with pytest.raises(PlanUnreadable, match="deploy that one; otherwise it is damaged"):
         Plan.from_json(text)

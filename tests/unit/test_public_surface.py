@@ -1,4 +1,4 @@
-"""What `sagas` exports, and declarations with a slip in them: refused with the remedy."""
+"""What `sagas` exports, and mistakes in declarations, which are refused with the remedy."""
 
 import importlib.metadata
 from collections.abc import Callable
@@ -102,7 +102,7 @@ def test_a_misspelt_option_of_a_compensation_is_refused_and_does_not_suggest_rea
     assert "read_only" not in message
 
 
-def test_an_option_that_resembles_none_is_refused_with_the_list_of_all() -> None:
+def test_an_option_that_resembles_no_other_is_refused_with_the_list_of_all() -> None:
     message = refused(lambda: step(name="surface.odd", zzz=1)(charge))
     assert "It has name, retry, timeout, read_only, queue, priority, rate_limit" in message
 

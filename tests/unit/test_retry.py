@@ -66,13 +66,13 @@ def test_no_policy_overflows_however_many_attempts_it_has(
 
 
 @pytest.mark.parametrize("bound", [math.inf, 1e300, timedelta.max], ids=str)
-def test_every_wait_that_a_policy_can_give_is_a_moment_that_the_record_can_hold(
+def test_the_record_can_hold_every_wait_that_a_policy_can_give(
     bound: float | timedelta,
 ) -> None:
     try:
         retry = Retry(max_attempts=10_000, wait_max=bound)
     except DefinitionError:
-        return  # to refuse it is as good
+        return  # a refusal is just as good
     for attempt in (1, 64, 9_999):
         due_at = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=retry.wait_s(attempt, 0))
         assert due_at.year < 10_000
@@ -92,7 +92,7 @@ def test_every_wait_that_a_policy_can_give_is_a_moment_that_the_record_can_hold(
     ],
     ids=str,
 )
-def test_a_value_out_of_its_range_is_refused_with_the_remedy(
+def test_a_value_out_of_range_is_refused_with_the_remedy(
     options: dict[str, Any], remedy: str
 ) -> None:
     with pytest.raises(DefinitionError) as raised:
@@ -102,14 +102,14 @@ def test_a_value_out_of_its_range_is_refused_with_the_remedy(
 
 
 @pytest.mark.parametrize("name", ["wait_initial", "wait_max", "wait_exp_base", "wait_jitter"])
-def test_what_is_not_a_number_is_refused(name: str) -> None:
+def test_a_value_that_is_not_a_number_is_refused(name: str) -> None:
     options: dict[str, Any] = {name: math.nan}
     with pytest.raises(DefinitionError, match=name):
         Retry(**options)
 
 
 @pytest.mark.parametrize("value", [2.5, "3", None], ids=str)
-def test_a_number_of_attempts_that_is_no_whole_number_is_refused(value: Any) -> None:
+def test_a_number_of_attempts_that_is_not_whole_is_refused(value: Any) -> None:
     with pytest.raises(DefinitionError, match="max_attempts"):
         Retry(max_attempts=value)
 

@@ -173,7 +173,7 @@ def test_a_secret_is_kept_for_the_step_and_hidden_from_everybody_else(
         assert STARS in shown
 
 
-def test_what_is_no_secret_stays_readable() -> None:
+def test_a_value_that_is_not_secret_stays_readable() -> None:
     shown = mask(Payload(Deep).dump(Deep()))
     assert shown is not None
     assert '"name":"Bob"' in shown
@@ -182,7 +182,7 @@ def test_what_is_no_secret_stays_readable() -> None:
 
 
 @given(st.text(), st.text(), st.binary().filter(lambda b: b.isascii()))
-def test_any_text_is_the_same_after_its_way_and_none_of_it_shows(
+def test_any_secret_text_survives_the_round_trip_and_none_of_it_shows(
     number: str, name: str, pin: bytes
 ) -> None:
     payload = Payload(Card)
@@ -203,7 +203,7 @@ def test_any_text_is_the_same_after_its_way_and_none_of_it_shows(
     ],
     ids=["anything", "a dict of anything", "a key"],
 )
-def test_a_secret_that_would_be_lost_on_its_way_is_refused(annotation: Any, value: Any) -> None:
+def test_a_secret_that_would_be_lost_in_transit_is_refused(annotation: Any, value: Any) -> None:
     with pytest.raises(ValueError, match="Declare its field as SecretStr") as raised:
         Payload(annotation).dump(value)
     assert CANARY not in str(raised.value)
@@ -222,13 +222,13 @@ def test_the_mark_of_secrets_cannot_be_forged_by_a_payload() -> None:
     assert payload.load(payload.dump(innocent)) == innocent
 
 
-def test_stars_that_are_no_secret_are_nothing_special() -> None:
+def test_stars_that_are_not_a_secret_are_plain_text() -> None:
     payload = Payload(Loose)
     assert payload.load(payload.dump(Loose(more=[STARS]))).more == [STARS]
     assert Payload(str).load(Payload(str).dump(STARS)) == STARS
 
 
-def test_bytes_that_are_no_text_are_refused() -> None:
+def test_bytes_that_are_not_text_are_refused() -> None:
     with pytest.raises(ValueError, match="utf-8"):
         Payload(SecretBytes).dump(SecretBytes(b"\xff\x00"))
 
@@ -287,7 +287,7 @@ def test_an_error_of_a_saga_with_secrets_is_shown_without_them_and_without_its_c
     assert shown.__traceback__ is error.__traceback__
 
 
-def test_a_refusal_stays_one_when_it_is_shown() -> None:
+def test_a_refusal_is_still_a_refusal_when_it_is_shown() -> None:
     error = raised_by(StepFailed(f"{CANARY} is declined", code="DECLINED"))
     shown = safe_to_log(error, frozenset({CANARY}))
     assert isinstance(shown, StepFailed)

@@ -1,4 +1,4 @@
-"""The servers of the tests themselves."""
+"""The servers that the tests bring."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,17 +26,17 @@ def connected(url: str) -> Iterator[Connection]:
         yield connection
 
 
-def test_a_blank_database_holds_nothing(blank_database_url: str) -> None:
+def test_a_blank_database_is_empty(blank_database_url: str) -> None:
     with connected(blank_database_url) as connection:
         assert inspect(connection).get_table_names() == []
 
 
-def test_a_database_holds_the_record_without_a_row(database_url: str) -> None:
+def test_a_database_has_the_tables_of_the_record_without_a_row(database_url: str) -> None:
     with connected(database_url) as connection:
         assert connection.scalar(text("SELECT count(*) FROM saga_history")) == 0
 
 
-def test_postgres_url_is_a_database_of_postgresql(postgres_url: str) -> None:
+def test_postgres_url_is_a_postgresql_database(postgres_url: str) -> None:
     with connected(postgres_url) as connection:
         assert connection.dialect.name == "postgresql"
 
@@ -53,7 +53,7 @@ def test_databases_do_not_see_each_other(
 
 
 @pytest.mark.parametrize("server", SERVERS)
-def test_a_database_begins_as_a_copy_of_the_template(
+def test_a_database_starts_as_a_copy_of_the_template(
     server: str, blank_server: Callable[[str], DatabaseServer]
 ) -> None:
     def fill(url: str) -> None:
@@ -69,7 +69,7 @@ def test_a_database_begins_as_a_copy_of_the_template(
 
 
 @pytest.mark.parametrize("server", SERVERS)
-def test_a_database_is_as_the_template_whatever_was_done_to_the_one_before(
+def test_a_database_matches_the_template_whatever_happened_to_the_previous_one(
     server: str, record_server: Callable[[str], DatabaseServer]
 ) -> None:
     changes = [
@@ -88,7 +88,7 @@ def test_a_database_is_as_the_template_whatever_was_done_to_the_one_before(
                 assert connection.scalar(select(func.count()).select_from(table)) == rows
 
 
-def test_a_postgresql_database_is_dropped_under_those_who_still_use_it(
+def test_a_postgresql_database_is_dropped_even_while_it_is_in_use(
     blank_server: Callable[[str], DatabaseServer],
 ) -> None:
     server = blank_server("postgresql")
@@ -102,13 +102,13 @@ def test_a_postgresql_database_is_dropped_under_those_who_still_use_it(
 
 
 @pytest.mark.parametrize("run", ["first", "second"])
-def test_redis_is_empty_whatever_the_test_before_left(redis_url: str, run: str) -> None:
+def test_redis_is_empty_whatever_the_previous_test_left(redis_url: str, run: str) -> None:
     with redis.Redis.from_url(redis_url) as client:
         assert client.dbsize() == 0
         client.set("left behind by", run)
 
 
-def test_a_test_of_both_runs_on_every_server_but_not_on_their_product(
+def test_a_test_with_broker_and_database_runs_on_every_server_but_not_on_every_pair(
     broker: Broker, database_url: str, request: pytest.FixtureRequest
 ) -> None:
     assert broker.url
@@ -117,7 +117,7 @@ def test_a_test_of_both_runs_on_every_server_but_not_on_their_product(
     assert "embedded-mariadb" not in request.node.name or not real_rabbitmq_url()
 
 
-def test_a_broker_is_empty_and_can_lose_what_it_got(broker: Broker) -> None:
+def test_a_broker_is_empty_and_can_lose_its_messages(broker: Broker) -> None:
     with BrokerConnection(broker.url) as connection, connection.SimpleQueue(broker.queue) as queue:
         with pytest.raises(queue.Empty):
             queue.get_nowait()
@@ -139,6 +139,6 @@ def test_waiting_returns_the_first_true_value() -> None:
     assert wait_until(lambda: next(values)) == 3
 
 
-def test_waiting_fails_at_its_deadline_and_says_for_what() -> None:
+def test_waiting_fails_at_its_deadline_and_says_what_it_waited_for() -> None:
     with pytest.raises(AssertionError, match="the moon"):
         wait_until(lambda: False, timeout_s=0.05, what="the moon")

@@ -49,7 +49,7 @@ def test_the_environment_names_the_database_where_the_configuration_does_not(
     assert read().saga_database_url == URL
 
 
-def test_settings_that_are_not_known_are_named_beside_those_that_are() -> None:
+def test_the_error_for_unknown_settings_lists_the_known_ones() -> None:
     with pytest.raises(ConfigurationError) as raised:
         read(saga_leese_s=3, saga_sweep=1)
     assert "Unknown setting saga_leese_s, saga_sweep." in str(raised.value)
@@ -57,18 +57,18 @@ def test_settings_that_are_not_known_are_named_beside_those_that_are() -> None:
     assert "saga_sweep_interval_s" in str(raised.value)
 
 
-def test_settings_of_others_are_left_to_them() -> None:
+def test_settings_of_other_packages_are_ignored() -> None:
     assert read(broker_url="redis://", task_default_queue="q") == read()
 
 
 @pytest.mark.parametrize("name", ["saga_lease_s", "saga_sweep_interval_s"])
 @pytest.mark.parametrize("value", [0, -1, -0.5, "3", None, math.nan], ids=str)
-def test_a_duration_must_be_seconds_above_zero(name: str, value: Any) -> None:
+def test_a_duration_must_be_a_positive_number_of_seconds(name: str, value: Any) -> None:
     with pytest.raises(ConfigurationError, match=f"{name} = .*: give seconds above 0"):
         read(**{name: value})
 
 
-def test_a_worker_may_miss_a_heartbeat_within_its_lease() -> None:
+def test_a_worker_may_miss_a_heartbeat_without_losing_its_lease() -> None:
     settings = read(saga_lease_s=6.0)
     assert settings.heartbeat_s == 2.0
 
@@ -89,12 +89,12 @@ def test_serializers_that_run_code_are_refused(unsafe: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("limit", [0, -1, 1.5, "1M", None], ids=str)
-def test_a_limit_of_payloads_is_bytes_above_zero(limit: Any) -> None:
+def test_the_payload_limit_must_be_a_positive_number_of_bytes(limit: Any) -> None:
     with pytest.raises(ConfigurationError, match="give bytes above 0"):
         read(saga_payload_limit_bytes=limit)
 
 
 @pytest.mark.parametrize("urls", ["https://a/b", ["ftp://a/b"], ["https://"], [7]], ids=str)
-def test_alerts_go_to_web_addresses(urls: Any) -> None:
+def test_alerts_go_only_to_web_addresses(urls: Any) -> None:
     with pytest.raises(ConfigurationError, match="saga_alert_urls is a list of http"):
         read(saga_alert_urls=urls)

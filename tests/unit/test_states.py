@@ -12,7 +12,7 @@ SETTLED = {StepStatus.SKIPPED, StepStatus.COMPENSATED}
 
 
 @pytest.mark.parametrize(("edges", "states"), [(SAGA_EDGES, SagaStatus), (STEP_EDGES, StepStatus)])
-def test_every_state_has_its_edges_drawn(edges: Mapping[Any, Any], states: Any) -> None:
+def test_every_state_declares_its_edges(edges: Mapping[Any, Any], states: Any) -> None:
     assert set(edges) == set(states)
 
 
@@ -27,21 +27,21 @@ def test_every_state_can_be_reached_from_the_first(edges: Mapping[Any, Any], fir
     assert reached == set(edges)
 
 
-def test_a_saga_that_has_ended_has_no_way_on_unless_it_is_parked() -> None:
+def test_a_saga_that_has_ended_goes_no_further_unless_it_is_parked() -> None:
     without = {status for status, there in SAGA_EDGES.items() if not there}
     assert without == ENDED - {SagaStatus.FAILED}
 
 
-def test_a_step_that_is_settled_has_no_way_on() -> None:
+def test_a_settled_step_goes_no_further() -> None:
     assert {status for status, there in STEP_EDGES.items() if not there} == SETTLED
 
 
-def test_only_from_where_it_is_parked_a_saga_goes_forward_again() -> None:
+def test_only_a_parked_saga_goes_forward_again() -> None:
     back = {status for status in set(SagaStatus) - FORWARD if SAGA_EDGES[status] & FORWARD}
     assert back == {SagaStatus.FAILED}
 
 
-def test_a_saga_is_compensated_by_its_compensations_or_by_the_word_of_a_person() -> None:
+def test_a_saga_is_compensated_by_its_compensations_or_by_a_person() -> None:
     before = {status for status, there in SAGA_EDGES.items() if SagaStatus.COMPENSATED in there}
     assert before == {SagaStatus.COMPENSATING, SagaStatus.FAILED}
 
@@ -51,12 +51,12 @@ def test_a_step_is_never_undone_from_a_state_in_which_it_certainly_had_no_effect
     assert before.isdisjoint({StepStatus.PENDING, StepStatus.FAILED, StepStatus.SKIPPED})
 
 
-def test_every_status_is_the_word_that_it_is_called() -> None:
+def test_the_value_of_every_status_is_its_name() -> None:
     for states in (SagaStatus, StepStatus, Outcome):
         assert all(state.name == state.value == str(state) for state in states)
 
 
-def test_a_saga_moves_forward_has_ended_or_turns_back() -> None:
+def test_a_saga_goes_forward_or_turns_back_or_has_ended() -> None:
     assert set(SagaStatus) == FORWARD | ENDED | {SagaStatus.COMPENSATING}
 
 

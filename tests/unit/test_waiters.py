@@ -1,4 +1,4 @@
-"""Everybody in a process who waits for a saga shares one question to the record."""
+"""All waiters in a process share one query to the record."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ DONE = SagaStatus.COMPLETED
 
 
 class Record:
-    """Answers as the record's database does, and notes each question."""
+    """Answers as the record's database does, and logs each query."""
 
     def __init__(self) -> None:
         self.ended: dict[UUID, SagaStatus] = {}
@@ -75,19 +75,17 @@ def saga(number: int = 1) -> UUID:
 
 
 def is_empty(waiters: Waiters) -> bool:
-    return not waiters._wanted and not waiters._ended  # noqa: SLF001 - nothing else tells of growth
+    return not waiters._wanted and not waiters._ended  # noqa: SLF001 - nothing else shows growth
 
 
-def test_a_saga_that_has_ended_is_told_at_the_first_question(
-    waiters: Waiters, record: Record
-) -> None:
+def test_the_first_query_returns_a_saga_that_has_ended(waiters: Waiters, record: Record) -> None:
     record.ended[saga()] = DONE
     assert waiters.wait(saga(), HANG_S) is DONE
     assert record.questions == [{saga()}]
 
 
 @pytest.mark.parametrize("timeout_s", [0, -1])
-def test_a_timeout_of_nothing_asks_once(timeout_s: float, waiters: Waiters, record: Record) -> None:
+def test_a_timeout_of_zero_asks_once(timeout_s: float, waiters: Waiters, record: Record) -> None:
     assert waiters.wait(saga(), timeout_s) is None
     record.ended[saga()] = DONE
     assert waiters.wait(saga(), timeout_s) is DONE
@@ -96,7 +94,7 @@ def test_a_timeout_of_nothing_asks_once(timeout_s: float, waiters: Waiters, reco
 
 
 class Clock:
-    """A clock that only waiting moves, by exactly what was to be waited for."""
+    """A clock that only a wait moves, by exactly its timeout."""
 
     def __init__(self) -> None:
         self.now_s = 1000.0
@@ -108,7 +106,7 @@ class Clock:
         self.now_s += timeout_s
 
 
-def test_a_wait_ends_at_its_timeout_and_asks_ever_more_rarely_until_then(
+def test_a_wait_asks_less_and_less_often_until_its_timeout_ends_it(
     waiters: Waiters, record: Record, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock()
@@ -122,7 +120,7 @@ def test_a_wait_ends_at_its_timeout_and_asks_ever_more_rarely_until_then(
     assert pauses[-1] == pytest.approx(LONGEST_PAUSE_S, abs=0.002)
 
 
-def test_who_waits_wakes_soon_after_the_end(
+def test_a_waiter_wakes_soon_after_the_end(
     waiters: Waiters, record: Record, threads: ThreadPoolExecutor
 ) -> None:
     waits = threads.submit(waiters.wait, saga(), HANG_S)
@@ -134,7 +132,7 @@ def test_who_waits_wakes_soon_after_the_end(
     assert waiters._pause_s == LONGEST_PAUSE_S  # noqa: SLF001
 
 
-def test_many_share_one_question_and_each_gets_its_own_answer(
+def test_many_waiters_share_one_query_and_each_gets_its_own_answer(
     waiters: Waiters, record: Record, threads: ThreadPoolExecutor
 ) -> None:
     waits = {n: threads.submit(waiters.wait, saga(n), HANG_S) for n in range(50)}
@@ -149,7 +147,7 @@ def test_many_share_one_question_and_each_gets_its_own_answer(
     assert is_empty(waiters)
 
 
-def test_many_who_wait_ask_no_more_often_than_one(
+def test_many_waiters_ask_no_more_often_than_one(
     waiters: Waiters, record: Record, threads: ThreadPoolExecutor
 ) -> None:
     waits = [threads.submit(waiters.wait, saga(n), 1.0) for n in range(50)]
@@ -159,7 +157,7 @@ def test_many_who_wait_ask_no_more_often_than_one(
     assert is_empty(waiters)
 
 
-def test_several_who_wait_for_one_saga_all_get_it(
+def test_all_waiters_for_one_saga_get_it(
     waiters: Waiters, record: Record, threads: ThreadPoolExecutor
 ) -> None:
     waits = [threads.submit(waiters.wait, saga(), HANG_S) for _ in range(10)]
@@ -169,10 +167,10 @@ def test_several_who_wait_for_one_saga_all_get_it(
     assert is_empty(waiters)
 
 
-def test_who_comes_while_the_record_is_asked_gets_a_question_of_its_own(
+def test_a_waiter_that_arrives_during_a_query_gets_a_query_of_its_own(
     waiters: Waiters, record: Record, threads: ThreadPoolExecutor
 ) -> None:
-    """The answer that is on its way was asked before, and says nothing of a newer saga."""
+    """The query under way began earlier, so its answer says nothing about a newer saga."""
     record.hold.clear()
     first = threads.submit(waiters.wait, saga(1), HANG_S)
     wait_until(lambda: record.asking)
@@ -184,7 +182,7 @@ def test_who_comes_while_the_record_is_asked_gets_a_question_of_its_own(
     assert record.most_asking == 1
 
 
-def test_an_answer_for_somebody_who_has_left_is_not_kept(
+def test_an_answer_for_a_waiter_that_has_left_is_not_kept(
     waiters: Waiters, record: Record, threads: ThreadPoolExecutor
 ) -> None:
     short = threads.submit(waiters.wait, saga(1), 0.2)
@@ -195,7 +193,7 @@ def test_an_answer_for_somebody_who_has_left_is_not_kept(
     assert is_empty(waiters)
 
 
-def test_an_error_of_the_database_reaches_who_asked_and_leaves_the_others_waiting(
+def test_a_database_error_reaches_the_waiter_that_asked_and_leaves_the_others_waiting(
     waiters: Waiters, record: Record, threads: ThreadPoolExecutor
 ) -> None:
     record.error = OperationalError("SELECT", {}, Exception("it is down"))
@@ -206,7 +204,7 @@ def test_an_error_of_the_database_reaches_who_asked_and_leaves_the_others_waitin
     ends = [_end(w) for w in waits]
     assert OperationalError in ends
     assert set(ends) <= {OperationalError, DONE}
-    assert waiters.wait(saga(), HANG_S) is DONE  # and who comes later is not held up by it
+    assert waiters.wait(saga(), HANG_S) is DONE  # and a later waiter is not held up
     assert is_empty(waiters)
 
 
@@ -215,7 +213,7 @@ def _end(waits: "Future[SagaStatus | None]") -> object:
     return type(error) if error else waits.result()
 
 
-def test_a_database_that_stays_down_reaches_all_of_them(
+def test_the_error_of_a_database_that_stays_down_reaches_every_waiter(
     waiters: Waiters, record: Record, threads: ThreadPoolExecutor
 ) -> None:
     record.error = OperationalError("SELECT", {}, Exception("it is down"))
@@ -224,10 +222,10 @@ def test_a_database_that_stays_down_reaches_all_of_them(
     assert is_empty(waiters)
 
 
-def test_an_interrupt_between_the_turn_and_the_question_holds_nobody_up(
+def test_an_interrupt_between_the_turn_and_the_query_holds_nobody_up(
     waiters: Waiters, record: Record, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As by Ctrl-C, or by a task's soft time limit: the one whose turn it was asks no more."""
+    """After Ctrl-C or a soft time limit, the waiter whose turn it was never asks."""
 
     def interrupted() -> None:
         raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""What is checked of the way back when a saga is defined: pivots, kinds of steps, probes."""
+"""What a definition checks about the way back: pivots, kinds of steps, probes."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -53,20 +53,20 @@ def test_a_last_step_that_nothing_can_undo_is_the_pivot() -> None:
     assert not Saga("reads", input=Trip, steps=[made("way.q", read_only=True)]).plan.pivot
 
 
-def test_there_is_one_pivot_at_most() -> None:
+def test_there_is_at_most_one_pivot() -> None:
     steps = [Step(undone("way.r"), pivot=True), Step(undone("way.s"), pivot=True)]
     message = refused(lambda: Saga("two-pivots", input=Trip, steps=steps))
     assert "several pivots ('way.r', 'way.s')" in message
 
 
-def test_a_pivot_matters_and_has_no_condition() -> None:
+def test_a_pivot_is_not_best_effort_and_has_no_condition() -> None:
     both = refused(lambda: Step(undone("way.t"), pivot=True, best_effort=True))
     assert "is both pivot and best_effort" in both
     conditional = refused(lambda: Step(undone("way.u"), pivot=True, when=bool))
     assert "is the pivot and has a condition" in conditional
 
 
-def test_what_only_reads_has_nothing_to_undo() -> None:
+def test_a_read_only_step_has_nothing_to_undo() -> None:
     assert "is read_only, and has a compensation" in refused(
         lambda: undone("way.v", read_only=True)
     )
@@ -82,7 +82,7 @@ def test_a_step_has_one_probe_declared_before_its_saga() -> None:
 
 
 @pytest.mark.parametrize("deadline", [0, True, timedelta(0), timedelta(seconds=-1)], ids=str)
-def test_a_deadline_is_a_length_of_time(deadline: Any) -> None:
+def test_a_deadline_is_a_duration(deadline: Any) -> None:
     steps = [undone("way.y")]
     message = refused(lambda: Saga("late", input=Trip, steps=steps, deadline=deadline))
     assert "give seconds or a timedelta, above 0" in message

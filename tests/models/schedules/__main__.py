@@ -1,4 +1,4 @@
-"""Runs schedules on all cores, or tells the story of one: ``python -m tests.models.schedules``."""
+"""Runs schedules on all cores, or prints the story of one: ``python -m tests.models.schedules``."""
 
 import argparse
 import os
@@ -20,7 +20,7 @@ CHUNK = 500
 
 
 def main() -> int:
-    """Return 0 if every schedule ended right and nothing was missing."""
+    """Return 0 if every schedule ended correctly and nothing was missing."""
     parser = argparse.ArgumentParser(prog="python -m tests.models.schedules", description=__doc__)
     parser.add_argument("--schedules", type=int, default=10_000_000, help="how many")
     parser.add_argument("--first", type=int, default=0, help="the first seed")

@@ -1,4 +1,4 @@
-"""One message, one attempt: the boundaries are those of the worker's own code."""
+"""One message and its attempt, with the boundaries of the worker's own code."""
 
 from sagas.decision import (
     AttemptError,
@@ -31,7 +31,7 @@ ERROR: AttemptError = {"type": "E", "message": "…"}
 
 
 def attempt(world: World, message: Message, worker: Worker) -> Running:
-    """Claim the first step of a message, run it, record how it ended, send what follows."""
+    """Claim the first step of a message, run it, record how it ended, and send what follows."""
     world.tokens += 1
     token = f"t{world.tokens}"
     worker.tasks.add(token)
@@ -98,7 +98,7 @@ def _send_next_link(world: World, message: Message) -> None:
 
 
 def _run(world: World, step: str, operation: Operation, granted: Granted) -> Result:
-    """Do the work at the participant, the probe first where it is to be asked."""
+    """Do the work at the participant, after the probe if there is a question to ask it."""
     probed = None
     if granted.ask:
         happened = world.participant.find(step)
@@ -123,13 +123,13 @@ def _outcome(world: World, step: str, operation: Operation, probed: Probed | Non
         if participant.kind is Kind.CONTRARY:
             world.counts["fault: another answer"] += 1
             return Refused(ERROR, probed)
-    if mood == "break before":
+    if mood == "error before":
         return Errored(ERROR, probed=probed)
     if mood == "late":
         world.spawn("late effect", _late(world, step, operation))
         return Errored(ERROR, probed=probed)
     done = participant.act(step, operation, world.record.now)
-    if mood == "break after" or not done:
+    if mood == "error after" or not done:
         return Errored(ERROR, probed=probed)
     return Succeeded('"done"', probed)
 

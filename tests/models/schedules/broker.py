@@ -1,4 +1,4 @@
-"""Messages that are lost, doubled, reordered and sent again long after."""
+"""Messages that are lost, duplicated, reordered and resent much later."""
 
 from datetime import datetime
 from typing import NamedTuple
@@ -10,7 +10,7 @@ __all__ = ["Broker", "Message"]
 
 
 class Message(NamedTuple):
-    """The head of a chain, and the rest of it; an errback has no steps."""
+    """The head of a chain and the rest of it; an errback has no steps."""
 
     operation: Operation
     steps: tuple[str, ...]
@@ -19,7 +19,7 @@ class Message(NamedTuple):
 
 
 class Broker:
-    """A queue, and every message that was ever in it."""
+    """A queue and every message that was ever in it."""
 
     def __init__(self, segment: int) -> None:
         self.queue: list[Message] = []

@@ -1,4 +1,4 @@
-"""What must hold of a schedule that is over: the one checker's word."""
+"""What must hold once a schedule is over, according to the checker of the test kit."""
 
 from sagas.record.queries import HistoryEntry
 from sagas.testing import Effect, Observed, Violation, violations_of
@@ -11,8 +11,8 @@ __all__ = ["history_of", "violations"]
 def violations(world: World) -> list[Violation]:
     """Return every rule that the saga breaks.
 
-    Of participants that honour no key, or forget it, only what is promised to them is checked:
-    their effects come once at least, and each is asked to be undone.
+    Participants that ignore or forget keys are promised less, so less is checked: each effect
+    happens at least once, and each is asked to be undone.
     """
     weak = () if world.participant.kind.reliable else tuple(world.saga.steps)
     return violations_of(_observed(world), parked=(), at_least_once=weak)
@@ -36,7 +36,7 @@ def _observed(world: World) -> Observed:
 
 
 def history_of(record: Record) -> list[HistoryEntry]:
-    """Return the history as the record would be read."""
+    """Return the history as a query of the record would."""
     return [
         HistoryEntry(
             number,

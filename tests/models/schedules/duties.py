@@ -1,4 +1,4 @@
-"""What workers and people do besides running steps: sweeps, errbacks, an operator's orders."""
+"""What workers and people do besides running steps: sweeps, errbacks, operator commands."""
 
 from sagas.decision import (
     Declined,
@@ -15,14 +15,14 @@ from sagas.states import Operation, SagaStatus
 from tests.models.schedules.broker import Message
 from tests.models.schedules.participant import ACTION, COMPENSATION
 from tests.models.schedules.record import TIMING
-from tests.models.schedules.world import HOLD_S, Decide, Running, Worker, World
+from tests.models.schedules.world import RESERVATION_S, Decide, Running, Worker, World
 
 __all__ = ["cancelled", "errback", "resolved", "retried", "skipped", "sweep", "take_back"]
 
 
 def sweep(world: World, worker: Worker) -> Running:
-    """Look at the saga if it is due, as every worker does."""
-    if not world.record.reserve_due(HOLD_S):
+    """Check the saga if it is due, as every worker does."""
+    if not world.record.reserve_due(RESERVATION_S):
         return
     world.counts["sweeps"] += 1
     known = world.record.peek()
@@ -60,7 +60,7 @@ def _wrong(world: World) -> bool:
 
 
 def take_back(world: World, worker: Worker) -> Running:
-    """Take over what the record gives to this worker, and this worker does not run."""
+    """Take over the steps that this worker holds in the record but does not run."""
     steps = world.saga.steps.values()
     held = {str(step.task_id) for step in steps if step.held and step.worker == worker.id}
     yield "has read what it holds"
@@ -73,7 +73,7 @@ def take_back(world: World, worker: Worker) -> Running:
 
 
 def errback(world: World, message: Message) -> Running:
-    """Do the turn-back duty, which believes only that the chain of an epoch has ended."""
+    """Do the turn-back task, which knows only that the chain of an epoch has ended."""
     if world.record.peek().epoch != message.epoch:
         return
     yield "has found its epoch current"
@@ -86,23 +86,23 @@ def cancelled(world: World) -> Running:
 
 
 def retried(world: World) -> Running:
-    """Let a person have a parked saga tried again."""
+    """Let a person retry a parked saga."""
     return _act(world, lambda saga: retry(saga, timing=TIMING))
 
 
 def resolved(world: World, *, completed: bool | None) -> Running:
-    """Let a person end a parked saga by their word."""
+    """Let a person resolve a parked saga."""
     parked = world.saga.parked
     if parked is None:
         return
     for planned in world.saga.plan:
-        world.participant.settle(planned.name)  # they take its effects upon themselves
+        world.participant.settle(planned.name)  # the person takes responsibility for its effects
     word: Resolved = {"by": "a person", "note": "…", "at": "2026-03-01"}
     yield from _act(world, lambda saga: resolve(saga, completed=completed, resolved=word))
 
 
 def skipped(world: World) -> Running:
-    """Let a person do what a parked step was to do, and then say so."""
+    """Let a person do the work of a parked step, and then skip it."""
     parked = world.saga.parked
     if parked is None:
         return

@@ -41,7 +41,7 @@ EXPECTED = (
         for what in ("cancelled", "cancel requested", "retried", "skipped by operator")
     ),
     *(f"person: {what}" for what in ("resolved", "declined", "nothing to do")),
-    *(f"fault: {mood}" for mood in ("refuse", "break before", "break after", "late")),
+    *(f"fault: {mood}" for mood in ("refuse", "error before", "error after", "late")),
     *(f"fault: worker {what}" for what in ("killed", "stopped", "silent")),
     "fault: another answer",
     "fault: applied again",

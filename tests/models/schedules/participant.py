@@ -1,4 +1,4 @@
-"""Participants, from one with a barrier to one that honours nothing."""
+"""Participants, from one with a barrier to one that ignores every key."""
 
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -15,16 +15,16 @@ MEMORY = timedelta(seconds=15)
 
 
 class Kind(StrEnum):
-    """How far a participant can be relied upon."""
+    """How reliable a participant is."""
 
     BARRIER = "barrier"
     CONTRARY = "contrary"  # has a barrier, and answers a repetition differently
     FORGETS = "forgets"  # has a barrier, and forgets its keys after a while
-    KEYLESS = "keyless"  # honours no key: whatever it is asked, it does
+    KEYLESS = "keyless"  # ignores keys: it does whatever it is asked
 
     @property
     def reliable(self) -> bool:
-        """Whether each effect is applied once at most."""
+        """Whether each effect is applied at most once."""
         return self in (Kind.BARRIER, Kind.CONTRARY)
 
 
@@ -50,7 +50,7 @@ class Participant:
         self.kind = kind
         self.ledger: list[Line] = []
         self._done: set[Key] = set()
-        self._known: dict[Key, datetime | None] = {}  # None: for ever
+        self._known: dict[Key, datetime | None] = {}  # None means forever
         self._ruled_out: set[str] = set()
 
     def applied(self, step: str, operation: Operation) -> bool:
@@ -62,24 +62,24 @@ class Participant:
         return (step, operation) in self._known
 
     def find(self, step: str) -> bool:
-        """Answer the probe; who says that it did not happen makes sure that it will not."""
+        """Answer the probe; the answer no makes sure that the effect never happens."""
         if self.applied(step, ACTION):
             return True
         self._ruled_out.add(step)
         return False
 
     def settle(self, step: str) -> None:
-        """Let a person have dealt with the step: nothing more is to happen there."""
+        """Note that a person dealt with the step, so nothing more may happen there."""
         self._ruled_out.add(step)
         self._known[Key(step, ACTION)] = self._known[Key(step, COMPENSATION)] = None
 
     def apply(self, step: str, operation: Operation) -> None:
-        """Apply an effect, whatever was before."""
+        """Apply an effect, whatever happened before."""
         self.ledger.append(Line(step, operation, "applied"))
         self._done.add(Key(step, operation))
 
     def act(self, step: str, operation: Operation, now: datetime) -> bool:
-        """Apply an effect as far as it is let; False where it must not happen any more."""
+        """Apply an effect if that is allowed; return False if it must no longer happen."""
         result = self._judge(Key(step, operation), now)
         if result == "applied":
             self.apply(step, operation)

@@ -1,4 +1,4 @@
-"""The record of one saga as plain values: what the store does, and nothing of SQL."""
+"""The record of one saga as plain values: what the store does, without SQL."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -66,7 +66,7 @@ class Record:
 
     @property
     def parked_at(self) -> list[int]:
-        """The epochs at which people were told that the saga is parked."""
+        """The epochs of the alerts that the saga is parked."""
         return [epoch for kind, epoch in self.alerts if kind == "parked"]
 
     def peek(self) -> SagaState:
@@ -74,14 +74,14 @@ class Record:
         return replace(self.saga, now=self.now)
 
     def reserve_due(self, reservation_s: float) -> bool:
-        """Take the saga if it is due, and keep it from others for a while."""
+        """Reserve the saga if it is due, which keeps it from others for a while."""
         if self.due_at is None or self.due_at > self.now:
             return False
         self.due_at = self._after(reservation_s)
         return True
 
     def extend(self, epoch: int, reservation_s: float) -> None:
-        """Put the saga off: its message of that epoch is in a living worker's hands."""
+        """Put the saga off, because a living worker has its message of that epoch."""
         saga, due_at = self.saga, self.due_at
         if epoch != saga.epoch or saga.sent_at is None or due_at is None:
             return

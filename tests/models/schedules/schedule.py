@@ -1,4 +1,4 @@
-"""One schedule: troubles, then a calm, then the check; an error names the seed."""
+"""One schedule: a time of trouble, a calm, and the check. An error names the seed."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -15,14 +15,14 @@ __all__ = ["Run", "run", "simulate"]
 
 @dataclass
 class Run:
-    """What came of many schedules: what occurred, and the seed and error of those that failed."""
+    """The result of many schedules: what occurred, and the seed and error of each failure."""
 
     schedules: int = 0
     counts: Counter[str] = field(default_factory=Counter)
     failed: dict[int, str] = field(default_factory=dict)
 
     def add(self, other: "Run") -> None:
-        """Add what came of further schedules."""
+        """Add the result of further schedules."""
         self.schedules += other.schedules
         self.counts.update(other.counts)
         self.failed |= other.failed
@@ -35,7 +35,7 @@ def run(seeds: Iterable[int], record: Callable[..., Record] = Record) -> Run:
         done.schedules += 1
         try:
             done.counts.update(tally(simulate(World(seed, record))))
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is told with its seed
+        except Exception as error:  # noqa: BLE001 - every error is reported with its seed
             done.failed[seed] = f"{type(error).__name__}: {error}"
     return done
 
@@ -44,7 +44,7 @@ def simulate(world: World) -> World:
     """Run one schedule.
 
     Raises:
-        AssertionError: a rule is broken, or an edge is not drawn.
+        AssertionError: a rule is broken, or an edge is not declared.
     """
     trouble(world)
     calm_down(world)

@@ -1,4 +1,4 @@
-"""The same world on the real store: SQLite, whose clock is the simulation's."""
+"""The same world on the real store: SQLite with the clock of the simulation."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -36,7 +36,7 @@ class SqliteStore:
         self.store = Store(self.database)
 
     def _connected(self, connection: Any, _: Any) -> None:
-        # Whatever the machine survives is no matter here.
+        # These files need not survive a crash of the machine.
         connection.execute("PRAGMA synchronous = OFF")
         connection.create_function("strftime", -1, self._strftime)
 
@@ -48,7 +48,7 @@ class SqliteStore:
 
 @contextmanager
 def sqlite_store(folder: Path) -> Iterator[SqliteStore]:
-    """Make a record in a folder, and close it afterwards."""
+    """Create a record in a folder and close it afterwards."""
     made = SqliteStore(folder / "record.db")
     try:
         yield made
@@ -57,7 +57,7 @@ def sqlite_store(folder: Path) -> Iterator[SqliteStore]:
 
 
 class StoredRecord(Record):
-    """One saga, written to the store and as plain values at once: the two never differ."""
+    """One saga, written to the store and as plain values; the two never differ."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class StoredRecord(Record):
         sqlite.now = self.now
         new = NewSaga(self.saga.id, self.saga.key, plan, "{}", skipped, "starter")
         lease_s, plans = TIMING.lease_s, self._store.plans
-        for _ in range(2):  # as where the reply to the first commit was lost
+        for _ in range(2):  # as if the reply to the first commit was lost
             self._store.database.write(
                 lambda c: insert_sagas(c, plans, [new], lease_s=lease_s, delay_s=delay_s)
             )
@@ -93,7 +93,7 @@ class StoredRecord(Record):
         return done
 
     def reserve_due(self, reservation_s: float) -> bool:
-        """Take the saga from both."""
+        """Reserve the saga in both."""
         self._sqlite.now = self.now
         database = self._store.database
         taken = database.write(lambda c: due.reserve_due(c, limit=100, reservation_s=reservation_s))
@@ -112,8 +112,8 @@ class StoredRecord(Record):
         """Compare what grows: the history and the alerts."""
         read = self._store.database.read
         history = read(lambda c: queries.history_of(c, self.saga.id))
-        told = [replace(entry, id=0, detail=_as_json(entry.detail)) for entry in history_of(self)]
-        _same([replace(entry, id=0) for entry in history], told)
+        plain = [replace(entry, id=0, detail=_as_json(entry.detail)) for entry in history_of(self)]
+        _same([replace(entry, id=0) for entry in history], plain)
         query = select(t.alert.c.kind, t.alert.c.epoch).where(t.alert.c.saga_id == self.saga.id)
         alerts = read(lambda c: c.execute(query.order_by(t.alert.c.id)).all())
         _same([tuple(alert) for alert in alerts], self.alerts)
@@ -135,7 +135,7 @@ _DUE_AT = select(t.saga.c.due_at).where(t.saga.c.id == bindparam("saga_id"))
 
 
 def _all_attended(saga: SagaState) -> SagaState:
-    """Leave out who is buried: the workers of a simulation are in no table."""
+    """Leave out which workers have expired: those of a simulation are in no table."""
     steps = {name: replace(step, attended=True) for name, step in saga.steps.items()}
     return replace(saga, steps=steps)
 

@@ -1,4 +1,4 @@
-"""Thousands of schedules of one saga: whatever goes wrong on the way, it ends right."""
+"""Thousands of schedules of one saga: whatever goes wrong on the way, it ends correctly."""
 
 import os
 from random import Random
@@ -11,16 +11,16 @@ from tests.models.schedules.plans import random_plan
 from tests.models.schedules.schedule import Run, run
 from tests.models.schedules.world import World
 
-#: So many in all; many more by hand: ``make simulate``.
+#: The number of schedules in all. ``make simulate`` runs many more.
 SCHEDULES = int(os.environ.get("SAGAS_SCHEDULES", "200000"))
 PARTS = 8
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-def test_every_schedule_ends_right_and_each_kind_of_trouble_occurs(part: int) -> None:
+def test_every_schedule_ends_correctly_and_each_kind_of_trouble_occurs(part: int) -> None:
     done = run(range(part, SCHEDULES, PARTS))
     assert_clean(done)
-    assert not missing(done.counts), "a run in which this did not happen proves nothing of it"
+    assert not missing(done.counts), "a run in which this did not happen proves nothing about it"
 
 
 def assert_clean(done: Run) -> None:
@@ -34,11 +34,11 @@ def test_a_seed_alone_repeats_its_schedule() -> None:
 
 
 @pytest.mark.parametrize("seed", range(200))
-def test_the_plans_are_ones_that_a_definition_accepts(seed: int) -> None:
+def test_a_definition_accepts_every_random_plan(seed: int) -> None:
     _check_way_back(random_plan(Random(seed)))
 
 
-def test_a_story_tells_each_turn_that_a_saga_took() -> None:
+def test_a_story_records_each_turn_that_a_saga_took() -> None:
     world = World(1, story=True)
     assert world.story
     assert "start is committed" in world.story[0]

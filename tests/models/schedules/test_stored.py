@@ -1,4 +1,4 @@
-"""The same schedules on the real store: after every write it is what the plain values are."""
+"""The same schedules on the real store, which equals the plain values after every write."""
 
 import os
 from collections import Counter
@@ -12,13 +12,13 @@ from tests.models.schedules.schedule import simulate
 from tests.models.schedules.stored import SqliteStore, StoredRecord, sqlite_store
 from tests.models.schedules.world import World
 
-#: So many in all; more by hand, with the variable.
+#: The number of schedules in all; the variable sets another.
 SCHEDULES = int(os.environ.get("SAGAS_STORED_SCHEDULES", "5000"))
 PARTS = 4
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-def test_the_store_writes_what_the_decisions_come_to(part: int, tmp_path: Path) -> None:
+def test_the_store_writes_what_the_decisions_result_in(part: int, tmp_path: Path) -> None:
     seen: Counter[str] = Counter()
     with sqlite_store(tmp_path) as sqlite:
         for seed in range(part, SCHEDULES, PARTS):

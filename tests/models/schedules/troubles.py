@@ -1,4 +1,4 @@
-"""What may happen next: everybody goes on, or something goes wrong."""
+"""What can happen next: processes go on, or something goes wrong."""
 
 from collections.abc import Callable
 from itertools import accumulate
@@ -16,7 +16,7 @@ GOOD = (SagaStatus.COMPLETED, SagaStatus.COMPENSATED)
 
 
 def trouble(world: World) -> None:
-    """Let things happen, good and bad ones; which kinds of bad ones, is drawn too."""
+    """Let good and bad things happen; the seed also decides which kinds of faults occur."""
     random = world.random
     bad = tuple(fault for fault in FAULTS if random.random() < 0.4)
     moves = NORMAL + bad
@@ -68,7 +68,7 @@ def _take_back(world: World) -> None:
         world.spawn("take-back", duties.take_back(world, worker), worker)
 
 
-def _vouch(world: World) -> None:
+def _extend(world: World) -> None:
     if world.broker.queue:
         world.record.extend(world.random.choice(world.broker.queue).epoch, TIMING.lease_s)
 
@@ -115,7 +115,7 @@ def _kill(world: World) -> None:
         _end(world, process)
         message = process.message
         if message is not None and message.steps and world.random.random() < 0.5:
-            world.broker.send(message._replace(steps=()))  # Celery's, for a child that is lost
+            world.broker.send(message._replace(steps=()))  # Celery sends it for a lost child
 
 
 def _end(world: World, process: Process) -> None:
@@ -153,7 +153,7 @@ def _cancel(world: World) -> None:
 Move = Callable[[World], None]
 NORMAL: tuple[Move, ...] = (_go_on, _deliver, _pass_time, _sweep, _take_back, _people)
 FAULTS: tuple[Move, ...] = (
-    _vouch,
+    _extend,
     _redeliver,
     _lose,
     _flush,
@@ -164,15 +164,15 @@ FAULTS: tuple[Move, ...] = (
     _cancel,
 )
 WEIGHTS: dict[Move, int] = {_go_on: 30, _deliver: 15, _pass_time: 8, _sweep: 6}
-WEIGHTS |= {_take_back: 2, _people: 5, _vouch: 3, _redeliver: 5, _lose: 3, _flush: 1}
+WEIGHTS |= {_take_back: 2, _people: 5, _extend: 3, _redeliver: 5, _lose: 3, _flush: 1}
 WEIGHTS |= {_kill: 5, _kill_worker: 1, _stop: 3, _silence: 2, _cancel: 1}
 
 
 def calm_down(world: World) -> None:
-    """Let no more faults happen: whatever still can end ends, and people help where it is parked.
+    """Stop all faults, let every process end, and let people help a parked saga.
 
     Raises:
-        AssertionError: it does not end.
+        AssertionError: the saga does not end.
     """
     world.reply_loss = world.false_evidence = 0.0
     world.moods = dict.fromkeys(Operation, ("fine",))

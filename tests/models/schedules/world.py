@@ -1,8 +1,8 @@
-"""A world of one saga, in which everything may go wrong, all of it from one seed.
+"""A world of one saga in which anything can go wrong, all of it derived from one seed.
 
-The decisions are the real ones. Round them, as plain data: a broker, workers, participants, a clock
-and people. Whatever runs is a generator that stops at each boundary where a process may die or be
-stopped; who goes on, and who never does, is drawn.
+The decisions are the real ones. Around them, as plain data, are a broker, workers, participants, a
+clock and people. Each process is a generator that pauses at every boundary where a process can die
+or be stopped. The seed decides which process goes on, and which never does.
 """
 
 from collections import Counter
@@ -23,23 +23,23 @@ __all__ = ["Process", "Running", "Worker", "World"]
 
 Running = Generator[str, None, None]
 Decide = Callable[[SagaState], Decision]
-HOLD_S = 3 * TIMING.lease_s
+RESERVATION_S = 3 * TIMING.lease_s
 
 
 @dataclass(slots=True, eq=False)
 class Worker:
-    """A worker's main process, of one incarnation; ``seen_at`` is its last heartbeat."""
+    """One incarnation of a worker's main process; ``seen_at`` is its last heartbeat."""
 
     id: UUID
     seen_at: datetime
-    stopped: bool = False  # with all that it runs
-    silent: bool = False  # its heartbeats do not come through
+    stopped: bool = False  # together with everything that it runs
+    silent: bool = False  # its heartbeats do not arrive
     tasks: set[str] = field(default_factory=set)
 
 
 @dataclass(slots=True, eq=False)
 class Process:
-    """Something that runs, now at a boundary; *worker* is None for starters and people."""
+    """A process that pauses at a boundary; *worker* is None for starters and people."""
 
     what: str
     running: Running
@@ -49,7 +49,7 @@ class Process:
 
 
 class World:
-    """One saga, and everything round it."""
+    """One saga, and everything around it."""
 
     def __init__(
         self, seed: int, record: Callable[..., Record] = Record, *, story: bool = False
@@ -79,7 +79,7 @@ class World:
         return self.record.saga
 
     def tell(self, *words: object) -> None:
-        """Add to the story, where one is wanted."""
+        """Add to the story, if one is wanted."""
         if self.story is not None:
             saga = self.saga
             steps = " ".join(f"{s.name}={s.status}" for s in saga.steps.values())
@@ -107,13 +107,13 @@ class World:
         worker: Worker | None = None,
         message: Message | None = None,
     ) -> None:
-        """Let something begin, and run to its first boundary."""
+        """Start a process and run it to its first boundary."""
         process = Process(what, running, worker, message)
         self.processes.append(process)
         self.go_on(process)
 
     def go_on(self, process: Process) -> None:
-        """Let a process run to its next boundary."""
+        """Run a process to its next boundary."""
         try:
             process.at = next(process.running)
         except StopIteration:
@@ -123,7 +123,7 @@ class World:
             self.tell(process.what, "is", process.at)
 
     def pass_time(self, seconds: float) -> None:
-        """Let the clock go on; workers show that they live."""
+        """Advance the clock; workers write their heartbeats."""
         now = self.record.now = self.record.now + timedelta(seconds=seconds)
         for worker in self.workers:
             if not worker.stopped and not worker.silent:
@@ -132,7 +132,7 @@ class World:
             self.tell(seconds, "seconds pass")
 
     def commit(self, decide: Decide, actor: str) -> Generator[str, None, Transition]:
-        """Write to the record; where the reply is lost, the transaction is repeated."""
+        """Write to the record; if the reply is lost, the transaction is repeated."""
         done = self.record.transition(decide, actor)
         while self.reply_loss and self.random.random() < self.reply_loss:
             self.counts["fault: reply lost"] += 1
@@ -170,11 +170,11 @@ class World:
             self.publish(dispatch, moved.after.epoch)
 
 
-#: What a participant may do, by how hard the times are.
+#: What a participant may do, in worlds of different difficulty.
 MOODS = (
     ("fine",),
-    ("fine",) * 6 + ("refuse", "break before", "break after", "late"),
-    ("fine", "refuse", "break before", "break after", "late"),
-    ("fine", "refuse", "refuse", "break before"),
+    ("fine",) * 6 + ("refuse", "error before", "error after", "late"),
+    ("fine", "refuse", "error before", "error after", "late"),
+    ("fine", "refuse", "refuse", "error before"),
 )
 _KINDS = (Kind.BARRIER, Kind.BARRIER, Kind.CONTRARY, Kind.FORGETS, Kind.KEYLESS)

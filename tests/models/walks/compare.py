@@ -1,4 +1,4 @@
-"""A saga is compared with its model after every event."""
+"""Compares a saga with its model after every event."""
 
 from dataclasses import replace
 
@@ -23,21 +23,23 @@ STATUS = {
 
 
 def check_change(before: SagaState, saga: SagaState, model: Model, *, person: bool) -> None:
-    """Check what may become of a saga by one event; *person*: one of them asked, and was heard."""
-    assert saga.epoch >= before.epoch, "an epoch came back"
+    """Check the change that one event made; *person*: a person asked for it and was obeyed."""
+    assert saga.epoch >= before.epoch, "the epoch went back"
     if before.status in ENDED and not person:
         assert replace(saga, now=NOW) == replace(before, now=NOW), "it had ended"
     if before.status in (SagaStatus.COMPLETED, SagaStatus.COMPENSATED):
         assert saga.status is before.status, "it had ended for good"
     if before.status not in FORWARD and saga.status in FORWARD:
-        assert person, "forward again"
-        assert not model.back, "forward again after it had turned back"
+        assert person, "a saga went forward again"
+        assert not model.back, "a saga went forward again after it had turned back"
     if (before.status in FORWARD) is not (saga.status in FORWARD):
-        assert saga.epoch > before.epoch or saga.status is SagaStatus.COMPLETED, "a new way"
+        assert saga.epoch > before.epoch or saga.status is SagaStatus.COMPLETED, (
+            "a change of direction without a new epoch"
+        )
 
 
 def check(world: World, model: Model) -> None:
-    """Check that the saga is what the model says, and has lost sight of nothing."""
+    """Check that the saga matches the model and has lost track of nothing."""
     saga = world.saga
     held = {name: step.claim for name, step in saga.steps.items() if step.held}
     holder = model.holder
@@ -46,7 +48,7 @@ def check(world: World, model: Model) -> None:
         assert saga.step(planned.name).status is _status(model, planned.name), planned.name
     seen = {name for name in model.known if model.may_be(name)}
     answered = {name for name, known in model.known.items() if known in (Known.LEFT, Known.BY_HAND)}
-    assert world.effects <= seen | answered | set(held), "an effect that nobody answers for"
+    assert world.effects <= seen | answered | set(held), "an effect without an owner"
     assert bool(saga.failure) >= (saga.status is SagaStatus.COMPENSATING)
     _check_way(saga, model)
 
@@ -64,8 +66,10 @@ def _check_way(saga: SagaState, model: Model) -> None:
     if saga.status is SagaStatus.FAILED:
         _check_parked(saga, model)
     elif saga.status is SagaStatus.COMPENSATING:
-        assert model.to_undo(), "nothing is left to undo, and it has not ended"
-        assert not model.no_way_back() or model.undoing, "back from where there is no way back"
+        assert model.to_undo(), "the saga has not ended although nothing is left to undo"
+        assert not model.no_way_back() or model.undoing, (
+            "a saga turned back past the point of no return"
+        )
     elif saga.status is SagaStatus.COMPLETED and not model.resolved:
         assert model.to_do() is None
         assert not model.turning
@@ -79,4 +83,4 @@ def _check_parked(saga: SagaState, model: Model) -> None:
     assert saga.parked["operation"] is (COMPENSATION if model.back else ACTION)
     assert saga.parked["steps"] == model.stuck_at()
     assert model.turning, "parked without a reason"
-    assert not model.back or model.to_undo() is None, "parked before all was tried"
+    assert not model.back or model.to_undo() is None, "parked before everything was tried"

@@ -1,8 +1,8 @@
-"""What a saga promises, told a second time: from its plan and from the answers that it gave.
+"""A second statement of what a saga promises, based on its plan and on the answers that it gave.
 
-The model knows no status, no column and no function of the decisions. It keeps what is known of
-each step, who holds what, and which way the saga goes; an answer that breaks a promise fails at
-once, and ``check`` compares the saga with what it must be by now.
+The model uses no status, no column and no function of the decisions. It keeps what is known about
+each step, which execution holds which step, and the direction of the saga. An answer that breaks a
+promise fails at once, and ``check`` compares the saga with what it must be by now.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ __all__ = ["Held", "Known", "Model"]
 
 
 class Known(Enum):
-    """What is known of the effect of a step."""
+    """What is known about the effect of a step."""
 
     NONE = auto()  # nothing was attempted
     SKIPPED = auto()  # its condition did not hold
@@ -27,12 +27,12 @@ class Known(Enum):
     NOT = auto()  # the participant said no to every attempt
     UNDONE = auto()
     LEFT = auto()  # its compensation failed for good
-    BY_HAND = auto()  # a person took it upon themselves
+    BY_HAND = auto()  # a person took responsibility for it
 
 
 @dataclass(frozen=True)
 class Held:
-    """Who holds which step, until when at most, and whether its work may run there."""
+    """A claim: the step, its latest end, and whether its work may run."""
 
     token: str
     step: str
@@ -42,14 +42,14 @@ class Held:
 
 
 class Model:
-    """One saga as its contract has it."""
+    """One saga according to its contract."""
 
     def __init__(self, plan: Plan, skipped: set[str], deadline: datetime | None) -> None:
         self.plan = plan
         self.known = {
             step.name: Known.SKIPPED if step.name in skipped else Known.NONE for step in plan
         }
-        #: Steps whose action is not attempted any more, and steps that are being undone.
+        #: Steps whose action is no longer attempted, and steps that are being undone.
         self.given_up: set[str] = set()
         self.undoing: set[str] = set()
         self.ended: set[str] = set()
@@ -76,7 +76,7 @@ class Model:
         return self.known[name] in (Known.MAYBE, Known.HAPPENED)
 
     def left_behind(self) -> list[str]:
-        """Return what nothing undid, and what matters."""
+        """Return the steps that matter and that nothing undid."""
         return [
             step.name
             for step in self.plan
@@ -96,14 +96,14 @@ class Model:
     def _pivot_may_be(self) -> bool:
         return self.plan.pivot is not None and self.may_be(self.plan.pivot.name)
 
-    # What workers are answered.
+    # The answers to workers.
 
     def granted(self, held: Held, now: datetime) -> None:
-        assert self.holder is None, "two hold a step"
-        assert not self.parked, "an attempt of a saga that stands still"
+        assert self.holder is None, "two executions hold a step"
+        assert not self.parked, "an attempt of a parked saga"
         if held.operation is ACTION:
-            assert not self.back, "forward again"
-            assert not self.turning, "an attempt of a saga that is to turn back"
+            assert not self.back, "a saga went forward again"
+            assert not self.turning, "an attempt of a saga that must turn back"
             assert self.deadline is None or now < self.deadline, "an attempt after the deadline"
             assert held.step == self.to_do(), "out of turn"
             assert held.step not in self.given_up, "an attempt after the last"
@@ -111,25 +111,25 @@ class Model:
         else:
             assert self.back, "undone on the way forward"
             assert not self.passed, "undone past the pivot"
-            assert held.step == self.to_undo(), "undone out of turn, or without having happened"
+            assert held.step == self.to_undo(), "undone out of turn, or although it never happened"
             self.undoing.add(held.step)
         self.holder = held
 
-    def told(self, token: str, result: Result, answer: Answer | None) -> None:
-        """Take in what an execution was answered that told its end; None: it was fenced."""
+    def concluded(self, token: str, result: Result, answer: Answer | None) -> None:
+        """Take in the answer to an execution that reported its end; None means fenced."""
         if self.holder is not None and self.holder.token == token:
-            assert answer is not None, "who holds a step was fenced"
+            assert answer is not None, "the holder of a step was fenced"
             self.end(result, answer)
             self.ended.add(token)
         else:
-            assert answer is None or token in self.ended, "an end was taken from a stranger"
+            assert answer is None or token in self.ended, "an outcome was accepted from a stranger"
 
     def end(self, result: Result, answer: Answer) -> None:
-        """Take in the end of the attempt that is running, whoever found out."""
+        """Take in the end of the running attempt, whoever found out about it."""
         assert self.holder is not None
         held, self.holder = self.holder, None
         over = isinstance(answer, Recorded)
-        assert over or isinstance(result, Errored), "only what broke is tried again"
+        assert over or isinstance(result, Errored), "a retry although the attempt did not error"
         if held.operation is COMPENSATION:
             if over:
                 good = isinstance(result, Succeeded)
@@ -146,13 +146,13 @@ class Model:
         if isinstance(result, Succeeded):
             return Known.HAPPENED
         in_doubt = self.known[held.step] is Known.MAYBE
-        # The participant was asked, nothing ran after it, and it said that nothing had happened.
+        # The probe was the last to run, and it said that nothing had happened.
         settled = not held.runs and result.probed is not None
         if isinstance(result, Refused) and (settled or not in_doubt):
             return Known.NOT
         return Known.MAYBE
 
-    # What people are answered.
+    # The answers to people.
 
     def cancelled(self, answer: Answer | None, *, over: bool) -> None:
         too_late = self.parked or (not self.back and (over or self.pivot_has_begun()))

@@ -1,7 +1,7 @@
-"""Whatever comes twice, late, reordered or never: a saga takes legal steps only, and ends right.
+"""Duplicated, late, reordered and lost messages: a saga takes only legal steps and ends correctly.
 
 The machine keeps every message that was ever sent and every execution that was ever granted, so an
-old one may come back at any time.
+old one can come back at any time.
 """
 
 import os
@@ -43,7 +43,7 @@ from tests.models.walks.world import KINDS, Execution, Message, World, plan_of
 from tests.support.states import RESOLVED, TIMING
 
 LOST = Errored({"type": "WorkerLost", "message": "…"})
-#: How an execution ends; what broke may have had its effect.
+#: How an execution ends; one that errored may have had its effect.
 ENDS: list[tuple[Result, bool]] = [
     (Succeeded("1"), True),
     (Refused({"type": "No", "message": "…"}), False),
@@ -59,9 +59,9 @@ def step_of(place: int) -> tuple[PlannedStep, bool]:
     return STEPS[place]
 
 
-#: From the newest on: one draw, however many there are.
+#: A place counted from the newest: one draw, however many there are.
 places = st.integers(0, 15)
-#: From so many executions on a saga may be cancelled; always would cut most of them short.
+#: A saga can be cancelled after this many executions. Most are never cancelled, and run longer.
 NEVER = 99
 Beginning = tuple[list[tuple[PlannedStep, bool]], int | None, float | None, int]
 beginnings: st.SearchStrategy[Beginning] = st.tuples(
@@ -83,7 +83,7 @@ class Walk(RuleBasedStateMachine):
     @precondition(lambda self: self.world.saga.status in OVER)
     @rule(beginning=beginnings)
     def start_another(self, beginning: Beginning) -> None:
-        """Use the rest of the walk; what the saga before it left comes no more."""
+        """Use the rest of the walk for another saga; leftovers of the first never arrive."""
         self.begin(*beginning)
 
     def begin(
@@ -119,7 +119,7 @@ class Walk(RuleBasedStateMachine):
 
     @rule(end=st.sampled_from(ENDS))
     def work(self, end: tuple[Result, bool]) -> None:
-        """Let whoever holds a step end so; if nobody does, whoever gets a message."""
+        """End the execution that holds a step, or else one that a message starts now."""
         holder = self.model.holder
         if holder is not None:
             self.end(next(e for e in self.world.executions if e.token == holder.token), *end)
@@ -155,12 +155,12 @@ class Walk(RuleBasedStateMachine):
         return executions[-1 - place % len(executions)]
 
     def end(self, execution: Execution, result: Result, happened: bool) -> None:  # noqa: FBT001
-        told, answer = self.world.end(execution, result, happened=happened)
-        self.model.told(execution.token, told, None if answer == Fenced() else answer)
+        outcome, answer = self.world.end(execution, result, happened=happened)
+        self.model.concluded(execution.token, outcome, None if answer == Fenced() else answer)
         self.follow()
 
     def follow(self) -> None:
-        """Let the model turn back with the saga, if it is to turn."""
+        """Let the model turn back with the saga, if the saga must turn back."""
         if self.world.saga.status not in FORWARD and self.before.status in FORWARD:
             if self.world.saga.status is not SagaStatus.COMPLETED:
                 assert self.model.turning, "turned back for no reason"
@@ -169,7 +169,7 @@ class Walk(RuleBasedStateMachine):
 
     @rule(place=places)
     def claim_again(self, place: int) -> None:
-        """The reply to a claim was lost."""
+        """Repeat a claim whose reply was lost."""
         if not self.world.executions:
             return
         execution, holder = self.any_execution(place), self.model.holder
@@ -184,7 +184,7 @@ class Walk(RuleBasedStateMachine):
         if self.world.executions:
             self.world.dead.add(self.any_execution(place).token)
 
-    # Time, and who looks after sagas.
+    # Time, and the sweep.
 
     @rule(seconds=st.sampled_from([0.1, 1.0, 10.0, 100.0]))
     def let_time_pass(self, seconds: float) -> None:
@@ -202,18 +202,20 @@ class Walk(RuleBasedStateMachine):
             holder.token in world.dead
             or (holder.until is not None and holder.until <= world.saga.now)
         )
-        assert (decision.answer is not None) is gone, "taken over without need, or not in need"
+        assert (decision.answer is not None) is gone, (
+            "a take-over without need, or none although needed"
+        )
         if decision.answer is not None:
             assert world.saga.epoch == self.before.epoch + 1, "taken over without a new epoch"
             model.end(LOST, decision.answer)
         self.follow()
         if decision.answer is None and world.saga.status in FORWARD and model.holder is None:
-            assert not model.turning, "it was to turn back"
-            assert model.to_do() is not None, "it was to end"
+            assert not model.turning, "the saga should turn back"
+            assert model.to_do() is not None, "the saga should end"
 
     @rule()
     def recover(self) -> None:
-        """Let the sweep come after everything that it may have to wait for."""
+        """Sweep once everything that the sweep may have to wait for is over."""
         self.world.let_time_pass(100)
         self.sweep(lost=True)
 
@@ -258,7 +260,7 @@ class Walk(RuleBasedStateMachine):
         self.model.resolved = self.person = True
 
     def teardown(self) -> None:
-        """Let every worker die and every message be lost, then let only one good worker live."""
+        """Kill every worker and lose every message, then let one good worker finish the saga."""
         if not hasattr(self, "world"):
             return
         for _ in range(60):
@@ -279,15 +281,15 @@ EXAMPLES = int(os.environ.get("SAGAS_TEST_WALKS", "2000"))
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-def test_every_walk_takes_legal_steps_and_ends_right(part: int) -> None:
+def test_every_walk_takes_only_legal_steps_and_ends_correctly(part: int) -> None:
     machine = seed(part)(type("Walk", (Walk,), {}))
     run_state_machine_as_test(
         machine,
         settings=settings(
             max_examples=EXAMPLES // PARTS,
             stateful_step_count=50,
-            phases=[Phase.generate, Phase.shrink],  # to explain takes longer than to find
-            suppress_health_check=[HealthCheck.too_slow],  # the machine that runs it may be busy
+            phases=[Phase.generate, Phase.shrink],  # explaining takes longer than finding
+            suppress_health_check=[HealthCheck.too_slow],  # the machine may be busy
             deadline=None,
             database=None,
         ),

@@ -1,7 +1,7 @@
 """What surrounds a saga: its record, every message ever sent, executions, and participants.
 
-The participants have a barrier: what is undone happens no more. The plans are any, also such that a
-definition would be refused for.
+The participants have a barrier: a step that is undone never happens again. The plans are arbitrary,
+including ones that a definition would refuse.
 """
 
 from collections.abc import Callable
@@ -88,7 +88,7 @@ class World:
         saga = saga_at("STARTED", plan, {name: made("SKIPPED") for name in skipped}, epoch=1)
         deadline = None if deadline_s is None else saga.now + timedelta(seconds=deadline_s)
         self.saga = replace(saga, deadline_at=deadline)
-        self.messages: dict[Message, None] = {}  # each once, in the order in which they were sent
+        self.messages: dict[Message, None] = {}  # each once, in the order of sending
         self.executions: list[Execution] = []
         self.dead: set[str] = set()
         self.results: dict[str, Result] = {}
@@ -129,7 +129,7 @@ class World:
         )
 
     def run(self, message: Message) -> Execution | None:
-        """Let a worker take a message; returns its execution where it was granted."""
+        """Let a worker take a message; return its execution if it was granted."""
         token = f"execution {len(self.executions)}"
         granted = self.claim(message, token).answer
         if not isinstance(granted, Granted):
@@ -141,8 +141,8 @@ class World:
         return execution
 
     def end(self, execution: Execution, result: Result, *, happened: bool) -> tuple[Result, Answer]:
-        """Let an execution end so; *happened*: what broke had its effect all the same."""
-        if execution.token not in self.results:  # whoever comes back says the same
+        """End an execution; *happened*: it had its effect, even if it errored."""
+        if execution.token not in self.results:  # an execution that comes back repeats its result
             if execution.granted.ask and (happened or not isinstance(result, Errored)):
                 result = self._asked(execution, result)
             self.results[execution.token] = result
@@ -153,7 +153,7 @@ class World:
         return result, self._conclude(execution, result)
 
     def _asked(self, execution: Execution, result: Result) -> Result:
-        """Let the participant say whether the action happened; a no of it is for good."""
+        """Ask the participant whether the action happened; its no is final."""
         message, action = execution.message, execution.message.operation is ACTION
         probed = Probed(happened=message.step in self.effects)
         if action and probed.happened:

@@ -1,8 +1,8 @@
-"""A saga's record without its clock and its names: two that can do the same are one.
+"""A saga's record without clock and names: two records with the same future are one.
 
-Timers and leases may run out at any moment, so of a moment only remains whether there is one. Of an
-epoch only remains whether a message or an execution is of the present one. Every decision is made
-by the real code, once for each record and event.
+Timers and leases can run out at any moment, so all that remains of a time is whether it is set. All
+that remains of an epoch is whether a message or an execution belongs to the current one. The real
+code makes every decision, once for each record and event.
 """
 
 from collections.abc import Iterable
@@ -44,7 +44,7 @@ LATER = NOW + timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a decision comes to: the record after it, and what goes out into the world."""
+    """What a decision results in: the record after it, and what goes out into the world."""
 
     record: int
     answer: Answer | None
@@ -53,7 +53,7 @@ class Outcome:
 
 
 def result_of(word: str, probed: str) -> Result:
-    """Return the result of an attempt; *probed*: yes or no, where the probe was asked."""
+    """Return the result of an attempt; *probed* is yes or no if the probe was asked."""
     said = {"yes": Probed(happened=True, output='"found"'), "no": Probed(happened=False)}.get(
         probed
     )
@@ -86,7 +86,7 @@ class Records:
         return self._all[number]
 
     def decide(self, number: int, event: tuple[Any, ...]) -> Outcome:
-        """Return what comes of an event; an edge that is not drawn raises."""
+        """Return the outcome of an event; an undeclared edge raises."""
         if (known := self._known.get((number, event))) is None:
             made = transition(self._all[number], lambda saga: self._decision(saga, event))
             decision = made.decision
@@ -149,7 +149,7 @@ def _bare_step(step: StepState) -> StepState:
 def _claimed(
     saga: SagaState, operation: Operation, step: str, *, epoch: int = EPOCH, token: str = HOLDER
 ) -> Decision:
-    # A holder's own token would be recognised as its claim repeated: a new message has a new one.
+    # The holder's own token would count as a repeat of its claim. A new message has a new token.
     new = "another" if saga.step(step).held and token == HOLDER else token
     return claim(saga, step, operation, epoch=epoch, token=new, holder={}, timing=TIMING)
 
@@ -190,7 +190,7 @@ def _check(saga: SagaState) -> None:
 
 
 def _check_old(saga: SagaState, operation: Operation, step: str) -> None:
-    """S10: a message or an execution of an older epoch changes nothing, nor one without claim."""
+    """S10: messages and executions of an older epoch or without the claim change nothing."""
     message = _claimed(saga, operation, step, epoch=EPOCH - 1, token="another")  # noqa: S106
     assert isinstance(message.answer, Dropped)
     assert message == Decision(message.answer)

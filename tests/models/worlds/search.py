@@ -1,4 +1,4 @@
-"""Breadth first through every world that can be reached, each of them checked."""
+"""A breadth-first search of every reachable world, with a check of each."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ HAD_EFFECT = {"done", "undone"}
 
 @dataclass(frozen=True)
 class Small:
-    """A small world: its plan, and how much may go wrong in it."""
+    """A small world: its plan, and how much can go wrong in it."""
 
     plan: tuple[PlannedStep, ...]
     crashes: int = 2
@@ -29,7 +29,7 @@ class Small:
 
 @dataclass(frozen=True)
 class Found:
-    """What a search has met."""
+    """What a search has found."""
 
     worlds: int
     records: int
@@ -39,7 +39,7 @@ class Found:
 
 
 def explore(small: Small) -> Found:
-    """Visit every world; raises AssertionError with the way to the first that is wrong."""
+    """Visit every world; raises AssertionError with the path to the first wrong one."""
     records = Records(small.plan, deadline=small.deadline, skipped=small.skipped)
     search = _Search(Rules(records, undo_refused=small.undo_refused), _first(small, records))
     search.run()
@@ -62,15 +62,15 @@ class _Search:
         self._records = rules.records
         self._worlds = [first]
         self._numbers = {first: 0}
-        #: By which move, from which world, each was met first.
+        #: The move and the world from which each world was first reached.
         self._from: list[tuple[int, str]] = [(0, "start")]
-        #: The worlds before each, by fair moves.
+        #: The worlds that lead to each world by a fair move.
         self._before: list[list[int]] = [[]]
         self._checked: set[tuple[int, tuple[str, ...]]] = set()
         self._moves = 0
 
     def run(self) -> None:
-        for number, world in enumerate(self._worlds):  # which grows meanwhile
+        for number, world in enumerate(self._worlds):  # it grows during the loop
             try:
                 self._visit(number, world)
                 if (seen := (world.record, world.effects)) not in self._checked:
@@ -91,7 +91,7 @@ class _Search:
                 self._before[there].append(number)
 
     def way_to(self, number: int) -> str:
-        """Tell how a world came about, the newest last."""
+        """Return the moves that lead to a world, the latest last."""
         way = [str(self._records[self._worlds[number].record])]
         while number:
             before, name = self._from[number]
@@ -100,7 +100,7 @@ class _Search:
         return "\n".join(reversed(way))
 
     def check_liveness(self) -> None:
-        """Check that from every world fair moves alone lead to an end."""
+        """Check that fair moves alone lead from every world to an end."""
         ends = [number for number, world in enumerate(self._worlds) if self._ended(world)]
         live = set(ends)
         while ends:
@@ -132,7 +132,7 @@ class _Search:
                 self._check_parked(world, planned, effect)
 
     def _check_parked(self, world: World, planned: PlannedStep, effect: str) -> None:
-        """A saga that is parked on its way back names everything that is left."""
+        """Check that a saga parked on its way back names everything that is left."""
         parked = self._records[world.record].parked
         assert parked is not None
         if parked["operation"] is not ACTION and planned.name not in parked["steps"]:
@@ -154,7 +154,7 @@ def _harmless(planned: PlannedStep) -> bool:
     return planned.best_effort or planned.read_only or planned.compensation is not None
 
 
-#: What a participant may have done, by what the record says of the step.
+#: What a participant may have done, by the status of the step in the record.
 _MAY_BE = {
     StepStatus.PENDING: {"none"},
     StepStatus.RUNNING: {"none", "done", "tombstone"},

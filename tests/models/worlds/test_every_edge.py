@@ -1,6 +1,6 @@
-"""Every state that a short saga can come to, by whatever may be asked of it: no edge is missing.
+"""Every state that a short saga can reach by any request: no edge is missing.
 
-Moments are reduced to "past" and "to come", so the states are few enough to visit all of them.
+Times are reduced to "past" and "future", so the states are few enough to visit all of them.
 """
 
 from collections.abc import Iterator
@@ -79,20 +79,22 @@ def step_of(name: str, kind: str, *, attempts: int, probe: bool) -> PlannedStep:
 
 def plans() -> Iterator[tuple[PlannedStep, ...]]:
     for kinds, probe in product(product(KINDS, repeat=2), (False, True)):
-        attempts = 1 if probe else 2  # the probe is asked after the last, be it the first
+        attempts = (
+            1 if probe else 2
+        )  # the probe is asked after the last attempt, even if that is the first
         steps = tuple(
             step_of(name, kind, attempts=attempts, probe=probe)
             for name, kind in zip("ab", kinds, strict=True)
         )
         try:
-            _check_way_back(Plan("short", steps))  # a last step without a way back, too
+            _check_way_back(Plan("short", steps))  # a last step without a way back is accepted too
         except DefinitionError:
             continue
         yield steps
 
 
 def asked(saga: SagaState) -> Iterator[Decision]:
-    """Ask everything that may be asked of a saga."""
+    """Make every request that a saga can receive."""
     for name, operation in product("ab", Operation):
         yield claim(saga, name, operation, epoch=EPOCH, token=OTHER, holder={}, timing=TIMING)
         if saga.step(name).status not in HELD_BY_OTHER[operation]:  # a claim is for one operation
@@ -112,7 +114,7 @@ def concluded(saga: SagaState, name: str, operation: Operation, result: Result) 
 
 
 def later(saga: SagaState) -> Iterator[SagaState]:
-    """Let each moment that is to come pass."""
+    """Let each future time pass in turn."""
     if saga.deadline_at == TO_COME:
         yield replace(saga, deadline_at=PAST)
     for name, step in saga.steps.items():
@@ -122,7 +124,7 @@ def later(saga: SagaState) -> Iterator[SagaState]:
 
 
 def reduced(saga: SagaState) -> SagaState:
-    """Forget what makes no difference to what is decided."""
+    """Drop what makes no difference to the decisions."""
     return replace(
         saga,
         epoch=EPOCH,
@@ -154,7 +156,7 @@ def key_of(saga: SagaState) -> Any:
 
 
 def visit(begin: list[SagaState]) -> dict[Any, SagaState]:
-    """Visit every state; an edge that is not drawn raises."""
+    """Visit every state; an undeclared edge raises."""
     seen: dict[Any, SagaState] = {}
     waiting = [reduced(saga) for saga in begin]
     while waiting:
@@ -178,7 +180,7 @@ def named(steps: tuple[PlannedStep, ...]) -> str:
 
 
 @pytest.mark.parametrize("steps", tuple(plans()), ids=named)
-def test_whatever_is_asked_of_a_saga_in_any_state_no_edge_is_missing(
+def test_no_edge_is_missing_for_any_request_in_any_state(
     steps: tuple[PlannedStep, ...],
 ) -> None:
     skips: list[dict[str, Any]] = [{}, {"b": {"status": "SKIPPED"}}]

@@ -1,10 +1,10 @@
-"""Every world that one saga of three steps can be in, searched whole: nothing is left to chance.
+"""A complete search of every world that one saga of three steps can be in.
 
-Two workers, one sweeper, two crashes (a process killed or stalled, a message lost), two deliveries
-that come twice, one wrong word that a message was lost, and a participant with a barrier, which may
-refuse, or break before or after its effect. S2, S5, S6, S8, S9, S10 and S11 hold in every world
-(S3, S4 and S7 are then the participant's barrier and the edges); and from every world fair moves
-alone lead to an end.
+There are two workers, one sweeper, two crashes (a process is killed or stalls, or a message is
+lost), two duplicate deliveries, one false report that a message is lost, and a participant with a
+barrier, which may refuse, or fail before or after its effect. S2, S5, S6, S8, S9, S10 and S11 hold
+in every world (S3, S4 and S7 then follow from the participant's barrier and the edges), and fair
+moves alone lead from every world to an end.
 """
 
 from functools import partial
@@ -27,7 +27,7 @@ def plan(*steps: PlannedStep) -> tuple[PlannedStep, ...]:
 
 UNDOABLE = plan(once("a"), once("b"), once("c"))
 
-#: A name, a small world, and how many worlds it has at least: a search that met less proves less.
+#: A name, a small world, and its minimum number of worlds: a smaller search proves less.
 WORLDS = [
     ("one attempt each", Small(UNDOABLE), 31_000),
     ("two attempts each", Small(plan(twice("a"), twice("b"), twice("c"))), 480_000),
@@ -63,7 +63,7 @@ WORLDS = [
 @pytest.mark.parametrize(
     ("small", "floor"), [world[1:] for world in WORLDS], ids=[world[0] for world in WORLDS]
 )
-def test_every_world_is_right_and_has_a_way_to_an_end(small: Small, floor: int) -> None:
+def test_every_world_is_correct_and_has_a_way_to_an_end(small: Small, floor: int) -> None:
     found = explore(small)
     print(found)  # noqa: T201 - shown with -s
     assert found.worlds >= floor

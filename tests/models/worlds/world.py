@@ -1,4 +1,4 @@
-"""One saga, two workers, a sweeper, a participant with a barrier: every move that each may make."""
+"""One saga, two workers, a sweeper, a participant with a barrier, and every move each can make."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class Message(NamedTuple):
-    """A link of a chain: its step, and those that follow."""
+    """A link of a chain: its step and the steps after it."""
 
     operation: Operation
     steps: tuple[str, ...]
@@ -26,8 +26,8 @@ class Message(NamedTuple):
 class Execution(NamedTuple):
     """A process that was granted an attempt.
 
-    *result* is empty until it has one; *holds*: the record knows it as the holder; *stalled*: taken
-    for dead, and it will wake up.
+    *result* is empty until there is one. *holds*: the record has it as the holder. *stalled*: it is
+    taken for dead and will wake up.
     """
 
     operation: Operation
@@ -46,7 +46,7 @@ class Execution(NamedTuple):
 
 
 class World(NamedTuple):
-    """All there is: *effects* says of each step none, done, undone or tombstone."""
+    """The whole state; *effects* is none, done, undone or tombstone for each step."""
 
     record: int
     messages: tuple[Message, ...]
@@ -59,7 +59,7 @@ class World(NamedTuple):
 
 
 class Move(NamedTuple):
-    """A move and where it leads; *fair*: nothing fails in it, and nobody interferes."""
+    """A move and the world it leads to; a *fair* move has no fault and no interference."""
 
     name: str
     world: World
@@ -68,13 +68,13 @@ class Move(NamedTuple):
 
 @dataclass(frozen=True)
 class Rules:
-    """What may happen in the worlds of one plan."""
+    """What can happen in the worlds of one plan."""
 
     records: Records
     undo_refused: bool = False
 
     def moves(self, world: World) -> Iterator[Move]:
-        """Return every move that may be made."""
+        """Return every possible move."""
         if len(world.executions) < WORKERS:
             for message in dict.fromkeys(world.messages):
                 yield from self._deliver(world, message)
@@ -123,7 +123,7 @@ class Rules:
             assert effect == "done" or skipped or planned.best_effort, f"S9: {world}"
 
     def _after(self, world: World, outcome: Outcome, more: tuple[Execution, ...] = ()) -> World:
-        """Return the world once a decision is written, and not yet published."""
+        """Return the world once a decision is written but not yet published."""
         if outcome.record == world.record and not outcome.raised:
             return world
         saga = self.records[outcome.record]
@@ -131,14 +131,14 @@ class Rules:
         for execution in world.executions:
             held = saga.step(execution.step).held and not outcome.raised
             now = execution if held else execution._replace(holds=False, stalled=False)
-            if now.holds or not now.result:  # what is fenced after its effect does no more
+            if now.holds or not now.result:  # a fenced execution does nothing after its effect
                 kept.append(now)
         executions = _in_order([*kept, *more]) if kept or more else ()
-        messages = () if outcome.raised else world.messages  # an older epoch's are void
+        messages = () if outcome.raised else world.messages  # those of an older epoch are void
         return World(outcome.record, messages, executions, *world[3:])
 
     def _execute(self, world: World, execution: Execution) -> Iterator[Move]:
-        """Return the moves of an execution, which *world* does not have any more."""
+        """Return the moves of an execution that *world* no longer contains."""
         if world.crashes and execution.holds:
             crashed = world._replace(crashes=world.crashes - 1)
             yield Move("kill", crashed, fair=False)
@@ -153,7 +153,7 @@ class Rules:
             yield from self._run(world, execution)
 
     def _ask(self, world: World, execution: Execution) -> Iterator[Move]:
-        yield self._ended(world, execution._replace(result="broke"), fair=False)
+        yield self._ended(world, execution._replace(result="errored"), fair=False)
         happened = self._effect(world, execution) == "done"
         execution = execution._replace(probed="yes" if happened else "no")
         action = execution.operation is ACTION
@@ -180,13 +180,13 @@ class Rules:
         if not hanging:
             yield self._ended(applied, execution._replace(result="ok"))
         if following != before:
-            yield self._ended(applied, execution._replace(result="broke"), fair=False)
-        yield self._ended(world, execution._replace(result="broke"), fair=hanging)
+            yield self._ended(applied, execution._replace(result="errored"), fair=False)
+        yield self._ended(world, execution._replace(result="errored"), fair=hanging)
         if refusable:
             yield self._ended(world, execution._replace(result="refused"), fair=False)
 
     def _ended(self, world: World, execution: Execution, *, fair: bool = True) -> Move:
-        """Let an execution have its result; one that is fenced already can do nothing with it."""
+        """Give an execution its result, which is of no use if it is already fenced."""
         return Move(execution.result, _with(world, execution) if execution.holds else world, fair)
 
     def _conclude(self, world: World, execution: Execution) -> Iterator[Move]:
@@ -201,7 +201,7 @@ class Rules:
             yield Move("conclude, and die", lost, fair=False)
 
     def _published(self, world: World, outcome: Outcome, execution: Execution) -> World:
-        """Send what the decision says, or else what Celery does: the next link of the chain."""
+        """Send what the decision says, or the next link of the chain, as Celery does."""
         following = outcome.dispatch
         if following is None and execution.result == "ok" and outcome.answer == Recorded():
             if execution.steps[1:]:

@@ -1,4 +1,4 @@
-"""What the words of the tables mean, with the steps a, b and c."""
+"""The meaning of each word in the tables, for the steps a, b and c."""
 
 from dataclasses import dataclass
 
@@ -21,7 +21,7 @@ __all__ = ["MEANS", "Cell"]
 
 @dataclass(frozen=True)
 class Cell:
-    """What is decided, apart from the columns that are written; reasons are left out."""
+    """A decision without its reasons and without the columns that it writes."""
 
     answer: Answer | None = None
     path: tuple[str, ...] = ()
@@ -70,7 +70,7 @@ MEANS: dict[str, Cell] = {
     "undoes again": Cell(Granted(2), step="b COMPENSATING"),
     "done": Cell(Done(), writes=False),
     "void": Cell(Dropped("…"), writes=False),
-    # The end of an attempt; the next link is published by Celery, so none is dispatched.
+    # The end of an attempt. Celery publishes the next link, so nothing is dispatched.
     "goes on": Cell(Recorded(), step="b SUCCESS"),
     "refused": Cell(Recorded(), step="b FAILED"),
     "in doubt": Cell(Recorded(), step="b UNKNOWN"),
@@ -80,10 +80,10 @@ MEANS: dict[str, Cell] = {
     "undo again": again(COMPENSATION, "ba", "b COMPENSATING"),
     "fenced": Cell(Fenced(), writes=False),
     "known": Cell(Recorded(), writes=False),
-    "it ended": Cell(Recorded(ended=True), writes=False),
+    "ended": Cell(Recorded(ended=True), writes=False),
     # The sweep.
-    "rest": Cell(),  # it is due no more
-    "look later": Cell(),
+    "rest": Cell(),  # it is no longer due
+    "check later": Cell(),
     "sent": sent(ACTION, "bc", "sent"),
     "send bc": sent(ACTION, "bc", "sent again"),
     "send c": sent(ACTION, "c", "sent again"),
@@ -95,10 +95,10 @@ MEANS: dict[str, Cell] = {
     "turn to ba": turned("ba"),
     # A person.
     "declined": Cell(Declined("…"), writes=False),
-    "so already": Cell(Accepted(), writes=False),
+    "already": Cell(Accepted(), writes=False),
     "wait": Cell(Accepted(), note="cancel requested"),
-    "back to a": turned("a", Accepted(), "cancelled"),
-    "back to ba": turned("ba", Accepted(), "cancelled"),
+    "cancel a": turned("a", Accepted(), "cancelled"),
+    "cancel ba": turned("ba", Accepted(), "cancelled"),
     "try bc": unparked(ACTION, "bc", "b PENDING", "retried"),
     "ask bc": unparked(ACTION, "bc", "b UNKNOWN", "retried"),
     "try c": unparked(ACTION, "c", "c PENDING", "retried"),

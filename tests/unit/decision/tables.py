@@ -1,8 +1,8 @@
-"""The whole decision as tables: how a saga stands, how its step stands, and what happens.
+"""The whole decision as tables: the state of a saga, the state of its step, and what happens.
 
-The saga has the steps a, b and c, each with a compensation. Step a has succeeded, step b is as the
-row says, step c was never claimed; a parked saga is stuck as PARKED says. A cell's word is
-explained in cells.py; a dot is a state that cannot be.
+The saga has the steps a, b and c, each with a compensation. Step a has succeeded, step b is in the
+state of the row, and step c was never claimed. PARKED says where a parked saga is stuck. cells.py
+explains the words. A dot marks a state that cannot occur.
 """
 
 from typing import Any
@@ -27,7 +27,8 @@ STEPS: dict[str, dict[str, Any]] = {
 }
 
 _STUCK_AT_A = (COMPENSATION, "a", {"a": made(StepStatus.COMPENSATION_FAILED)})
-#: In which direction and where a saga is parked whose step b is so, and what else is so then.
+#: By the state of step b: the direction and the step in which a parked saga is stuck, and the
+#: states of the other steps.
 PARKED: dict[str, tuple[Operation, str, dict[str, dict[str, Any]]]] = {
     "pending": _STUCK_AT_A,
     "success": (ACTION, "c", {"c": made(StepStatus.FAILED)}),
@@ -38,9 +39,9 @@ PARKED: dict[str, tuple[Operation, str, dict[str, dict[str, Any]]]] = {
     "undo failed": (COMPENSATION, "b", {"a": made(StepStatus.COMPENSATED)}),
 }
 
-#: By what happens; one line to each state of step b, one column to each of the saga.
+#: By event: one row for each state of step b, one column for each state of the saga.
 TABLES = {
-    # A step that has failed for good waits for the turn-back: no message gives it an attempt.
+    # A step that has failed for good waits for the turn-back: no message gives it another attempt.
     "claim an action": """
                  | STARTED | IN_PROGRESS | COMPENSATING | COMPLETED | COMPENSATED | FAILED
 pending          | begins  | runs        | void         | void      | void        | void
@@ -69,92 +70,92 @@ undoing, retried | ·       | ·           | undoes again | ·         | ·     
 undone           | ·       | ·           | done         | void      | void        | void
 undo failed      | ·       | ·           | done         | void      | void        | void
 """,
-    # The end that the step's holder tells, in the direction in which it holds it.
+    # The end that the step's holder reports, in the direction in which it holds the step.
     "conclude: succeeded": """
                  | STARTED | IN_PROGRESS | COMPENSATING | COMPLETED | COMPENSATED | FAILED
 pending          | fenced  | fenced      | fenced       | fenced    | fenced      | fenced
 running          | ·       | goes on     | ·            | ·         | ·           | ·
-success          | ·       | known       | known        | it ended  | it ended    | it ended
-failed           | ·       | known       | known        | it ended  | it ended    | it ended
-unknown          | ·       | known       | known        | it ended  | it ended    | it ended
+success          | ·       | known       | known        | ended     | ended       | ended
+failed           | ·       | known       | known        | ended     | ended       | ended
+unknown          | ·       | known       | known        | ended     | ended       | ended
 unknown, retried | ·       | fenced      | fenced       | ·         | ·           | ·
 skipped          | fenced  | fenced      | fenced       | fenced    | fenced      | fenced
 undoing          | ·       | ·           | undone       | ·         | ·           | ·
 undoing, retried | ·       | ·           | fenced       | ·         | ·           | ·
-undone           | ·       | ·           | known        | it ended  | it ended    | it ended
-undo failed      | ·       | ·           | known        | it ended  | it ended    | it ended
+undone           | ·       | ·           | known        | ended     | ended       | ended
+undo failed      | ·       | ·           | known        | ended     | ended       | ended
 """,
     "conclude: refused": """
                  | STARTED | IN_PROGRESS | COMPENSATING | COMPLETED | COMPENSATED | FAILED
 pending          | fenced  | fenced      | fenced       | fenced    | fenced      | fenced
 running          | ·       | refused     | ·            | ·         | ·           | ·
-success          | ·       | known       | known        | it ended  | it ended    | it ended
-failed           | ·       | known       | known        | it ended  | it ended    | it ended
-unknown          | ·       | known       | known        | it ended  | it ended    | it ended
+success          | ·       | known       | known        | ended     | ended       | ended
+failed           | ·       | known       | known        | ended     | ended       | ended
+unknown          | ·       | known       | known        | ended     | ended       | ended
 unknown, retried | ·       | fenced      | fenced       | ·         | ·           | ·
 skipped          | fenced  | fenced      | fenced       | fenced    | fenced      | fenced
 undoing          | ·       | ·           | left         | ·         | ·           | ·
 undoing, retried | ·       | ·           | fenced       | ·         | ·           | ·
-undone           | ·       | ·           | known        | it ended  | it ended    | it ended
-undo failed      | ·       | ·           | known        | it ended  | it ended    | it ended
+undone           | ·       | ·           | known        | ended     | ended       | ended
+undo failed      | ·       | ·           | known        | ended     | ended       | ended
 """,
     "conclude: errored": """
                  | STARTED | IN_PROGRESS | COMPENSATING | COMPLETED | COMPENSATED | FAILED
 pending          | fenced  | fenced      | fenced       | fenced    | fenced      | fenced
 running          | ·       | again       | ·            | ·         | ·           | ·
-success          | ·       | known       | known        | it ended  | it ended    | it ended
-failed           | ·       | known       | known        | it ended  | it ended    | it ended
-unknown          | ·       | known       | known        | it ended  | it ended    | it ended
+success          | ·       | known       | known        | ended     | ended       | ended
+failed           | ·       | known       | known        | ended     | ended       | ended
+unknown          | ·       | known       | known        | ended     | ended       | ended
 unknown, retried | ·       | fenced      | fenced       | ·         | ·           | ·
 skipped          | fenced  | fenced      | fenced       | fenced    | fenced      | fenced
 undoing          | ·       | ·           | undo again   | ·         | ·           | ·
 undoing, retried | ·       | ·           | fenced       | ·         | ·           | ·
-undone           | ·       | ·           | known        | it ended  | it ended    | it ended
-undo failed      | ·       | ·           | known        | it ended  | it ended    | it ended
+undone           | ·       | ·           | known        | ended     | ended       | ended
+undo failed      | ·       | ·           | known        | ended     | ended       | ended
 """,
-    # Whoever holds the step is gone, and the message that is waited for is lost.
-    "move on, all is lost": """
+    # The holder of the step is gone, and the awaited message is lost.
+    "advance: everything is lost": """
                  | STARTED | IN_PROGRESS | COMPENSATING | COMPLETED | COMPENSATED | FAILED
 pending          | send bc | send bc     | undo a       | rest      | rest        | rest
 running          | ·       | retry       | ·            | ·         | ·           | ·
 success          | ·       | send c      | undo ba      | rest      | rest        | rest
 failed           | ·       | turn to a   | undo a       | rest      | rest        | rest
 unknown          | ·       | turn to ba  | undo ba      | rest      | rest        | rest
-unknown, retried | ·       | look later  | undo ba      | ·         | ·           | ·
+unknown, retried | ·       | check later | undo ba      | ·         | ·           | ·
 skipped          | send c  | send c      | undo a       | rest      | rest        | rest
 undoing          | ·       | ·           | retry undo   | ·         | ·           | ·
-undoing, retried | ·       | ·           | look later   | ·         | ·           | ·
+undoing, retried | ·       | ·           | check later  | ·         | ·           | ·
 undone           | ·       | ·           | undo a       | rest      | rest        | rest
 undo failed      | ·       | ·           | undo a       | rest      | rest        | rest
 """,
-    # Whoever holds the step lives, and the message may still come.
-    "move on, all is well": """
-                 | STARTED    | IN_PROGRESS | COMPENSATING | COMPLETED | COMPENSATED | FAILED
-pending          | look later | look later  | look later   | rest      | rest        | rest
-running          | ·          | look later  | ·            | ·         | ·           | ·
-success          | ·          | look later  | look later   | rest      | rest        | rest
-failed           | ·          | turn to a   | look later   | rest      | rest        | rest
-unknown          | ·          | turn to ba  | look later   | rest      | rest        | rest
-unknown, retried | ·          | look later  | look later   | ·         | ·           | ·
-skipped          | look later | look later  | look later   | rest      | rest        | rest
-undoing          | ·          | ·           | look later   | ·         | ·           | ·
-undoing, retried | ·          | ·           | look later   | ·         | ·           | ·
-undone           | ·          | ·           | look later   | rest      | rest        | rest
-undo failed      | ·          | ·           | look later   | rest      | rest        | rest
+    # The holder of the step is alive, and the message may still arrive.
+    "advance: everything is well": """
+                 | STARTED     | IN_PROGRESS | COMPENSATING | COMPLETED | COMPENSATED | FAILED
+pending          | check later | check later | check later  | rest      | rest        | rest
+running          | ·           | check later | ·            | ·         | ·           | ·
+success          | ·           | check later | check later  | rest      | rest        | rest
+failed           | ·           | turn to a   | check later  | rest      | rest        | rest
+unknown          | ·           | turn to ba  | check later  | rest      | rest        | rest
+unknown, retried | ·           | check later | check later  | ·         | ·           | ·
+skipped          | check later | check later | check later  | rest      | rest        | rest
+undoing          | ·           | ·           | check later  | ·         | ·           | ·
+undoing, retried | ·           | ·           | check later  | ·         | ·           | ·
+undone           | ·           | ·           | check later  | rest      | rest        | rest
+undo failed      | ·           | ·           | check later  | rest      | rest        | rest
 """,
     "cancel": """
-                 | STARTED   | IN_PROGRESS | COMPENSATING | COMPLETED | COMPENSATED | FAILED
-pending          | back to a | back to a   | so already   | declined  | so already  | declined
-running          | ·         | wait        | ·            | ·         | ·           | ·
-success          | ·         | back to ba  | so already   | declined  | so already  | declined
-failed           | ·         | back to a   | so already   | declined  | so already  | declined
-unknown          | ·         | back to ba  | so already   | declined  | so already  | declined
-unknown, retried | ·         | back to ba  | so already   | ·         | ·           | ·
-skipped          | back to a | back to a   | so already   | declined  | so already  | declined
-undoing          | ·         | ·           | so already   | ·         | ·           | ·
-undoing, retried | ·         | ·           | so already   | ·         | ·           | ·
-undone           | ·         | ·           | so already   | declined  | so already  | declined
-undo failed      | ·         | ·           | so already   | declined  | so already  | declined
+                 | STARTED  | IN_PROGRESS | COMPENSATING | COMPLETED | COMPENSATED | FAILED
+pending          | cancel a | cancel a    | already      | declined  | already     | declined
+running          | ·        | wait        | ·            | ·         | ·           | ·
+success          | ·        | cancel ba   | already      | declined  | already     | declined
+failed           | ·        | cancel a    | already      | declined  | already     | declined
+unknown          | ·        | cancel ba   | already      | declined  | already     | declined
+unknown, retried | ·        | cancel ba   | already      | ·         | ·           | ·
+skipped          | cancel a | cancel a    | already      | declined  | already     | declined
+undoing          | ·        | ·           | already      | ·         | ·           | ·
+undoing, retried | ·        | ·           | already      | ·         | ·           | ·
+undone           | ·        | ·           | already      | declined  | already     | declined
+undo failed      | ·        | ·           | already      | declined  | already     | declined
 """,
     "retry": """
                  | STARTED  | IN_PROGRESS | COMPENSATING | COMPLETED | COMPENSATED | FAILED

@@ -1,4 +1,4 @@
-"""What a saga needs that nobody is known to be moving."""
+"""What a saga needs when nobody is known to be advancing it."""
 
 from datetime import datetime
 from typing import Any
@@ -33,7 +33,7 @@ from tests.support.states import (
 PLAN = [planned("a"), planned("b")]
 
 
-def moved(
+def advanced(
     saga: SagaState, *, alive: bool = False, lost: bool = False, chance: float = 0.0
 ) -> Decision:
     return advance(saga, alive=lambda _: alive, lost=lost, timing=TIMING, chance=chance)
@@ -58,18 +58,18 @@ def test_the_holder_is_asked_about_its_own_step() -> None:
 
 @pytest.mark.parametrize("operation", Operation)
 @pytest.mark.parametrize(("expires_at", "due_at"), [(None, seconds(60)), (seconds(9), seconds(9))])
-def test_a_step_that_runs_is_looked_at_again_when_it_may_be_over(
+def test_a_running_step_is_checked_again_when_it_may_be_over(
     operation: Operation, expires_at: datetime | None, due_at: datetime
 ) -> None:
     saga = holding(operation, expires_at=expires_at)
-    assert moved(saga, alive=True) == Decision(values={"due_at": due_at})
+    assert advanced(saga, alive=True) == Decision(values={"due_at": due_at})
 
 
 @pytest.mark.parametrize("operation", Operation)
-def test_an_attempt_that_was_lost_with_its_worker_is_in_doubt_and_retried(
+def test_an_attempt_lost_with_its_worker_is_in_doubt_and_retried(
     operation: Operation,
 ) -> None:
-    decision = moved(holding(operation))
+    decision = advanced(holding(operation))
     (change,) = decision.steps
     assert decision.answer == RetryLater(1.0)
     assert decision.note == "taken over"
@@ -80,10 +80,10 @@ def test_an_attempt_that_was_lost_with_its_worker_is_in_doubt_and_retried(
 
 @pytest.mark.parametrize("operation", Operation)
 @pytest.mark.parametrize("expires_at", [NOW, seconds(-1)])
-def test_an_attempt_that_is_over_its_timeout_is_taken_over_however_alive_its_worker_is(
+def test_an_attempt_past_its_timeout_is_taken_over_even_if_its_worker_is_alive(
     operation: Operation, expires_at: datetime
 ) -> None:
-    decision = moved(holding(operation, expires_at=expires_at), alive=True)
+    decision = advanced(holding(operation, expires_at=expires_at), alive=True)
     (change,) = decision.steps
     error = present(change.values["error" if operation is ACTION else "compensation_error"])
     assert error["type"] == "AttemptTimedOut"
@@ -93,24 +93,24 @@ def test_an_attempt_that_is_over_its_timeout_is_taken_over_however_alive_its_wor
 
 @pytest.mark.parametrize("expired", [True, False])
 @pytest.mark.parametrize("operation", Operation)
-def test_the_last_attempt_that_is_taken_over_is_fenced_though_no_retry_follows(
+def test_a_last_attempt_that_is_taken_over_is_fenced_even_though_no_retry_follows(
     operation: Operation,
     expired: bool,  # noqa: FBT001
 ) -> None:
     saga = holding(operation, attempts=2, expires_at=NOW if expired else None)
-    decision = moved(saga)
+    decision = advanced(saga)
     assert decision.raise_epoch
     assert after(saga, decision).epoch == saga.epoch + 1
     assert isinstance(decision.answer, Recorded)
     assert decision.dispatch is None
 
 
-def test_the_last_attempt_of_an_action_that_was_lost_may_have_happened() -> None:
+def test_a_lost_last_attempt_of_an_action_may_have_happened() -> None:
     saga = holding(ACTION, attempts=2)
-    decision = moved(saga)
+    decision = advanced(saga)
     assert decision.steps[0].status is StepStatus.UNKNOWN
     assert present(decision.values["failure"])["type"] == "WorkerLost"
-    back = moved(after(saga, decision))
+    back = advanced(after(saga, decision))
     assert back.path == (SagaStatus.COMPENSATING,)
     assert back.dispatch == Dispatch(COMPENSATION, ("a",))
 
@@ -118,52 +118,52 @@ def test_the_last_attempt_of_an_action_that_was_lost_may_have_happened() -> None
 def test_a_retry_that_waits_in_the_record_is_sent_when_it_is_due_and_not_before() -> None:
     plan = [planned("a", wait=90.0)]
     early = saga_at("IN_PROGRESS", plan, {"a": made("UNKNOWN", waits=True)}, sent_at=None)
-    assert moved(early, lost=True) == Decision(values={"due_at": seconds(1)})
+    assert advanced(early, lost=True) == Decision(values={"due_at": seconds(1)})
     due = saga_at(
         "IN_PROGRESS", plan, {"a": made("UNKNOWN", waits=True, retry_at=NOW)}, sent_at=None
     )
-    assert moved(due).dispatch == Dispatch(ACTION, ("a",))
-    assert moved(due).note == "sent"
+    assert advanced(due).dispatch == Dispatch(ACTION, ("a",))
+    assert advanced(due).note == "sent"
 
 
 def test_a_compensation_that_waits_in_the_record_is_sent_when_it_is_due() -> None:
     steps = {"a": made("COMPENSATING", waits=True, retry_at=seconds(-5))}
     saga = saga_at("COMPENSATING", PLAN, steps, sent_at=None)
-    assert moved(saga).dispatch == Dispatch(COMPENSATION, ("a",))
+    assert advanced(saga).dispatch == Dispatch(COMPENSATION, ("a",))
 
 
 @pytest.mark.parametrize("status", ["UNKNOWN", "SUCCESS"])
-def test_on_the_way_back_an_attempt_that_was_planned_for_the_action_is_not_waited_for(
+def test_a_compensation_does_not_wait_for_an_attempt_planned_for_the_action(
     status: str,
 ) -> None:
-    """A cancel took the saga back from a backoff; its undo's message was lost."""
+    """A cancel ended a backoff, and the message of the compensation was lost."""
     steps = {"a": made(status, waits=True, retry_at=seconds(3_600))}
     saga = saga_at("COMPENSATING", PLAN, steps, sent_at=seconds(-9))
-    decision = moved(saga, lost=True)
+    decision = advanced(saga, lost=True)
     assert decision.dispatch == Dispatch(COMPENSATION, ("a",))
     assert decision.note == "sent again"
 
 
-def test_a_message_that_is_sent_again_makes_the_older_one_void() -> None:
+def test_a_resent_message_makes_the_older_one_void() -> None:
     saga = saga_at("IN_PROGRESS", PLAN, sent_at=seconds(-9))
-    decision = moved(saga, lost=True)
+    decision = advanced(saga, lost=True)
     assert (decision.raise_epoch, decision.note) == (True, "sent again")
     assert decision.values["sent_at"] == NOW
 
 
-def test_a_message_is_not_sent_again_while_nothing_says_that_it_is_lost() -> None:
+def test_a_message_is_not_resent_without_evidence_that_it_is_lost() -> None:
     saga = saga_at("IN_PROGRESS", PLAN, sent_at=seconds(-9_000))
-    decision = moved(saga, lost=False)
+    decision = advanced(saga, lost=False)
     assert (decision.raise_epoch, decision.dispatch) == (False, None)
     assert "sent_at" not in decision.values
 
 
 @pytest.mark.parametrize("lost", [True, False])
-def test_looks_without_progress_become_ever_rarer_up_to_a_bound(lost: bool) -> None:  # noqa: FBT001
+def test_checks_without_progress_become_rarer_up_to_a_limit(lost: bool) -> None:  # noqa: FBT001
     saga = saga_at("IN_PROGRESS", PLAN, sent_at=NOW)
     waits = []
     for _ in range(12):
-        decision = moved(saga, lost=lost)
+        decision = advanced(saga, lost=lost)
         waits.append((present(decision.values["due_at"]) - NOW).total_seconds())
         saga = after(saga, decision)
     assert waits[:4] == [6, 12, 24, 48]
@@ -171,12 +171,12 @@ def test_looks_without_progress_become_ever_rarer_up_to_a_bound(lost: bool) -> N
     assert saga.checks == 12
 
 
-def test_a_saga_that_was_looked_at_without_end_still_has_a_moment_that_it_is_due() -> None:
+def test_a_saga_that_was_checked_a_million_times_is_still_due() -> None:
     saga = saga_at("IN_PROGRESS", PLAN, sent_at=NOW, checks=1_000_000)
-    assert moved(saga).values["due_at"] == seconds(TIMING.max_check_interval_s)
+    assert advanced(saga).values["due_at"] == seconds(TIMING.max_check_interval_s)
 
 
-def test_turning_back_undoes_strictly_in_reverse_order_what_ran_or_may_have_run() -> None:
+def test_a_turn_back_undoes_in_reverse_order_every_step_that_ran_or_may_have_run() -> None:
     plan = [planned(name, undo=name != "c") for name in "abcdefg"]
     steps = {
         "a": made("SUCCESS"),
@@ -186,7 +186,7 @@ def test_turning_back_undoes_strictly_in_reverse_order_what_ran_or_may_have_run(
         "e": made("SUCCESS"),
         "f": made("UNKNOWN", attempts=2),
     }
-    decision = moved(saga_at("IN_PROGRESS", plan, steps))
+    decision = advanced(saga_at("IN_PROGRESS", plan, steps))
     assert decision.path == (SagaStatus.COMPENSATING,)
     assert decision.dispatch == Dispatch(COMPENSATION, ("f", "e", "d", "a"))
     assert decision.raise_epoch
@@ -196,34 +196,34 @@ def test_turning_back_undoes_strictly_in_reverse_order_what_ran_or_may_have_run(
 
 def test_a_step_that_refused_is_not_undone() -> None:
     steps = {"a": made("SUCCESS"), "b": made("FAILED")}
-    decision = moved(saga_at("IN_PROGRESS", PLAN, steps))
+    decision = advanced(saga_at("IN_PROGRESS", PLAN, steps))
     assert decision.dispatch == Dispatch(COMPENSATION, ("a",))
 
 
 def test_a_best_effort_step_that_may_have_happened_is_undone_with_the_rest() -> None:
     plan = [planned("a", best_effort=True), planned("b")]
     steps = {"a": made("UNKNOWN", attempts=2), "b": made("FAILED")}
-    decision = moved(saga_at("IN_PROGRESS", plan, steps))
+    decision = advanced(saga_at("IN_PROGRESS", plan, steps))
     assert decision.dispatch == Dispatch(COMPENSATION, ("a",))
 
 
 def test_a_saga_with_nothing_to_undo_is_compensated_at_once() -> None:
-    decision = moved(saga_at("IN_PROGRESS", PLAN, {"a": made("FAILED")}))
+    decision = advanced(saga_at("IN_PROGRESS", PLAN, {"a": made("FAILED")}))
     assert decision.path == (SagaStatus.COMPENSATING, SagaStatus.COMPENSATED)
     assert (decision.dispatch, decision.raise_epoch) == (None, True)
     assert decision.values == ENDED_NOW
 
 
-def test_a_step_in_doubt_that_nothing_can_undo_is_parked_at_once() -> None:
+def test_a_saga_with_a_step_in_doubt_that_nothing_can_undo_is_parked_at_once() -> None:
     plan = [planned("a", undo=False)]
-    decision = moved(saga_at("IN_PROGRESS", plan, {"a": made("UNKNOWN", attempts=2)}))
+    decision = advanced(saga_at("IN_PROGRESS", plan, {"a": made("UNKNOWN", attempts=2)}))
     assert decision.path == (SagaStatus.COMPENSATING, SagaStatus.FAILED)
     assert present(decision.values["parked"])["steps"] == ["a"]
 
 
-def test_a_saga_all_of_whose_steps_were_skipped_completes() -> None:
+def test_a_saga_whose_steps_were_all_skipped_completes() -> None:
     steps = {"a": made("SKIPPED"), "b": made("SKIPPED")}
-    decision = moved(saga_at("STARTED", PLAN, steps))
+    decision = advanced(saga_at("STARTED", PLAN, steps))
     assert (decision.path, decision.dispatch) == ((SagaStatus.COMPLETED,), None)
     assert decision.values["due_at"] is None
 
@@ -240,30 +240,30 @@ def test_a_saga_whose_end_was_not_written_ends_as_its_steps_say(
     status: str, steps: dict[str, str], path: SagaStatus
 ) -> None:
     saga = saga_at(status, PLAN, {name: made(value) for name, value in steps.items()})
-    assert moved(saga).path == (path,)
+    assert advanced(saga).path == (path,)
 
 
-def test_after_a_compensation_that_failed_for_good_the_next_is_sent() -> None:
+def test_the_next_compensation_is_sent_after_one_that_failed_for_good() -> None:
     steps = {"a": made("SUCCESS"), "b": made("COMPENSATION_FAILED")}
     saga = saga_at("COMPENSATING", PLAN, steps, sent_at=None)
-    assert moved(saga).dispatch == Dispatch(COMPENSATION, ("a",))
+    assert advanced(saga).dispatch == Dispatch(COMPENSATION, ("a",))
 
 
-def test_after_a_best_effort_step_that_gave_up_the_next_is_sent() -> None:
+def test_the_next_step_is_sent_after_a_best_effort_step_that_gave_up() -> None:
     plan = [planned("a", best_effort=True), planned("b")]
     saga = saga_at("IN_PROGRESS", plan, {"a": made("UNKNOWN", attempts=2)}, sent_at=None)
-    assert moved(saga).dispatch == Dispatch(ACTION, ("b",))
+    assert advanced(saga).dispatch == Dispatch(ACTION, ("b",))
 
 
-def test_the_default_durations_look_often_enough_to_bring_back_a_lost_message_in_seconds() -> None:
+def test_the_default_durations_recover_a_lost_message_within_seconds() -> None:
     assert (TIMING.lease_s, TIMING.timer_s, TIMING.max_check_interval_s) == (3.0, 2.0, 60.0)
     saga = saga_at("IN_PROGRESS", PLAN)
     decision = advance(saga, alive=lambda _: False, lost=False, timing=type(TIMING)(), chance=0)
     assert decision.values["due_at"] == seconds(6)
 
 
-def test_a_lost_message_of_the_way_back_does_not_wait_for_the_actions_next_attempt() -> None:
-    """Cancelled in the middle of a long wait, and nobody had the message for the compensation."""
+def test_a_lost_compensation_message_does_not_wait_for_the_actions_next_attempt() -> None:
+    """The saga is cancelled during a long wait, and the message of the compensation is lost."""
     steps = {"a": made("UNKNOWN", waits=True, retry_at=seconds(3600))}
     saga = saga_at("COMPENSATING", [planned("a", wait=3600.0)], steps)
-    assert moved(saga, lost=True).dispatch == Dispatch(COMPENSATION, ("a",))
+    assert advanced(saga, lost=True).dispatch == Dispatch(COMPENSATION, ("a",))

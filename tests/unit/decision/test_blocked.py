@@ -29,7 +29,7 @@ def checked(saga: SagaState, *, lost: bool = True) -> Decision:
 
 
 @pytest.mark.parametrize("resends", range(RESENDS_TO_ALERT - 1))
-def test_a_message_that_is_sent_again_is_counted(resends: int) -> None:
+def test_a_resent_message_is_counted(resends: int) -> None:
     decision = checked(saga_at("IN_PROGRESS", PLAN, sent_at=NOW, resends=resends))
     assert decision.values["resends"] == resends + 1
     assert "blocked" not in decision.values
@@ -90,7 +90,7 @@ def test_a_check_or_a_resend_does_not_unblock_it() -> None:
         assert folded(saga, decision) == decision
 
 
-def test_a_decision_on_a_saga_without_trouble_is_left_as_it_is() -> None:
+def test_a_decision_on_a_healthy_saga_is_left_unchanged() -> None:
     saga = saga_at("IN_PROGRESS", PLAN, {"a": held(ACTION)})
     decision = conclude(
         saga,
@@ -105,13 +105,13 @@ def test_a_decision_on_a_saga_without_trouble_is_left_as_it_is() -> None:
     assert folded(saga, decision) is decision
 
 
-def test_a_sweep_that_succeeds_resets_the_failed_ones_and_unblocks_the_saga() -> None:
+def test_a_successful_sweep_resets_the_failed_sweeps_and_unblocks_the_saga() -> None:
     saga = saga_at("IN_PROGRESS", PLAN, sent_at=NOW, failed_sweeps=4, blocked=NEEDS_REPAIR)
     values = folded(saga, checked(saga, lost=False)).values
     assert (values["failed_sweeps"], values["blocked"]) == (0, None)
 
 
-def test_a_sweep_that_succeeds_does_not_unblock_a_saga_without_a_worker() -> None:
+def test_a_successful_sweep_does_not_unblock_a_saga_without_a_worker() -> None:
     saga = saga_at("IN_PROGRESS", PLAN, sent_at=NOW, failed_sweeps=1, blocked=NO_WORKER)
     values = folded(saga, checked(saga)).values
     assert values["failed_sweeps"] == 0

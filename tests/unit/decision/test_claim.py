@@ -1,4 +1,4 @@
-"""Who may run a step, and what is written when it is granted."""
+"""Who may run a step, and what a granted claim writes."""
 
 import pytest
 
@@ -52,10 +52,10 @@ def test_a_step_that_another_execution_holds_is_not_granted() -> None:
 
 
 @pytest.mark.parametrize("operation", Operation)
-def test_a_step_whose_time_is_kept_in_the_record_is_not_granted_before_it(
+def test_a_step_with_a_retry_time_in_the_record_is_not_granted_before_then(
     operation: Operation,
 ) -> None:
-    """No message was sent for it, so this one is forged: it would eat the attempts."""
+    """No message was sent for it, so this one is forged. It would use up the attempts."""
     undoing = operation is COMPENSATION
     step = made("COMPENSATING" if undoing else "UNKNOWN", waits=True)
     status = SagaStatus.COMPENSATING if undoing else SagaStatus.IN_PROGRESS
@@ -63,18 +63,18 @@ def test_a_step_whose_time_is_kept_in_the_record_is_not_granted_before_it(
     assert reason(claimed(saga, "a", operation)) == "it is not its time"
 
 
-def test_an_undo_is_granted_although_its_action_had_an_attempt_planned_for_later() -> None:
+def test_a_compensation_is_granted_even_if_its_action_has_a_later_attempt_planned() -> None:
     step = made("UNKNOWN", waits=True, retry_at=seconds(3_600))
     saga = saga_at("COMPENSATING", [planned("a")], {"a": step}, sent_at=None)
     assert isinstance(claimed(saga, "a", COMPENSATION).answer, Granted)
 
 
-def test_nor_is_the_first_step_of_a_saga_whose_start_is_delayed() -> None:
+def test_the_first_step_of_a_delayed_saga_is_not_granted_early() -> None:
     saga = saga_at("STARTED", [planned("a")], sent_at=None, epoch=1)
     assert reason(claimed(saga, "a", ACTION, epoch=1)) == "it is not its time"
 
 
-def test_a_message_that_the_broker_seemed_to_refuse_is_granted_all_the_same() -> None:
+def test_a_message_that_the_broker_seemed_to_refuse_is_still_granted() -> None:
     saga = saga_at("IN_PROGRESS", [planned("a")], sent_at=None)
     assert isinstance(claimed(saga, "a", ACTION).answer, Granted)
 
@@ -106,12 +106,12 @@ def test_a_claim_whose_reply_was_lost_is_granted_again_and_written_once(
     assert claimed(saga, "a", operation, token=TOKEN) == Decision(Granted(attempt))
 
 
-def test_a_token_is_good_for_the_attempt_that_it_was_granted_only() -> None:
+def test_a_token_is_good_only_for_the_attempt_it_was_granted_for() -> None:
     saga = saga_at("IN_PROGRESS", [planned("a")], {"a": made("SUCCESS")})
     assert claimed(saga, "a", ACTION, token=TOKEN).answer == Done()
 
 
-def test_the_first_claim_writes_who_holds_the_step_since_when() -> None:
+def test_the_first_claim_writes_who_holds_the_step_and_since_when() -> None:
     decision = claimed(saga_at("STARTED", [planned("a")]), "a", ACTION)
     (change,) = decision.steps
     assert (change.attempt, change.status, change.detail) == (1, StepStatus.RUNNING, HOLDER)
@@ -126,7 +126,7 @@ def test_the_first_claim_writes_who_holds_the_step_since_when() -> None:
     }
 
 
-def test_the_first_compensation_leaves_the_moments_and_attempts_of_the_action_alone() -> None:
+def test_the_first_compensation_leaves_the_times_and_attempts_of_the_action_alone() -> None:
     saga = saga_at("COMPENSATING", [planned("a")], {"a": made("UNKNOWN", attempts=2)})
     (change,) = claimed(saga, "a", COMPENSATION).steps
     assert (change.attempt, change.status) == (1, StepStatus.COMPENSATING)
@@ -137,7 +137,9 @@ def test_the_first_compensation_leaves_the_moments_and_attempts_of_the_action_al
 
 
 @pytest.mark.parametrize("operation", Operation)
-def test_the_attempts_of_one_direction_do_not_eat_those_of_the_other(operation: Operation) -> None:
+def test_the_attempts_of_one_direction_do_not_use_up_those_of_the_other(
+    operation: Operation,
+) -> None:
     plan = [planned("a", attempts=5, undo_attempts=5)]
     if operation is ACTION:
         saga = saga_at(
@@ -149,7 +151,7 @@ def test_the_attempts_of_one_direction_do_not_eat_those_of_the_other(operation: 
     assert answer == Granted(2 if operation is ACTION else 1)
 
 
-def test_an_attempt_without_a_timeout_is_looked_at_now_and_then() -> None:
+def test_an_attempt_without_a_timeout_is_checked_now_and_then() -> None:
     decision = claimed(saga_at("IN_PROGRESS", [planned("a")], checks=3), "a", ACTION)
     assert decision.values == {
         "due_at": seconds(TIMING.max_check_interval_s),
@@ -171,7 +173,7 @@ def test_an_attempt_with_a_timeout_expires_a_lease_after_its_process_is_killed(
     assert decision.values["due_at"] == over
 
 
-def test_the_saga_is_in_progress_from_its_first_claim_on() -> None:
+def test_the_first_claim_puts_the_saga_in_progress() -> None:
     plan = [planned("a"), planned("b")]
     first = claimed(saga_at("STARTED", plan), "a", ACTION)
     second = claimed(saga_at("IN_PROGRESS", plan, {"a": made("SUCCESS")}), "b", ACTION)
@@ -186,14 +188,14 @@ def test_a_best_effort_step_that_gave_up_is_done_and_gets_no_further_attempt(sta
     assert claimed(saga, "b", ACTION).answer == Granted(1)
 
 
-def test_a_best_effort_step_that_will_be_tried_again_is_not_done() -> None:
+def test_a_best_effort_step_that_will_be_retried_is_not_done() -> None:
     plan = [planned("a", best_effort=True), planned("b")]
     saga = saga_at("IN_PROGRESS", plan, {"a": made("UNKNOWN", waits=True)})
     assert claimed(saga, "a", ACTION).answer == Granted(2)
     assert reason(claimed(saga, "b", ACTION)) == "it is not its turn"
 
 
-def test_a_message_that_came_to_another_steps_task_is_void() -> None:
+def test_a_message_that_reaches_another_steps_task_is_void() -> None:
     saga = saga_at("IN_PROGRESS", (planned("a"), planned("b")), {"a": made("SUCCESS")})
 
     def answer(task: str) -> object:

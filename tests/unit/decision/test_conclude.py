@@ -85,7 +85,7 @@ def test_a_compensation_that_succeeds_leaves_the_output_of_its_action_alone() ->
 
 
 @pytest.mark.parametrize("operation", Operation)
-def test_after_a_success_the_next_message_is_known_to_be_on_its_way(operation: Operation) -> None:
+def test_a_success_records_that_the_next_message_is_on_its_way(operation: Operation) -> None:
     plan = [planned("a"), planned("b")]
     if operation is ACTION:
         saga = saga_at("IN_PROGRESS", plan, {"a": held(ACTION)}, checks=4)
@@ -97,7 +97,7 @@ def test_after_a_success_the_next_message_is_known_to_be_on_its_way(operation: O
 
 
 @pytest.mark.parametrize("result", [Refused(ERROR), Errored(ERROR)])
-def test_after_a_failure_for_good_no_message_is_on_its_way(result: Result) -> None:
+def test_a_final_failure_records_that_no_message_is_on_its_way(result: Result) -> None:
     decision = concluded(acting(attempts=2), "b", ACTION, result)
     assert decision.values["sent_at"] is None
     assert decision.values["due_at"] == seconds(TIMING.lease_s)
@@ -109,7 +109,7 @@ def test_the_saga_ends_with_its_last_step() -> None:
     assert decision.values == ENDED_NOW
 
 
-def test_the_saga_ends_with_its_last_step_also_where_later_ones_are_skipped() -> None:
+def test_the_saga_ends_with_its_last_step_even_if_later_ones_are_skipped() -> None:
     plan = [planned("a"), planned("b")]
     saga = saga_at("IN_PROGRESS", plan, {"a": held(ACTION), "b": made("SKIPPED")})
     assert concluded(saga, "a", ACTION, Succeeded()).path == (SagaStatus.COMPLETED,)
@@ -123,7 +123,7 @@ def test_the_saga_is_compensated_with_its_last_compensation() -> None:
     assert "parked" not in decision.values
 
 
-def test_a_refusal_is_never_tried_again() -> None:
+def test_a_refusal_is_never_retried() -> None:
     decision = concluded(acting(planned={"attempts": 9}), "b", ACTION, Refused(ERROR))
     assert decision.answer == Recorded()
     assert the_change(decision).status is StepStatus.FAILED
@@ -193,7 +193,7 @@ def test_a_best_effort_step_is_tried_as_often_as_any_other() -> None:
 
 @pytest.mark.parametrize("operation", Operation)
 @pytest.mark.parametrize(("attempt", "retried"), [(1, True), (2, True), (3, False)])
-def test_an_attempt_that_broke_is_repeated_until_they_are_used_up(
+def test_an_attempt_that_errored_is_repeated_until_none_is_left(
     operation: Operation,
     attempt: int,
     retried: bool,  # noqa: FBT001
@@ -204,13 +204,13 @@ def test_an_attempt_that_broke_is_repeated_until_they_are_used_up(
     assert isinstance(answer, RetryLater) is retried
 
 
-def test_the_attempts_of_an_action_leave_its_compensation_all_of_its_own() -> None:
+def test_the_attempts_of_an_action_do_not_count_for_its_compensation() -> None:
     plan = [planned("a", attempts=3, undo_attempts=3)]
     saga = saga_at("COMPENSATING", plan, {"a": {**held(COMPENSATION), "attempt": 3}})
     assert isinstance(concluded(saga, "a", COMPENSATION, Errored(ERROR)).answer, RetryLater)
 
 
-def test_a_retry_gives_the_step_back_and_says_when_it_is_due() -> None:
+def test_a_retry_releases_the_step_and_says_when_it_is_due() -> None:
     change = the_change(concluded(acting(), "b", ACTION, Errored(ERROR)))
     assert change.status is StepStatus.UNKNOWN
     assert change.values == {
@@ -223,7 +223,7 @@ def test_a_retry_gives_the_step_back_and_says_when_it_is_due() -> None:
     assert change.detail == {"error": BRIEF, "retry_in_s": 1.0}
 
 
-def test_a_compensation_that_is_retried_casts_no_doubt_on_its_action() -> None:
+def test_a_retried_compensation_casts_no_doubt_on_its_action() -> None:
     change = the_change(concluded(undoing(), "b", COMPENSATION, Errored(ERROR)))
     assert change.status is StepStatus.COMPENSATING
     assert "doubtful" not in change.values
@@ -233,7 +233,7 @@ def test_a_compensation_that_is_retried_casts_no_doubt_on_its_action() -> None:
 def test_a_short_wait_is_a_countdown_in_the_message() -> None:
     decision = concluded(acting(planned={"wait": TIMING.timer_s}), "b", ACTION, Errored(ERROR))
     assert decision.dispatch == Dispatch(ACTION, ("b",), countdown_s=2.0)
-    # Should the message be lost, the sweep looks a lease after it was due.
+    # If the message is lost, the sweep checks one lease after it was due.
     assert decision.values == {"due_at": seconds(5), "sent_at": seconds(2)}
 
 
@@ -264,7 +264,7 @@ def test_the_chance_shortens_the_wait() -> None:
     assert concluded(saga, "a", ACTION, Errored(ERROR), chance=1.0).answer == RetryLater(0.8)
 
 
-def test_a_retry_of_an_action_sends_the_steps_that_follow_it_as_well() -> None:
+def test_a_retry_of_an_action_sends_the_steps_after_it_too() -> None:
     plan = [planned("a"), planned("b"), planned("c"), planned("d")]
     steps = {"a": made("SUCCESS"), "b": held(ACTION), "c": made("SKIPPED")}
     decision = concluded(saga_at("IN_PROGRESS", plan, steps), "b", ACTION, Errored(ERROR))
@@ -291,7 +291,7 @@ def test_a_compensation_that_fails_for_good_lets_the_others_run() -> None:
 @pytest.mark.parametrize(
     ("last", "result"), [(1, Refused(ERROR)), (2, Errored(ERROR)), (1, Succeeded())]
 )
-def test_a_saga_with_anything_left_is_parked_and_says_what(last: int, result: Result) -> None:
+def test_a_saga_with_anything_left_behind_is_parked_and_names_it(last: int, result: Result) -> None:
     plan = [planned("a"), planned("b"), planned("c")]
     steps = {
         "a": held(COMPENSATION, attempts=last),
@@ -310,7 +310,7 @@ def test_a_saga_with_anything_left_is_parked_and_says_what(last: int, result: Re
 
 
 @pytest.mark.parametrize("status", ["UNKNOWN", "SUCCESS"])
-def test_a_step_that_happened_or_may_have_and_nothing_can_undo_parks_the_saga(status: str) -> None:
+def test_a_step_that_may_have_happened_and_cannot_be_undone_parks_the_saga(status: str) -> None:
     plan = [planned("a"), planned("b", undo=False)]
     steps = {"a": held(COMPENSATION), "b": made(status, attempts=2)}
     decision = concluded(saga_at("COMPENSATING", plan, steps), "a", COMPENSATION, Succeeded())
@@ -321,13 +321,13 @@ def test_a_step_that_happened_or_may_have_and_nothing_can_undo_parks_the_saga(st
 @pytest.mark.parametrize(
     "step",
     [
-        planned("b", undo=False, best_effort=True),  # nobody minds
-        planned("b", undo=False, read_only=True),  # nothing is left
+        planned("b", undo=False, best_effort=True),  # its effect does not matter
+        planned("b", undo=False, read_only=True),  # it leaves nothing behind
     ],
     ids=["best effort", "read-only"],
 )
 @pytest.mark.parametrize("status", ["UNKNOWN", "SUCCESS"])
-def test_a_step_without_compensation_parks_the_saga_only_if_it_matters(
+def test_a_step_without_a_compensation_parks_the_saga_only_if_it_matters(
     step: Any, status: str
 ) -> None:
     steps = {"a": held(COMPENSATION), "b": made(status, attempts=2)}
@@ -335,7 +335,7 @@ def test_a_step_without_compensation_parks_the_saga_only_if_it_matters(
     assert concluded(saga, "a", COMPENSATION, Succeeded()).path == (SagaStatus.COMPENSATED,)
 
 
-def test_what_is_no_result_is_refused_and_decides_nothing() -> None:
+def test_a_value_that_is_not_a_result_is_refused_and_decides_nothing() -> None:
     no_result: Any = SimpleNamespace(probed=None)
     with pytest.raises(AssertionError, match="unreachable"):
         concluded(acting(), "b", ACTION, no_result)

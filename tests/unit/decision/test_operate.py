@@ -1,4 +1,4 @@
-"""What people ask of sagas, and deadlines, which ask the same."""
+"""What people ask of sagas, and deadlines, which ask for the same."""
 
 from dataclasses import replace
 from typing import Any
@@ -54,7 +54,7 @@ def cancelled(saga: SagaState) -> Decision:
     return cancel(saga, reason="the customer left", timing=TIMING)
 
 
-def looked_at(saga: SagaState) -> Decision:
+def checked(saga: SagaState) -> Decision:
     return advance(saga, alive=lambda _: True, lost=False, timing=TIMING, chance=0)
 
 
@@ -98,7 +98,7 @@ def test_a_cancel_waits_for_the_attempt_that_is_running() -> None:
         (Refused({"type": "StepFailed", "message": "…"}), ("a",)),
     ],
 )
-def test_once_the_running_attempt_has_ended_the_saga_turns_back(
+def test_the_saga_turns_back_once_the_running_attempt_has_ended(
     result: Result, undone: tuple[str, ...]
 ) -> None:
     saga = saga_at("IN_PROGRESS", PLAN, {"a": made("SUCCESS"), "b": held(ACTION)})
@@ -112,20 +112,20 @@ def test_once_the_running_attempt_has_ended_the_saga_turns_back(
     assert "failure" not in decision.values  # the reason stays: it was cancelled
 
 
-def test_no_further_step_begins_once_a_cancel_was_asked_for() -> None:
+def test_no_further_step_begins_once_a_cancel_is_requested() -> None:
     saga = saga_at("IN_PROGRESS", PLAN, {"a": made("SUCCESS")}, failure=CANCELLED)
     decision = claim(saga, "b", ACTION, epoch=EPOCH, token=TOKEN, holder={}, timing=TIMING)
     assert isinstance(decision.answer, Dropped)
-    assert looked_at(saga).path == (SagaStatus.COMPENSATING,)
+    assert checked(saga).path == (SagaStatus.COMPENSATING,)
 
 
 def test_a_cancel_that_waited_for_the_last_step_still_turns_the_saga_back() -> None:
     steps = {"a": made("SUCCESS"), "b": made("SUCCESS"), "c": made("SUCCESS")}
     saga = saga_at("IN_PROGRESS", PLAN, steps, failure=CANCELLED)
-    assert looked_at(saga).dispatch == Dispatch(COMPENSATION, ("c", "b", "a"))
+    assert checked(saga).dispatch == Dispatch(COMPENSATION, ("c", "b", "a"))
 
 
-def test_a_cancel_adds_nothing_to_what_turns_the_saga_back_already() -> None:
+def test_a_cancel_adds_nothing_if_a_failure_already_turns_the_saga_back() -> None:
     failed = {"step": "b", "type": "StepFailed", "message": "no"}
     steps = {"a": made("SUCCESS"), "b": made("FAILED")}
     decision = cancelled(saga_at("IN_PROGRESS", PLAN, steps, failure=failed))
@@ -133,13 +133,13 @@ def test_a_cancel_adds_nothing_to_what_turns_the_saga_back_already() -> None:
 
 
 @pytest.mark.parametrize("status", ["COMPENSATING", "COMPENSATED"])
-def test_a_cancel_leaves_a_saga_alone_that_turns_back_already(status: str) -> None:
+def test_a_cancel_leaves_a_saga_alone_if_it_has_already_turned_back(status: str) -> None:
     decision = cancelled(saga_at(status, PLAN, {"a": held(COMPENSATION)}))
     assert decision == Decision(Accepted())
 
 
 @pytest.mark.parametrize("pivot", [held(ACTION), made("SUCCESS"), made("UNKNOWN", waits=True)])
-def test_a_cancel_is_refused_from_the_beginning_of_the_pivot_on(pivot: dict[str, Any]) -> None:
+def test_a_cancel_is_refused_once_the_pivot_has_begun(pivot: dict[str, Any]) -> None:
     decision = cancelled(saga_at("IN_PROGRESS", PIVOTED, {"a": made("SUCCESS"), "b": pivot}))
     assert isinstance(decision.answer, Declined)
     assert "no way back" in decision.answer.reason
@@ -159,14 +159,14 @@ def overdue(steps: dict[str, dict[str, Any]], plan: Any = PLAN) -> SagaState:
 
 
 def test_a_saga_past_its_deadline_turns_back() -> None:
-    decision = looked_at(overdue({"a": made("SUCCESS")}))
+    decision = checked(overdue({"a": made("SUCCESS")}))
     assert decision.dispatch == Dispatch(COMPENSATION, ("a",))
     assert present(decision.values["failure"])["type"] == "DeadlineExceeded"
     assert (decision.values["deadline_at"], decision.note) == (None, "deadline passed")
 
 
 def test_a_deadline_waits_for_the_attempt_that_is_running() -> None:
-    decision = looked_at(overdue({"a": held(ACTION)}))
+    decision = checked(overdue({"a": held(ACTION)}))
     assert decision.path == ()
     assert present(decision.values["failure"])["type"] == "DeadlineExceeded"
 
@@ -185,12 +185,12 @@ def test_the_claim_of_the_pivot_ends_the_deadline() -> None:
     assert folded(saga, decision) == decision
 
 
-def test_a_compensation_knows_no_deadline() -> None:
+def test_a_compensation_has_no_deadline() -> None:
     saga = saga_at("COMPENSATING", PLAN, {"a": held(COMPENSATION)})
-    assert looked_at(saga).path == ()
+    assert checked(saga).path == ()
 
 
-def test_a_saga_is_due_at_its_deadline_at_the_latest() -> None:
+def test_a_saga_is_due_no_later_than_its_deadline() -> None:
     saga = saga_at("IN_PROGRESS", PLAN, {"a": made("SUCCESS")}, deadline_at=seconds(9))
     late = Decision(values={"due_at": seconds(60)})
     assert folded(saga, late).values == {"due_at": seconds(9)}
@@ -218,7 +218,7 @@ STUCK_AHEAD = parked(
 )
 
 
-def test_a_retry_of_a_parked_undo_begins_with_new_attempts() -> None:
+def test_a_retry_of_a_parked_compensation_starts_with_fresh_attempts() -> None:
     decision = retry(STUCK_BACK, timing=TIMING)
     assert decision.path == (SagaStatus.COMPENSATING,)
     assert decision.dispatch == Dispatch(COMPENSATION, ("b",))
@@ -253,39 +253,39 @@ def test_a_step_in_doubt_stays_in_doubt_when_it_is_retried() -> None:
     assert decision.dispatch == Dispatch(ACTION, ("b", "c"))
 
 
-def test_a_retry_of_what_nothing_can_undo_is_refused() -> None:
+def test_a_retry_of_a_step_that_nothing_can_undo_is_refused() -> None:
     plan = (planned("a"), planned("b", undo=False))
     steps = {"a": made("COMPENSATED"), "b": made("UNKNOWN", attempts=2)}
     answer = retry(parked("compensation", steps, "b", plan=plan), timing=TIMING).answer
     assert answer == Declined("b cannot be tried again: skip the step or resolve the saga")
 
 
-def test_to_skip_the_last_undo_that_is_left_ends_the_saga() -> None:
+def test_skipping_the_last_remaining_compensation_ends_the_saga() -> None:
     decision = skip(STUCK_BACK, "b", timing=TIMING)
     assert decision.path == (SagaStatus.COMPENSATING, SagaStatus.COMPENSATED)
     assert decision.steps[0].status is StepStatus.SKIPPED
 
 
 @pytest.mark.parametrize("status", ["SUCCESS", "UNKNOWN"])
-def test_what_nothing_can_undo_is_left_to_a_person_who_may_skip_it(status: str) -> None:
+def test_a_step_that_nothing_can_undo_is_left_to_a_person_who_may_skip_it(status: str) -> None:
     plan = (planned("a", undo=False), planned("b"))
     steps = {"a": made(status, attempts=2), "b": made("FAILED")}
     saga = saga_at("COMPENSATING", plan, steps)
-    saga = after(saga, looked_at(saga))
+    saga = after(saga, checked(saga))
     assert saga.status is SagaStatus.FAILED
     decision = skip(saga, "a", timing=TIMING)
     assert decision.path == (SagaStatus.COMPENSATING, SagaStatus.COMPENSATED)
     assert decision.steps[0].status in STEP_EDGES[saga.step("a").status]
 
 
-def test_to_skip_one_of_several_leaves_the_saga_parked_at_the_others() -> None:
+def test_skipping_one_of_several_steps_leaves_the_saga_parked_at_the_others() -> None:
     steps = {"a": made("COMPENSATION_FAILED"), "b": made("COMPENSATION_FAILED")}
     decision = skip(parked("compensation", steps, "a", "b"), "b", timing=TIMING)
     assert (decision.path, decision.raise_epoch) == ((), True)
     assert present(decision.values["parked"])["steps"] == ["a"]
 
 
-def test_to_skip_past_the_pivot_goes_on_with_the_next_step() -> None:
+def test_skipping_past_the_pivot_goes_on_with_the_next_step() -> None:
     plan = (*PIVOTED, planned("d"))
     decision = skip(
         replace(STUCK_AHEAD, plan=replace(STUCK_AHEAD.plan, steps=plan)), "c", timing=TIMING
@@ -294,12 +294,12 @@ def test_to_skip_past_the_pivot_goes_on_with_the_next_step() -> None:
     assert decision.dispatch == Dispatch(ACTION, ("d",))
 
 
-def test_to_skip_the_last_step_completes_the_saga() -> None:
+def test_skipping_the_last_step_completes_the_saga() -> None:
     decision = skip(STUCK_AHEAD, "c", timing=TIMING)
     assert decision.path == (SagaStatus.IN_PROGRESS, SagaStatus.COMPLETED)
 
 
-def test_a_saga_is_skipped_only_at_the_steps_at_which_it_is_stuck() -> None:
+def test_only_a_step_at_which_the_saga_is_stuck_can_be_skipped() -> None:
     assert skip(STUCK_BACK, "a", timing=TIMING).answer == Declined("it is stuck at b, not at a")
 
 
@@ -312,7 +312,7 @@ def test_a_saga_is_skipped_only_at_the_steps_at_which_it_is_stuck() -> None:
         (STUCK_AHEAD, False, SagaStatus.COMPENSATED),
     ],
 )
-def test_a_saga_is_resolved_the_way_it_was_going_or_as_the_person_says(
+def test_a_saga_is_resolved_in_the_direction_it_was_going_or_as_the_person_says(
     saga: SagaState,
     completed: bool | None,  # noqa: FBT001
     status: SagaStatus,

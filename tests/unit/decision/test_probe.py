@@ -1,4 +1,4 @@
-"""An outcome in doubt: the participant is asked before anything is run again or undone."""
+"""An outcome in doubt: the participant is asked before the step runs again or is undone."""
 
 from dataclasses import replace
 from typing import Any
@@ -34,7 +34,7 @@ from tests.support.states import (
 )
 
 PLAN = (planned("a", probe=True, attempts=2), planned("b"))
-BROKE = Errored({"type": "OSError", "message": "no reply"})
+ERRORED = Errored({"type": "OSError", "message": "no reply"})
 HAPPENED, DID_NOT = Probed(happened=True, output='"R-1"'), Probed(happened=False)
 
 
@@ -50,7 +50,7 @@ def acting(**more: Any) -> SagaState:
     return saga_at("IN_PROGRESS", PLAN, {"a": held(ACTION, **more)})
 
 
-def waiting(**more: Any) -> SagaState:
+def backing_off(**more: Any) -> SagaState:
     step = made("UNKNOWN", waits=True, doubtful=True, **more)
     return saga_at("IN_PROGRESS", PLAN, {"a": step}, now=seconds(1))
 
@@ -59,17 +59,17 @@ def test_a_first_attempt_has_nothing_to_ask_about() -> None:
     assert claimed(saga_at("STARTED", PLAN)).answer == Granted(1, ask=False, run=True)
 
 
-def test_a_step_in_doubt_is_asked_about_before_it_is_run_again() -> None:
-    assert claimed(waiting()).answer == Granted(2, ask=True, run=True)
+def test_a_step_in_doubt_is_probed_before_it_runs_again() -> None:
+    assert claimed(backing_off()).answer == Granted(2, ask=True, run=True)
 
 
-def test_a_step_without_a_probe_is_just_run_again() -> None:
-    saga = replace(waiting(), plan=saga_at("STARTED", [planned("a"), planned("b")]).plan)
+def test_a_step_without_a_probe_simply_runs_again() -> None:
+    saga = replace(backing_off(), plan=saga_at("STARTED", [planned("a"), planned("b")]).plan)
     assert claimed(saga).answer == Granted(2, ask=False, run=True)
 
 
-def test_when_the_attempts_have_run_out_only_the_probe_is_asked() -> None:
-    decision = concluded(acting(attempts=2), BROKE)
+def test_only_the_probe_is_asked_once_the_attempts_have_run_out() -> None:
+    decision = concluded(acting(attempts=2), ERRORED)
     assert decision.answer == RetryLater(1.0)
     saga = replace(after(acting(attempts=2), decision), now=seconds(1))
     decision = claimed(saga)
@@ -86,7 +86,7 @@ def test_a_claim_whose_reply_was_lost_is_granted_as_it_was() -> None:
 
 
 @pytest.mark.parametrize("attempts", [1, 2])
-def test_what_the_probe_finds_is_recorded_as_the_outcome(attempts: int) -> None:
+def test_the_answer_of_the_probe_is_recorded_as_the_outcome(attempts: int) -> None:
     saga = acting(attempts=attempts, doubtful=True)
     (change,) = concluded(saga, Succeeded(HAPPENED.output, HAPPENED)).steps
     assert change.status is StepStatus.SUCCESS
@@ -103,12 +103,12 @@ def test_a_step_that_certainly_did_not_happen_has_failed_and_is_not_undone() -> 
     assert decision.steps[0].values["doubtful"] is False
     assert (decision.steps[0].detail or {})["probe"] is False
     turned = after(saga, decision)
-    moved = advance(turned, alive=lambda _: True, lost=False, timing=TIMING, chance=0)
-    assert moved.path == (SagaStatus.COMPENSATING, SagaStatus.COMPENSATED)
+    advanced = advance(turned, alive=lambda _: True, lost=False, timing=TIMING, chance=0)
+    assert advanced.path == (SagaStatus.COMPENSATING, SagaStatus.COMPENSATED)
 
 
 def test_a_refusal_after_the_probe_found_nothing_leaves_an_earlier_attempt_in_doubt() -> None:
-    # That one may still come, and be accepted where this one was not.
+    # The earlier attempt may still arrive, and be accepted where this one was not.
     saga = acting(attempts=2, doubtful=True)
     decision = concluded(saga, Refused({"type": "StepFailed", "message": "no"}, DID_NOT))
     assert decision.steps[0].status is StepStatus.UNKNOWN
@@ -116,14 +116,14 @@ def test_a_refusal_after_the_probe_found_nothing_leaves_an_earlier_attempt_in_do
 
 
 def test_a_probe_that_fails_is_asked_as_often_as_the_step_is_attempted() -> None:
-    first = concluded(acting(attempts=2, doubtful=True, probe_attempt=1), BROKE)
+    first = concluded(acting(attempts=2, doubtful=True, probe_attempt=1), ERRORED)
     assert isinstance(first.answer, RetryLater)
-    last = concluded(acting(attempts=2, doubtful=True, probe_attempt=2), BROKE)
+    last = concluded(acting(attempts=2, doubtful=True, probe_attempt=2), ERRORED)
     assert last.steps[0].status is StepStatus.UNKNOWN
     assert last.steps[0].values["retry_at"] is None
 
 
-def test_before_an_undo_of_a_step_in_doubt_the_probe_is_asked() -> None:
+def test_the_probe_is_asked_before_a_step_in_doubt_is_undone() -> None:
     steps = {"a": made("UNKNOWN", attempts=2, doubtful=True)}
     saga = saga_at("COMPENSATING", PLAN, steps)
     assert claimed(saga, COMPENSATION).answer == Granted(1, ask=True, run=True)
@@ -132,7 +132,7 @@ def test_before_an_undo_of_a_step_in_doubt_the_probe_is_asked() -> None:
 
 
 @pytest.mark.parametrize(("probed", "answer"), [(HAPPENED, True), (DID_NOT, False)])
-def test_an_undo_records_what_the_probe_said(probed: Probed, *, answer: bool) -> None:
+def test_a_compensation_records_the_answer_of_the_probe(probed: Probed, *, answer: bool) -> None:
     saga = saga_at("COMPENSATING", PLAN, {"a": held(COMPENSATION, doubtful=True)})
     decision = concluded(saga, Succeeded(probed=probed), COMPENSATION)
     (change,) = decision.steps
@@ -141,7 +141,7 @@ def test_an_undo_records_what_the_probe_said(probed: Probed, *, answer: bool) ->
     assert change.values.get("output") == probed.output
 
 
-def test_to_repeat_what_is_of_no_use_is_left() -> None:
+def test_an_error_that_no_retry_can_cure_is_not_retried() -> None:
     decision = concluded(acting(), Errored({"type": "PayloadTooLarge", "message": "…"}, final=True))
     assert decision.steps[0].status is StepStatus.UNKNOWN
     assert decision.steps[0].values["retry_at"] is None

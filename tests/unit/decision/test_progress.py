@@ -1,4 +1,4 @@
-"""Which call a saga waits for."""
+"""Which call a saga is waiting for."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ PLAN = [planned("a"), planned("b")]
         ("COMPENSATING", {"a": made("COMPENSATING", waits=True)}, "a.undo"),
         ("COMPENSATING", {"a": held(COMPENSATION)}, None),
         ("COMPENSATING", {"a": made("COMPENSATED")}, None),
-        # Its outcome is in doubt, and what it waits for is the message that undoes it.
+        # Its outcome is in doubt, so the saga waits for the message that undoes it.
         ("COMPENSATING", {"a": made("UNKNOWN", attempts=2)}, "a.undo"),
     ],
 )
@@ -43,12 +43,12 @@ def test_a_saga_that_has_ended_waits_for_nothing(status: SagaStatus) -> None:
     assert awaited_call(saga_at(status, PLAN)) is None
 
 
-def test_nothing_remains_of_a_saga_whose_steps_are_settled() -> None:
+def test_nothing_remains_to_be_done_once_all_steps_are_settled() -> None:
     steps = {"a": made("SUCCESS"), "b": made("SKIPPED")}
     assert remaining(saga_at("IN_PROGRESS", PLAN, steps), ACTION) is None
 
 
-def test_what_cannot_be_undone_has_no_call_for_it() -> None:
+def test_a_step_without_a_compensation_has_no_call_to_undo_it() -> None:
     saga = saga_at("COMPENSATING", [planned("a", undo=False)], {"a": made("SUCCESS")})
     with pytest.raises(AssertionError, match="a has no compensation"):
         call_of(saga, "a", COMPENSATION)

@@ -1,4 +1,4 @@
-"""Every event in every state, as the tables say; and that the tables leave nothing out."""
+"""Every event in every state does what the tables say, and the tables leave nothing out."""
 
 import inspect
 from collections.abc import Callable, Iterator
@@ -46,7 +46,7 @@ from tests.unit.decision.cells import MEANS, Cell
 from tests.unit.decision.tables import PARKED, STEPS, TABLES
 
 PLAN = (planned("a"), planned("b"), planned("c"))
-BROKE, REFUSED = Errored(ERROR), Refused(ERROR)
+ERRORED, REFUSED = Errored(ERROR), Refused(ERROR)
 
 
 def saga_of(status: str, step: str, **more: Any) -> SagaState:
@@ -92,12 +92,12 @@ def concluded(
 
 
 def ended(saga: SagaState, result: Result) -> Decision:
-    """Let the step's last holder say so; a claim is for one operation."""
+    """Report a result as the step's last holder; a claim is for one operation."""
     undone = saga.step("b").compensation_attempt > 0
     return concluded(saga, result, COMPENSATION if undone else ACTION)
 
 
-def moved(saga: SagaState, *, well: bool) -> Decision:
+def advanced(saga: SagaState, *, well: bool) -> Decision:
     return advance(saga, alive=lambda _: well, lost=not well, timing=TIMING, chance=0.5)
 
 
@@ -106,9 +106,9 @@ EVENTS: dict[str, Callable[[SagaState], Decision]] = {
     "claim a compensation": lambda saga: claimed(saga, COMPENSATION),
     "conclude: succeeded": lambda saga: ended(saga, Succeeded("1")),
     "conclude: refused": lambda saga: ended(saga, REFUSED),
-    "conclude: errored": lambda saga: ended(saga, BROKE),
-    "move on, all is lost": partial(moved, well=False),
-    "move on, all is well": partial(moved, well=True),
+    "conclude: errored": lambda saga: ended(saga, ERRORED),
+    "advance: everything is lost": partial(advanced, well=False),
+    "advance: everything is well": partial(advanced, well=True),
     "cancel": lambda saga: cancel(saga, reason="…", timing=TIMING),
     "retry": lambda saga: retry(saga, timing=TIMING),
     "skip": lambda saga: skip(saga, "b", timing=TIMING),
@@ -135,7 +135,7 @@ def cells() -> Iterator[Any]:
 
 
 @pytest.mark.parametrize(("event", "status", "step", "expected"), tuple(cells()))
-def test_in_every_state_every_event_means_what_its_table_says(
+def test_every_event_in_every_state_does_what_its_table_says(
     event: str, status: str, step: str, expected: Cell
 ) -> None:
     assert seen(EVENTS[event](saga_of(status, step))) == expected
@@ -145,7 +145,7 @@ def test_in_every_state_every_event_means_what_its_table_says(
 
 
 @pytest.mark.parametrize("event", EVENTS)
-def test_a_table_speaks_of_every_status_and_of_the_same_states_as_the_others(event: str) -> None:
+def test_every_table_covers_every_status_and_the_same_states(event: str) -> None:
     assert {(status, step) for status, step, _ in words(event)} == set(product(SagaStatus, STEPS))
     assert states_of(event) == states_of("cancel")
 
@@ -154,7 +154,7 @@ def states_of(event: str) -> set[tuple[str, str]]:
     return {(status, step) for status, step, word in words(event) if word != "·"}
 
 
-def test_the_rows_are_every_status_of_a_step() -> None:
+def test_the_rows_cover_every_status_of_a_step() -> None:
     assert {values["status"] for values in STEPS.values()} == set(StepStatus)
 
 
@@ -162,12 +162,12 @@ def test_every_parked_state_says_where_it_is_stuck() -> None:
     assert {step for status, step in states_of("cancel") if status == "FAILED"} == set(PARKED)
 
 
-def test_every_event_that_decides_has_its_table() -> None:
+def test_every_function_that_decides_has_a_table() -> None:
     public = {name: getattr(decisions, name) for name in decisions.__all__}
     deciding = {
         name for name, member in public.items() if inspect.isfunction(member) and _asks(member)
     }
-    assert {event.split()[0].strip(":").replace("move", "advance") for event in TABLES} == deciding
+    assert {event.split()[0].strip(":") for event in TABLES} == deciding
     assert list(TABLES) == list(EVENTS)
 
 
@@ -177,14 +177,14 @@ def _asks(function: Callable[..., Any]) -> bool:
     return signature.return_annotation is Decision and Decision not in takes
 
 
-def test_every_result_and_operation_has_its_table() -> None:
+def test_every_result_and_operation_has_a_table() -> None:
     results = {result.__name__.lower() for result in get_args(Result)}
     assert {event.split()[1] for event in TABLES if event.startswith("conclude")} == results
     claims = {event.split()[-1] for event in TABLES if event.startswith("claim")}
     assert claims == {operation.value for operation in Operation}
 
 
-# What is so in every state.
+# What holds in every state.
 
 
 @pytest.mark.parametrize("epoch", [EPOCH - 1, EPOCH + 1])
@@ -198,9 +198,9 @@ def test_a_message_of_another_epoch_is_void_in_every_state(
 
 
 @pytest.mark.parametrize("other", [{"epoch": EPOCH - 1}, {"token": "another"}])
-@pytest.mark.parametrize("result", [Succeeded(), REFUSED, BROKE])
+@pytest.mark.parametrize("result", [Succeeded(), REFUSED, ERRORED])
 @pytest.mark.parametrize("status", SagaStatus)
-def test_whoever_does_not_hold_the_step_at_this_epoch_is_fenced_in_every_state(
+def test_an_execution_that_does_not_hold_the_step_at_this_epoch_is_fenced_in_every_state(
     status: SagaStatus, result: Result, other: dict[str, Any]
 ) -> None:
     for step in STEPS:
@@ -209,8 +209,8 @@ def test_whoever_does_not_hold_the_step_at_this_epoch_is_fenced_in_every_state(
 
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("status", sorted(ENDED))
-def test_a_saga_that_has_ended_is_never_looked_at_again(status: SagaStatus, step: str) -> None:
-    assert moved(saga_of(status, step), well=False) == Decision(values={"due_at": None})
+def test_a_saga_that_has_ended_is_never_checked_again(status: SagaStatus, step: str) -> None:
+    assert advanced(saga_of(status, step), well=False) == Decision(values={"due_at": None})
 
 
 # What depends on more than the table's state.
@@ -221,13 +221,13 @@ def test_a_saga_that_has_ended_is_never_looked_at_again(status: SagaStatus, step
     [
         (ACTION, Succeeded("1"), "goes on"),
         (ACTION, REFUSED, "refused"),
-        (ACTION, BROKE, "in doubt"),
+        (ACTION, ERRORED, "in doubt"),
         (COMPENSATION, Succeeded(), "undone"),
         (COMPENSATION, REFUSED, "left"),
-        (COMPENSATION, BROKE, "left"),
+        (COMPENSATION, ERRORED, "left"),
     ],
 )
-def test_the_end_of_the_last_attempt_means(
+def test_the_end_of_the_last_attempt_is_final(
     operation: Operation, result: Result, expected: str
 ) -> None:
     status = SagaStatus.IN_PROGRESS if operation is ACTION else SagaStatus.COMPENSATING
@@ -237,9 +237,11 @@ def test_the_end_of_the_last_attempt_means(
 
 
 @pytest.mark.parametrize("status", [SagaStatus.STARTED, SagaStatus.IN_PROGRESS])
-def test_a_message_that_was_never_sent_is_sent_without_any_evidence(status: SagaStatus) -> None:
+def test_a_message_that_was_never_sent_is_sent_without_evidence_of_a_loss(
+    status: SagaStatus,
+) -> None:
     saga = saga_of(status, "pending", sent_at=None)
-    assert seen(moved(saga, well=True)) == MEANS["sent"]
+    assert seen(advanced(saga, well=True)) == MEANS["sent"]
 
 
 def test_a_dispatch_without_a_countdown_is_sent_at_once() -> None:

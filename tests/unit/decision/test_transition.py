@@ -1,4 +1,4 @@
-"""What a decision comes to: the saga after it, and what its history says."""
+"""What a decision results in: the saga after it, and the entries in its history."""
 
 from typing import cast
 
@@ -34,9 +34,7 @@ FAILURE: SagaFailure = {"step": "b", "type": "E", "message": "…"}
 
 @pytest.mark.parametrize("to", SagaStatus)
 @pytest.mark.parametrize("before", SagaStatus)
-def test_a_saga_takes_an_edge_that_is_drawn_and_no_other(
-    before: SagaStatus, to: SagaStatus
-) -> None:
+def test_a_saga_takes_only_declared_edges(before: SagaStatus, to: SagaStatus) -> None:
     saga, decision = saga_at(before, PLAN), Decision(path=(to,))
     if to in SAGA_EDGES[before]:
         assert after(saga, decision).status is to
@@ -47,9 +45,7 @@ def test_a_saga_takes_an_edge_that_is_drawn_and_no_other(
 
 @pytest.mark.parametrize("to", StepStatus)
 @pytest.mark.parametrize("before", StepStatus)
-def test_a_step_takes_an_edge_that_is_drawn_and_no_other(
-    before: StepStatus, to: StepStatus
-) -> None:
+def test_a_step_takes_only_declared_edges(before: StepStatus, to: StepStatus) -> None:
     saga = saga_at("IN_PROGRESS", PLAN, {"b": made(before)})
     decision = Decision(steps=(StepChange("b", ACTION, 1, to),))
     if to in STEP_EDGES[before]:
@@ -66,9 +62,7 @@ def test_a_saga_walks_through_every_status_of_the_path() -> None:
         after(saga_at("STARTED", PLAN), Decision(path=(path[0], path[2])))
 
 
-def test_the_columns_that_decisions_look_at_are_those_of_the_decision_and_no_other_changes() -> (
-    None
-):
+def test_the_columns_of_a_decision_are_applied_and_no_others_change() -> None:
     saga = saga_at("IN_PROGRESS", PLAN, checks=2, resends=1)
     values: SagaColumns = {"checks": 3, "sent_at": None, "due_at": seconds(9)}
     written = after(saga, Decision(raise_epoch=True, values=values))
@@ -77,7 +71,7 @@ def test_the_columns_that_decisions_look_at_are_those_of_the_decision_and_no_oth
     assert after(saga, Decision(values={"due_at": seconds(9)})) == saga
 
 
-def test_the_history_tells_the_note_then_the_steps_then_the_path_all_of_the_new_epoch() -> None:
+def test_the_history_lists_the_note_then_the_steps_then_the_path_in_the_new_epoch() -> None:
     change = StepChange("b", ACTION, 2, StepStatus.FAILED, detail={"error": "no"})
     decision = Decision(
         path=(SagaStatus.COMPENSATING, SagaStatus.COMPENSATED),
@@ -95,7 +89,7 @@ def test_the_history_tells_the_note_then_the_steps_then_the_path_all_of_the_new_
     ]
 
 
-def test_a_saga_that_turns_back_says_what_was_decided_just_now_to_be_the_reason() -> None:
+def test_a_turn_back_gives_the_failure_of_the_same_decision_as_its_reason() -> None:
     decision = Decision(path=(SagaStatus.COMPENSATING,), values={"failure": FAILURE})
     (entry,) = entries(saga_at("IN_PROGRESS", PLAN), decision)
     assert entry.detail == FAILURE
@@ -108,7 +102,7 @@ def test_a_parked_saga_says_why_in_its_history() -> None:
     assert entry == Entry(NOW, EPOCH, Event.FAILED, detail=parked)
 
 
-def test_a_decision_that_nothing_came_of_leaves_no_entry() -> None:
+def test_a_decision_that_only_changes_columns_leaves_no_entry() -> None:
     assert entries(saga_at("IN_PROGRESS", PLAN), Decision(values={"checks": 1})) == []
 
 
@@ -126,12 +120,12 @@ def test_a_column_that_no_decision_may_write_is_refused() -> None:
         after(saga_at("IN_PROGRESS", PLAN), Decision(steps=(change,)))
 
 
-def test_an_event_that_no_history_has_is_refused() -> None:
+def test_an_unknown_event_is_refused() -> None:
     with pytest.raises(ValueError, match="'sent twice' is not a valid Event"):
         after(saga_at("IN_PROGRESS", PLAN), Decision(note=cast("Event", "sent twice")))
 
 
-def test_a_transition_raises_an_alert_where_it_parks_or_blocks_the_saga() -> None:
+def test_a_transition_raises_an_alert_when_it_parks_or_blocks_the_saga() -> None:
     saga = saga_at("IN_PROGRESS", PLAN)
     blocked = Decision(values={"blocked": {"reason": "…", "steps": ["a"]}})
     parked = Decision(path=(SagaStatus.FAILED,))

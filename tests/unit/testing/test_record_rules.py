@@ -1,4 +1,4 @@
-"""The rules that concern all sagas at once: each is broken once, and kept once."""
+"""The rules about all sagas together: each is broken once and kept once."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -9,7 +9,7 @@ import pytest
 from sagas import Alert
 from sagas.testing import Options
 from sagas.testing.record_rules import RecordRules
-from tests.unit.testing.told import SAGA, effects, told
+from tests.unit.testing.notation import SAGA, effects, observed
 
 STUCK = (
     "STARTED; a RUNNING; IN_PROGRESS; a SUCCESS; b RUNNING; b FAILED; 2: COMPENSATING; "
@@ -19,12 +19,12 @@ STRANGER = UUID(int=9)
 
 
 def broken(evidence: Options, **ledger: str) -> list[str]:
-    """Return what is said of one parked saga, T-1; the ledger is told by saga."""
+    """Return the violations of one parked saga, T-1; the ledger is given by saga."""
     ids = {"own": SAGA, "stranger": STRANGER}
-    told_of = {ids[whose]: effects(text, ids[whose]) for whose, text in ledger.items()}
-    record_rules = RecordRules(evidence, told_of)
-    record_rules.add(told(STUCK))
-    return [str(violation) for violation in record_rules.violations()]
+    ledgers = {ids[whose]: effects(text, ids[whose]) for whose, text in ledger.items()}
+    rules = RecordRules(evidence, ledgers)
+    rules.add(observed(STUCK))
+    return [str(violation) for violation in rules.violations()]
 
 
 def alert(epoch: int) -> Alert:
@@ -59,12 +59,12 @@ BAD: dict[str, tuple[str, Any]] = {
 
 
 @pytest.mark.parametrize("name", GOOD)
-def test_sagas_that_keep_every_rule_are_left_alone(name: str) -> None:
+def test_sagas_that_keep_every_rule_pass(name: str) -> None:
     assert broken(GOOD[name], own="a+") == []
 
 
 @pytest.mark.parametrize("text", BAD)
-def test_what_breaks_a_rule_is_told(text: str) -> None:
+def test_a_broken_rule_is_reported(text: str) -> None:
     rule, evidence = BAD[text]
     (said,) = broken(evidence, own="a+")
     assert said.startswith(rule)
@@ -85,6 +85,6 @@ def test_a_key_that_two_sagas_share_breaks_s4() -> None:
     assert not any("shares" in line for line in refused)
 
 
-def test_a_canary_is_not_repeated_in_what_is_said_of_it() -> None:
+def test_a_violation_about_a_canary_does_not_repeat_it() -> None:
     (said,) = broken({"canaries": ["tweet"], "texts": {"the log": "a tweet"}}, own="a+")
     assert "tweet" not in said

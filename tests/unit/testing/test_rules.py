@@ -1,4 +1,4 @@
-"""Each rule is broken by a saga that breaks nothing else, and kept by one that nearly does."""
+"""Each rule is broken by a saga that breaks nothing else, and kept by one that almost breaks it."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import pytest
 from sagas.states import SagaStatus, StepStatus
 from sagas.testing import violations_of
 from tests.support.states import planned
-from tests.unit.testing.told import told
+from tests.unit.testing.notation import observed
 
 # Beginnings and whole histories of a saga of two steps that can be undone.
 A = "STARTED; a RUNNING; IN_PROGRESS; a SUCCESS; "
@@ -20,7 +20,7 @@ BOTH = BROKEN + "2: COMPENSATING; b- COMPENSATING; b- COMPENSATED; "
 BOTH_UNDONE = BOTH + "a- COMPENSATING; a- COMPENSATED; COMPENSATED"
 STUCK = REFUSED + "a- COMPENSATING; a- COMPENSATION_FAILED; FAILED"
 
-# The same past a pivot, from where it parks.
+# The same for a saga past its pivot, from the point where it parks.
 PIVOT: dict[str, Any] = {
     "plan": [planned("a"), planned("b", undo=False, pivot=True), planned("c", undo=False)]
 }
@@ -44,14 +44,14 @@ TERMS = ("running", "parked", "at_least_once", "no_ledger")
 
 
 def case(history: str, ledger: str | None = None, **given: Any) -> Case:
-    """Take apart what is given of the saga and what applies to it."""
+    """Separate what is given about the saga from the terms that apply to it."""
     terms = {name: given.pop(name) for name in list(given) if name in TERMS}
     return history, ledger, given, terms
 
 
 GOOD: dict[str, Case] = {
     "completed": case(DONE, "a+ b+"),
-    "completed, nothing known of the ledger": case(DONE),
+    "completed, without a known ledger": case(DONE),
     "compensated": case(UNDONE, "a+ a-"),
     "compensated after a doubt": case(BOTH_UNDONE, "a+ b+ b- a-"),
     "a null compensation": case(BOTH_UNDONE, "a+ b-! a-"),
@@ -60,12 +60,12 @@ GOOD: dict[str, Case] = {
     "an action with its key at every attempt": case(DONE, "a+@A a+=@A b+@B"),
     "compensated before anything ran": case("STARTED; 2: cancelled; COMPENSATING; COMPENSATED"),
     "every step skipped": case("STARTED; a SKIPPED #0; b SKIPPED #0; COMPLETED", ""),
-    "a step that broke, was taken over, and tried again": case(
+    "a step that errored, was taken over and was retried": case(
         A
         + "b RUNNING; 2: taken over; b UNKNOWN ?retry_in_s; b RUNNING #2; b SUCCESS #2; COMPLETED",
         "a+ b+",
     ),
-    "a compensation that broke, and was tried again": case(
+    "a compensation that errored and was retried": case(
         REFUSED + "a- COMPENSATING; 3: a- COMPENSATING ?retry_in_s; a- COMPENSATING #2; "
         "a- COMPENSATED #2; COMPENSATED",
         "a+ a-",
@@ -81,7 +81,7 @@ GOOD: dict[str, Case] = {
     "skipped by a person on the way back": case(
         STUCK + "; 3: skipped by operator; a- SKIPPED; COMPENSATING; COMPENSATED", "a+"
     ),
-    "resolved by a person, against the way it went": case(
+    "resolved by a person, against its direction": case(
         STUCK + "; 3: resolved; COMPLETED", "a+ a-"
     ),
     "parked past its pivot, and retried": case(
@@ -114,18 +114,18 @@ GOOD: dict[str, Case] = {
         "a+ b+",
         plan=[planned("a"), planned("b", pivot=True)],
     ),
-    "what nothing can undo, skipped by a person": case(
+    "a step that nothing can undo, skipped by a person": case(
         REFUSED + "FAILED; 3: skipped by operator; a- SKIPPED; COMPENSATING; COMPENSATED",
         "a+",
         plan=[planned("a", undo=False), planned("b")],
     ),
-    "best effort may fail, and what reads leaves nothing to undo": case(
+    "a best-effort step may fail, and a read-only step leaves nothing to undo": case(
         "STARTED; a RUNNING; IN_PROGRESS; a UNKNOWN; b RUNNING; b SUCCESS; c RUNNING; c FAILED; "
         "2: COMPENSATING; COMPENSATED",
         "a+ b+",
         **KINDS,
     ),
-    "what reads needs no line": case(
+    "a read-only step needs no line": case(
         "STARTED; a RUNNING; IN_PROGRESS; a FAILED; b RUNNING; b SUCCESS; c RUNNING; c SUCCESS; "
         "COMPLETED",
         "c+",
@@ -134,33 +134,33 @@ GOOD: dict[str, Case] = {
     "the probe ruled an effect out": case(
         ASKED + "a FAILED ?probe; 3: COMPENSATING; COMPENSATED", "", **PROBED
     ),
-    "the probe ruled an effect out, and what a person then had tried again was refused": case(
+    "the probe ruled an effect out, and a person's retry was refused": case(
         "STARTED; a RUNNING; IN_PROGRESS; a SUCCESS; b RUNNING; b UNKNOWN ?retry_in_s; "
         "2: b RUNNING; b FAILED ?probe; 3: FAILED; 4: retried; b PENDING #0; IN_PROGRESS; "
         "b RUNNING; b FAILED; 5: FAILED",
         "a+",
         plan=[planned("a", pivot=True), planned("b", probe=True)],
     ),
-    "a participant that knows no repeat": case(
+    "a participant that recognises no repeat": case(
         BOTH_UNDONE, "a+ a+ b-! b+ a- a-", at_least_once={"a", "b"}
     ),
     "a participant without a ledger": case(DONE, "a+", no_ledger={"b"}),
     "a retry in the future": case(BROKEN.removesuffix("; ") + " ?retry_in_s", "a+", waits=True),
     "under way": case(A + "b RUNNING", "a+ b+", running=True),
-    "a plan that is what it was": case(DONE, plan_id="1f", plan_hash="1f"),
+    "an unchanged plan": case(DONE, plan_id="1f", plan_hash="1f"),
 }
 
 ONE: dict[str, Any] = {"plan": [planned("a")]}
 OTHER_WAY = "2: COMPENSATING; a- COMPENSATING; a- COMPENSATED; b- COMPENSATING; b- COMPENSATED; "
 SUCCEEDED = dict.fromkeys("ab", StepStatus.SUCCESS)
 
-#: What is wrong -> the rule that it breaks, or the two that it cannot but break at once.
+#: What is wrong, and the rule that it breaks, or the two that it breaks inevitably.
 BAD: dict[str, tuple[str, Case]] = {
     "it was parked before a step was undone": (
         "S6",
         case(BROKEN + "2: COMPENSATING; b- COMPENSATING; b- COMPENSATION_FAILED; FAILED", "a+ b+"),
     ),
-    "it is parked, and what is called undone is not": (
+    "it is parked, and a step that counts as undone is not": (
         "S6",
         case(
             BROKEN + "2: COMPENSATING; b- COMPENSATING; b- COMPENSATION_FAILED; "
@@ -207,17 +207,17 @@ BAD: dict[str, tuple[str, Case]] = {
         "S9",
         case(A + "b RUNNING #99; b SUCCESS #99; COMPLETED", "a+ b+"),
     ),
-    "a step was skipped in the middle, and by nobody": (
+    "a step was skipped in the middle by nobody": (
         "S2",
         case(A + "b SKIPPED #0; COMPLETED", "a+"),
     ),
     "it began in the middle": ("S2", case("IN_PROGRESS; a RUNNING; a SUCCESS; COMPLETED", **ONE)),
-    "it took an edge that is not drawn": ("S2", case(B + "STARTED; COMPLETED")),
-    "a step took an edge that is not drawn": (
+    "it took an undeclared edge": ("S2", case(B + "STARTED; COMPLETED")),
+    "a step took an undeclared edge": (
         "S2",
         case(A + "a RUNNING #2; a SUCCESS #2; b RUNNING; b SUCCESS; COMPLETED"),
     ),
-    "a step went to a status that is none": (
+    "a step went to an unknown status": (
         "S2",
         case(B + "b COMPLETED; COMPLETED", steps=SUCCEEDED),
     ),
@@ -226,7 +226,7 @@ BAD: dict[str, tuple[str, Case]] = {
         "S2",
         case(A + "b RUNNING; b UNKNOWN ?retry_in_s; COMPLETED; b RUNNING #2; b SUCCESS #2"),
     ),
-    "a note follows the parking": ("S2", case(STUCK + "; taken over")),
+    "a note follows parking": ("S2", case(STUCK + "; taken over")),
     "it is not where its history ends": (
         "S2",
         case(B.removesuffix("; "), status=SagaStatus.COMPLETED),
@@ -235,7 +235,7 @@ BAD: dict[str, tuple[str, Case]] = {
         "S2",
         case(DONE, steps={**SUCCEEDED, "b": StepStatus.SKIPPED}),
     ),
-    "it went on from its parking without a person": (
+    "it left the parked state without a person": (
         "S2",
         case(PAST + "; 3: IN_PROGRESS", running=True, **PIVOT),
     ),
@@ -247,7 +247,7 @@ BAD: dict[str, tuple[str, Case]] = {
         "S2",
         case(PAST + "; 3: c SKIPPED", **PIVOT),
     ),
-    "what nothing can undo was skipped without a person": (
+    "a step that nothing can undo was skipped without a person": (
         "S2",
         case(REFUSED + "FAILED; 3: a- SKIPPED", plan=[planned("a", undo=False), planned("b")]),
     ),
@@ -273,7 +273,7 @@ BAD: dict[str, tuple[str, Case]] = {
     "two effects share a key": ("S4", case(DONE, "a+@K b+@K")),
     "the first was taken for a repeat": ("S4", case(DONE, "a+ b+= b+")),
     "it completed without a step": ("S5", case(A + "COMPLETED")),
-    "it completed without a step of best effort": (
+    "it completed without a best-effort step": (
         "S5",
         case(A + "COMPLETED", plan=[planned("a"), planned("b", best_effort=True)]),
     ),
@@ -284,12 +284,12 @@ BAD: dict[str, tuple[str, Case]] = {
         "S5 S9",
         case("STARTED; a SKIPPED #0; b RUNNING; IN_PROGRESS; b SUCCESS; COMPLETED", "a+ b+"),
     ),
-    "a participant that knows no repeat did nothing": (
+    "a participant that recognises no repeat did nothing": (
         "S5",
         case(DONE, "b+", at_least_once={"a"}),
     ),
     "it ended with a step that is not undone": ("S6", case(REFUSED + "COMPENSATED")),
-    "it ended with a step of best effort that is not undone": (
+    "it ended with a best-effort step that is not undone": (
         "S6",
         case(REFUSED + "COMPENSATED", plan=[planned("a", best_effort=True), planned("b")]),
     ),
@@ -329,7 +329,7 @@ BAD: dict[str, tuple[str, Case]] = {
     "an action was applied after its tombstone": ("S6 S7", case(BOTH_UNDONE, "a+ b-! b+ a-")),
     "something was undone that was not applied": ("S7", case(BOTH_UNDONE, "a+ b- a-")),
     "it was undone in the order of the plan": ("S8", case(BROKEN + OTHER_WAY + "COMPENSATED")),
-    "it was undone before a later step was": (
+    "a step was undone before a later one": (
         "S8",
         case(
             BROKEN + "2: COMPENSATING; a- COMPENSATING; b- COMPENSATING; b- COMPENSATED; "
@@ -340,11 +340,11 @@ BAD: dict[str, tuple[str, Case]] = {
         "S9",
         case("STARTED; b RUNNING; IN_PROGRESS; b SUCCESS; a RUNNING; a SUCCESS; COMPLETED"),
     ),
-    "a step ran before the commit of the one before": (
+    "a step ran before the previous one was committed": (
         "S9",
         case("STARTED; a RUNNING; IN_PROGRESS; b RUNNING; a SUCCESS; b SUCCESS; COMPLETED"),
     ),
-    "a step ran while best effort had an attempt left": (
+    "a step ran while a best-effort step had an attempt left": (
         "S9",
         case(
             "STARTED; a RUNNING; IN_PROGRESS; a UNKNOWN ?retry_in_s; b RUNNING; b SUCCESS; "
@@ -383,7 +383,7 @@ BAD: dict[str, tuple[str, Case]] = {
         "S11",
         case(ASKED + "a FAILED; 3: COMPENSATING; COMPENSATED", **PROBED),
     ),
-    "what was taken for without effect had one": (
+    "an effect that was ruled out had happened": (
         "S11",
         case(
             "STARTED; a RUNNING; IN_PROGRESS; a FAILED; b RUNNING; b SUCCESS; c RUNNING; "
@@ -393,7 +393,7 @@ BAD: dict[str, tuple[str, Case]] = {
         ),
     ),
     "it is parked without an alert": ("S12", case(STUCK, alerts=[])),
-    "there are two alerts of one parking": ("S12", case(STUCK, alerts=[2, 3])),
+    "there are two alerts for one parking": ("S12", case(STUCK, alerts=[2, 3])),
     "its plan was changed": ("S14", case(DONE, plan_id="1f", plan_hash="2e")),
     "a step that is not in its plan has run": ("S14", case(DONE, plan=[planned("a")])),
     "a row is not in its plan": (
@@ -402,31 +402,31 @@ BAD: dict[str, tuple[str, Case]] = {
     ),
     "an effect is not in its plan": ("S14", case(DONE, "a+ b+ x+")),
     "it has not ended": ("L1", case(A + "b RUNNING")),
-    "it is parked, and was not to be": ("L1", case(STUCK, parked=())),
-    "it is not parked, and was to be": ("L1", case(DONE, parked={"T-1"})),
+    "it is parked, and should not be": ("L1", case(STUCK, parked=())),
+    "it is not parked, and should be": ("L1", case(DONE, parked={"T-1"})),
 }
 
 
 @pytest.mark.parametrize("name", GOOD)
-def test_a_saga_that_keeps_every_rule_is_left_alone(name: str) -> None:
+def test_a_saga_that_keeps_every_rule_passes(name: str) -> None:
     history, ledger, given, terms = GOOD[name]
-    assert violations_of(told(history, ledger, **given), **terms) == []
+    assert violations_of(observed(history, ledger, **given), **terms) == []
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_a_saga_that_breaks_a_rule_is_told_of_that_rule(name: str) -> None:
+def test_a_saga_that_breaks_a_rule_is_reported_with_that_rule(name: str) -> None:
     rules, (history, ledger, given, terms) = BAD[name]
-    found = violations_of(told(history, ledger, **given), **terms)
+    found = violations_of(observed(history, ledger, **given), **terms)
     assert sorted({violation.rule for violation in found}) == rules.split(), found
 
 
-def test_every_rule_about_one_saga_is_broken_here() -> None:
+def test_every_rule_about_one_saga_has_a_case_that_breaks_it() -> None:
     broken = {rule for rules, _ in BAD.values() for rule in rules.split()}
     assert broken == {*(f"S{number}" for number in (2, 3, *range(4, 13), 14)), "L1"}
 
 
 def test_a_violation_is_one_line_that_names_the_rule_and_the_saga() -> None:
-    (violation,) = violations_of(told(DONE, "a+ a+ b+"))
+    (violation,) = violations_of(observed(DONE, "a+ a+ b+"))
     assert str(violation) == (
         "S4 trip T-1 (00000000-0000-0000-0000-000000000007): the action of a was applied 2 times"
     )

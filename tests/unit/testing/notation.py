@@ -1,10 +1,10 @@
-"""Sagas told in a few words, with what a participant wrote down of them.
+"""A short notation for a saga's history and for a participant's ledger.
 
-A history is told entry by entry: ``"STARTED; a RUNNING; IN_PROGRESS; a SUCCESS; COMPLETED"``. An
-epoch stands in front, ``"2: COMPENSATING"``, and holds until another does; ``a-`` is the
-compensation of ``a``; an attempt follows a ``#``, what the detail has follows a ``?``.
+A history lists its entries: ``"STARTED; a RUNNING; IN_PROGRESS; a SUCCESS; COMPLETED"``. A prefix
+sets the epoch, ``"2: COMPENSATING"``, until the next prefix. ``a-`` is the compensation of ``a``. A
+``#`` precedes the number of an attempt, a ``?`` a key of the detail.
 
-A ledger is told line by line: ``"a+ b+ a-"``; ``a+!`` was refused, ``a+=`` taken for a repeat, and
+A ledger lists its lines: ``"a+ b+ a-"``. ``a+!`` was refused, ``a+=`` was taken for a repeat, and
 ``a+@K`` had the idempotency key K.
 """
 
@@ -21,7 +21,7 @@ from sagas.states import SagaStatus, StepStatus
 from sagas.testing import Effect, Observed
 from tests.support.states import planned
 
-__all__ = ["SAGA", "effects", "history", "told"]
+__all__ = ["SAGA", "effects", "history", "observed"]
 
 SAGA = UUID(int=7)
 PLAN = (planned("a"), planned("b"))
@@ -34,12 +34,12 @@ _RESULTS = {"": "applied", "!": "refused", "=": "duplicate"}
 
 
 def history(text: str) -> list[HistoryEntry]:
-    """Return the history that is told."""
+    """Read a history."""
     entries: list[HistoryEntry] = []
     now = 1
-    for number, told_entry in enumerate(text.split("; ")):
-        match = _ENTRY.fullmatch(told_entry)
-        assert match, told_entry
+    for number, part in enumerate(text.split("; ")):
+        match = _ENTRY.fullmatch(part)
+        assert match, part
         epoch, step, undo, event, attempt, detail = match.groups()
         now = int(epoch or now)
         operation = ("compensation" if undo else "action") if step else None
@@ -60,7 +60,7 @@ def history(text: str) -> list[HistoryEntry]:
 
 
 def effects(text: str, saga_id: UUID = SAGA) -> list[Effect]:
-    """Return the ledger that is told."""
+    """Read a ledger."""
     found = []
     for line in text.split():
         match = _LINE.fullmatch(line)
@@ -71,14 +71,14 @@ def effects(text: str, saga_id: UUID = SAGA) -> list[Effect]:
     return found
 
 
-def told(
+def observed(
     text: str,
     ledger: str | None = None,
     *,
     plan: Sequence[PlannedStep] = PLAN,
     **changes: Any,
 ) -> Observed:
-    """Return the saga of a history, at rest where that leaves it, but for the *changes*."""
+    """Return the saga that a history leaves at rest, with the *changes*."""
     entries = history(text)
     own = [entry for entry in entries if entry.step is None and entry.event in _STATUSES]
     values: dict[str, Any] = {
