@@ -15,6 +15,7 @@ SagaError
 ├── WaitTimeout            ``handle.wait()`` gave up; the saga goes on
 ├── StepFailed             raised by a participant: a refusal that certainly had no effect
 ├── SecretWithheld         stands in Celery's log for an error that quoted a secret
+├── AttemptAborted         stands in Celery's log for an exception that Celery takes for no failure
 ├── AttemptSuperseded      this attempt lost its saga to a newer one
 ├── OutputUnavailable      ``ctx.output_of()`` of a step that has no output
 └── BarrierError           ``ctx.once()`` was used in a way that cannot be kept
@@ -27,6 +28,7 @@ from typing import Any
 
 __all__ = [
     "ActionDeclined",
+    "AttemptAborted",
     "AttemptSuperseded",
     "BarrierError",
     "ConfigurationError",
@@ -102,6 +104,13 @@ class WaitTimeout(SagaError, TimeoutError):
 
 class SecretWithheld(SagaError):
     """A step's error quoted a secret of its saga: this stands for it where errors are shown."""
+
+
+class AttemptAborted(SagaError):
+    """A step ended with an exception that is no failure to Celery, such as ``SystemExit``.
+
+    This stands for it, so that Celery treats the attempt as failed; its outcome is UNKNOWN.
+    """
 
 
 class AttemptSuperseded(SagaError):
