@@ -92,7 +92,7 @@ class Sweep:
             return False
         if step.worker == self._runtime.worker_id:
             return step.task_id in self._in_flight.task_ids()
-        return step.attended and not self._is_steady()
+        return not self._is_steady() and step.attended
 
     def _is_alive(self, step: StepState) -> bool:
         # Only an expired worker is dead: after a gap, expiry gives every worker time to write.

@@ -4,6 +4,7 @@ A program of its own, because Celery keeps the state of a worker in its modules.
 """
 
 import json
+import sys
 import threading
 from contextlib import ExitStack
 
@@ -50,9 +51,9 @@ def duties() -> list[str]:
 
 
 if __name__ == "__main__":
+    together = sys.argv[1] == "together"
     for pool in ("solo", "threads"):
-        run(app, pool, f"{pool}-first")
-        run(app, pool, f"{pool}-second")
-        run(app, pool, f"{pool}-both", workers=2)
+        run(app, pool, f"{pool}-first", workers=1 + together)
+        run(app, pool, f"{pool}-second", workers=1 + together)
     wait_until(lambda: not duties(), timeout_s=60, what="no duty is left")
     print(json.dumps({"holders": holders()}))  # noqa: T201 - for the test
