@@ -16,9 +16,10 @@ from sagas.context import CompensationContext, Context, Failure
 from sagas.decision import AttemptError, Blocked, Parked, Resolved, SagaFailure
 from sagas.definition import Step, StepDefinition
 from sagas.duties.alerts import on_alert
-from sagas.duties.supervisor import connect
+from sagas.duties.bootstep import connect
 from sagas.errors import (
     ActionDeclined,
+    AttemptAborted,
     AttemptSuperseded,
     BarrierError,
     ConfigurationError,
@@ -53,6 +54,7 @@ __version__ = version("celery-sagas")
 __all__ = [
     "ActionDeclined",
     "Alert",
+    "AttemptAborted",
     "AttemptError",
     "AttemptSuperseded",
     "BarrierError",

@@ -15,6 +15,7 @@ SagaError
 ├── WaitTimeout            ``handle.wait()`` gave up; the saga goes on
 ├── StepFailed             raised by a participant: a refusal that certainly had no effect
 ├── SecretWithheld         replaces an error that quotes a secret in Celery's log
+├── AttemptAborted         replaces an exception that is no failure to Celery
 ├── AttemptSuperseded      the saga has gone on without this attempt
 ├── OutputUnavailable      ``ctx.output_of()`` was asked for a step without an output
 └── BarrierError           ``ctx.once()`` was used where it cannot keep its promise
@@ -27,6 +28,7 @@ from typing import Any
 
 __all__ = [
     "ActionDeclined",
+    "AttemptAborted",
     "AttemptSuperseded",
     "BarrierError",
     "ConfigurationError",
@@ -102,6 +104,13 @@ class WaitTimeout(SagaError, TimeoutError):
 
 class SecretWithheld(SagaError):
     """A step's error quoted a secret of its saga; this replaces it wherever errors are shown."""
+
+
+class AttemptAborted(SagaError):
+    """A step ended with an exception that is no failure to Celery, such as ``SystemExit``.
+
+    This stands for it, so that Celery treats the attempt as failed; its outcome is UNKNOWN.
+    """
 
 
 class AttemptSuperseded(SagaError):

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from sagas.secret import STARS, mark, may_hold_secrets, scrub, unmark
 
-__all__ = ["Payload", "describe_error"]
+__all__ = ["Payload", "describe_error", "text_of"]
 
 _MESSAGE_LIMIT = 2_000
 
@@ -73,9 +73,17 @@ def describe_error(error: BaseException, secrets: frozenset[str] = frozenset()) 
         parts = (f"{'.'.join(map(str, p['loc'])) or 'value'}: {_message(p)}" for p in problems)
         text = f"{error.title} is not valid: {'; '.join(parts)}"
     else:
-        text = str(error) or type(error).__name__
+        text = text_of(error) or type(error).__name__
     # Scrub before truncating: half a secret would not be found.
     return scrub(text, secrets)[:_MESSAGE_LIMIT]
+
+
+def text_of(value: object) -> str:
+    """Return the text of an error or of its code, which a participant may have written badly."""
+    try:
+        return str(value)
+    except BaseException as error:  # noqa: BLE001 - it may raise anything
+        return f"(its text cannot be read: __str__ raised {type(error).__name__})"
 
 
 def _message(problem: Mapping[str, Any]) -> str:

@@ -12,7 +12,9 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 from sagas import faults
+from sagas.duties.bounded_call import BoundedCall
 from sagas.forking import ForkGuard
+from sagas.payload import text_of
 from sagas.record import alerts as outbox
 from sagas.record.alerts import Alert, PendingAlert
 from sagas.runtime.app import Runtime
@@ -43,9 +45,9 @@ _hooks: dict[str, Callable[[Alert], object]] = {}
 def on_alert(hook: Hook) -> Hook:
     """Call the decorated function with each ``Alert``.
 
-    It runs in the main process of one worker, soon after a saga was parked or became blocked: at
-    least once, and again after a pause if it raises. It should be quick, because it holds up the
-    worker's forks.
+    It runs in a thread of the main process of one worker, soon after a saga was parked or became
+    blocked: at least once, and again after a pause if it raises or has not returned after 15
+    seconds. While a call has not returned, no other one of the same function begins in that worker.
     """
     _hooks[f"{hook.__module__}.{hook.__qualname__}"] = hook
     return hook
@@ -63,6 +65,7 @@ class Alerts:
         self._runtime = runtime
         self._guard = ForkGuard()
         self._failed: set[str] = set()
+        self._calls: dict[str, BoundedCall] = {}
 
     def deliver_once(self) -> int:
         """Deliver the alerts that are due; return how many were tried."""
@@ -78,54 +81,80 @@ class Alerts:
         for delivered, pending in enumerate(reserved):
             if time.monotonic() > until:
                 return delivered
-            self._deliver(pending)
+            try:
+                alert, delivered_to = pending.alert, pending.delivered_to
+            except Exception as error:  # noqa: BLE001 - a later version may have written anything
+                self._set_aside(pending, error)
+            else:
+                self._deliver(pending, alert, delivered_to)
         return len(reserved)
 
-    def _deliver(self, pending: PendingAlert) -> None:
-        faults.reach("alert.reserved", pending.alert.key)
-        left = {
-            name: deliver for name, deliver in self._receivers() if name not in pending.delivered_to
-        }
-        reached = [name for name, deliver in left.items() if self._reach(name, deliver, pending)]
-        faults.reach("alert.delivered", pending.alert.key)
-        wait_s = min(FIRST_WAIT_S * 2.0 ** min(pending.attempts, 20), LONGEST_WAIT_S)
-        again_in_s = wait_s if len(reached) < len(left) else None
+    def _set_aside(self, pending: PendingAlert, error: Exception) -> None:
+        wait_s = _wait_s(pending.attempts)
+        with self._guard.guarded():
+            self._runtime.database.write(lambda c: outbox.set_aside(c, pending, again_in_s=wait_s))
+        logger.error(
+            "Alert %s of saga %s cannot be read by this version (%s: %s). It is set aside after %s "
+            "tries, and tried again in %g s. Look at the saga with: sagas -A <your app> show %s",
+            pending.id,
+            pending.saga_id,
+            type(error).__name__,
+            text_of(error),
+            pending.attempts + 1,
+            wait_s,
+            pending.saga_id,
+        )
+
+    def _deliver(self, pending: PendingAlert, alert: Alert, delivered_to: frozenset[str]) -> None:
+        faults.reach("alert.reserved", alert.key)
+        left = {name: deliver for name, deliver in self._receivers() if name not in delivered_to}
+        reached = [name for name, deliver in left.items() if self._reach(name, deliver, alert)]
+        faults.reach("alert.delivered", alert.key)
+        again_in_s = _wait_s(pending.attempts) if len(reached) < len(left) else None
         with self._guard.guarded():
             self._runtime.database.write(
                 lambda c: outbox.note_delivery(c, pending, reached, again_in_s=again_in_s)
             )
 
     def _receivers(self) -> Iterator[tuple[str, Deliver]]:
-        yield "log", self._guarded(_log)
+        yield "log", self._bounded("log", _log)
         for name, hook in _hooks.items():
-            yield f"hook {name}", self._guarded(hook)
+            yield f"hook {name}", self._bounded(f"hook {name}", hook)
         for url in self._runtime.settings.saga_alert_urls:
             # A URL may contain a secret: the record identifies it by its host and a digest.
             digest = hashlib.sha256(url.encode()).hexdigest()[:12]
             yield f"webhook {urlsplit(url).hostname} {digest}", _poster(url)
 
-    def _guarded(self, deliver: Callable[[Alert], object]) -> Deliver:
+    def _bounded(self, name: str, deliver: Callable[[Alert], object]) -> Deliver:
         def run(alert: Alert) -> None:
-            with self._guard.guarded():
-                deliver(alert)
+            last = self._calls.get(name)
+            if last is not None and last.runs:
+                raise TimeoutError("its last call has not returned yet")
+            call = self._calls[name] = BoundedCall(lambda: deliver(alert), name, self._guard)
+            call.run()
 
         return run
 
-    def _reach(self, name: str, deliver: Deliver, pending: PendingAlert) -> bool:
+    def _reach(self, name: str, deliver: Deliver, alert: Alert) -> bool:
         if name in self._failed:  # one failure per round is enough
             return False
         try:
-            deliver(pending.alert)
+            deliver(alert)
         except Exception as error:  # noqa: BLE001 - a receiver may fail in any way
             self._failed.add(name)
             logger.warning(
                 "The alert of saga %s did not reach %s (%s); it will be delivered again.",
-                pending.alert.saga_id,
+                alert.saga_id,
                 name,
-                error,
+                text_of(error),
             )
             return False
         return True
+
+
+def _wait_s(attempts: int) -> float:
+    """Return how long to wait after so many failed deliveries, and one more."""
+    return float(min(FIRST_WAIT_S * 2.0 ** min(attempts, 20), LONGEST_WAIT_S))
 
 
 def _log(alert: Alert) -> None:

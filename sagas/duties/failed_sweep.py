@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
+from sagas.payload import text_of
 from sagas.record.failed_sweeps import count_failed_sweep
 from sagas.runtime.app import Runtime
 
@@ -21,12 +22,12 @@ def postponed_on_error(runtime: Runtime, saga_id: UUID) -> Iterator[None]:
     """Postpone the saga if the block raises, so that the caller can go on with the next one."""
     try:
         yield
-    except Exception as error:  # noqa: BLE001 - any error is counted, and reported
+    except BaseException as error:  # noqa: BLE001 - whatever it is, it is counted and reported
         _postpone(runtime, saga_id, error)
 
 
-def _postpone(runtime: Runtime, saga_id: UUID, error: Exception) -> None:
-    text = f"{type(error).__name__}: {error}"[:_ERROR_LIMIT]
+def _postpone(runtime: Runtime, saga_id: UUID, error: BaseException) -> None:
+    text = f"{type(error).__name__}: {text_of(error)}"[:_ERROR_LIMIT]
     timing, actor = runtime.settings.timing, runtime.actor("sweep")
     failed_sweeps = runtime.database.write(
         lambda c: count_failed_sweep(c, saga_id, text, timing=timing, actor=actor)

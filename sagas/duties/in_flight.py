@@ -62,6 +62,11 @@ class InFlight:
         links = (Link.read(request.args) for request in unstarted)
         return {(link.saga_id, link.epoch) for link in links if link is not None}
 
+    def runs_any(self) -> bool:
+        """Tell whether a step runs that this worker has received."""
+        active = _all(worker_state.active_requests)
+        return any(request in active for request in _all(self._received))
+
     def task_ids(self) -> set[str]:
         """Return the ids of the Celery tasks that this worker runs or is about to run."""
         return {request.id for request in _all(worker_state.reserved_requests)}

@@ -1,7 +1,7 @@
 """The sweep: every worker looks for sagas that are due, and advances them by their record."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from uuid import UUID
 
 from sagas import faults
@@ -22,9 +22,16 @@ BATCH = 100
 class Sweep:
     """The sweep of one worker's main process; there is no leader, every worker sweeps."""
 
-    def __init__(self, runtime: Runtime, in_flight: InFlight) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        in_flight: InFlight,
+        *,
+        is_steady: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._runtime = runtime
         self._in_flight = in_flight
+        self._is_steady = is_steady
         self._lease_s = runtime.settings.saga_lease_s
 
     def sweep_once(self) -> int:
@@ -57,7 +64,7 @@ class Sweep:
 
     def _advance(self, saga_id: UUID, lost_messages: LostMessages) -> None:
         known = self._runtime.store.peek(saga_id)
-        if known is None:
+        if known is None or any(self._may_run(known, step) for step in known.steps.values()):
             return
         faults.reach("sweep.reserved", known.key)
         # The broker is asked before the saga is locked, so that a slow one blocks nobody.
@@ -74,6 +81,18 @@ class Sweep:
             actor=self._runtime.actor("sweep"),
             point="sweep.recorded",
         )
+
+    def _may_run(self, saga: SagaState, step: StepState) -> bool:
+        """Tell whether an attempt may still run although it has expired.
+
+        Its worker extends it while it runs, unless the database was out of reach meanwhile. Then
+        this worker will have missed a heartbeat too, and gives the other one time to extend it.
+        """
+        if not step.held or step.expires_at is None or step.expires_at > saga.now:
+            return False
+        if step.worker == self._runtime.worker_id:
+            return step.task_id in self._in_flight.task_ids()
+        return not self._is_steady() and step.attended
 
     def _is_alive(self, step: StepState) -> bool:
         # Only an expired worker is dead: after a gap, expiry gives every worker time to write.

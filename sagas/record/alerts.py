@@ -1,12 +1,13 @@
 """The outbox of alerts: written with the transition that raises them, kept until delivery."""
 
+import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, Text, insert, select, type_coerce, update
 
 from sagas.decision import Transition
 from sagas.record import tables as t
@@ -20,6 +21,7 @@ __all__ = [
     "raise_alert",
     "raise_unless_raised",
     "reserve_alerts",
+    "set_aside",
 ]
 
 
@@ -86,12 +88,27 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class PendingAlert:
-    """An alert that some receiver does not have yet."""
+    """An alert that some receiver does not have yet, as its row has it.
+
+    It is read when it is delivered, so that a row that this version cannot read, because a later
+    one has written it, keeps none of the others back.
+    """
 
     id: int
-    alert: Alert
-    delivered_to: frozenset[str]
+    saga_id: UUID
     attempts: int
+    body: str = field(repr=False)
+    receivers: str = field(repr=False)
+
+    @property
+    def alert(self) -> Alert:
+        """The alert; raises whatever keeps this version from reading it."""
+        return Alert.from_json(json.loads(self.body))
+
+    @property
+    def delivered_to(self) -> frozenset[str]:
+        """The receivers that have it; raises likewise."""
+        return frozenset(json.loads(self.receivers))
 
 
 def raise_alert(connection: Connection, made: Transition) -> None:
@@ -143,8 +160,11 @@ def reserve_alerts(
     connection: Connection, *, limit: int, reservation_s: float
 ) -> Sequence[PendingAlert]:
     """Return alerts that are due; no other worker gets them for *reservation_s* seconds."""
+    columns = (t.alert.c.id, t.alert.c.saga_id, t.alert.c.attempts)
+    # As text: a row that is no JSON would otherwise fail the whole query.
+    texts = (type_coerce(t.alert.c.body, Text), type_coerce(t.alert.c.delivered_to, Text))
     due = (
-        select(t.alert)
+        select(*columns, *texts)
         .where(t.alert.c.due_at <= statement_now())
         .order_by(t.alert.c.due_at)
         .limit(limit)
@@ -154,10 +174,13 @@ def reserve_alerts(
     if rows:
         reserved = t.alert.c.id.in_([row.id for row in rows])
         connection.execute(update(t.alert).where(reserved).values(due_at=after_now(reservation_s)))
-    return [
-        PendingAlert(row.id, Alert.from_json(row.body), frozenset(row.delivered_to), row.attempts)
-        for row in rows
-    ]
+    return [PendingAlert(*row) for row in rows]
+
+
+def set_aside(connection: Connection, pending: PendingAlert, *, again_in_s: float) -> None:
+    """Count another try of an alert that cannot be read, and postpone the next one."""
+    values = {"attempts": pending.attempts + 1, "due_at": after_now(again_in_s)}
+    connection.execute(update(t.alert).where(t.alert.c.id == pending.id).values(values))
 
 
 def note_delivery(

@@ -7,14 +7,16 @@ from uuid import UUID
 from sqlalchemy import Connection, delete, insert, select, update
 
 from sagas.record import tables as t
-from sagas.sql import before_now, now
+from sagas.sql import after_now, before_now, now
 from sagas.states import StepStatus
 
 __all__ = [
     "Heartbeat",
     "expire",
+    "extend_attempt",
     "held_by",
     "live_workers",
+    "overrunning",
     "silences",
     "stale_workers",
     "write_heartbeat",
@@ -98,6 +100,35 @@ def held_by(connection: Connection, worker_id: UUID) -> dict[UUID, str]:
     query = select(t.step.c.saga_id, t.step.c.task_id).join(t.saga)
     query = query.where(t.step.c.worker == worker_id, _HELD, t.saga.c.failed_sweeps == 0)
     return {row.saga_id: row.task_id for row in connection.execute(query)}
+
+
+def overrunning(connection: Connection, worker_id: UUID, *, within_s: float) -> dict[UUID, str]:
+    """Return the sagas whose steps a worker holds and that expire soon, each with its Celery task.
+
+    Such an attempt has overrun its timeout: expiry follows the timeout after a while.
+    """
+    query = select(t.step.c.saga_id, t.step.c.task_id).where(
+        t.step.c.worker == worker_id, _HELD, t.step.c.expires_at < after_now(within_s)
+    )
+    return {row.saga_id: row.task_id for row in connection.execute(query)}
+
+
+def extend_attempt(
+    connection: Connection, worker_id: UUID, saga_id: UUID, task_id: str, *, extension_s: float
+) -> bool:
+    """Let an attempt expire later, if this worker still holds its step.
+
+    Returns False where it does not, or where another transaction has locked the row: the heartbeat
+    waits for none.
+    """
+    held = (t.step.c.saga_id == saga_id, t.step.c.task_id == task_id)
+    query = select(t.step.c.name).where(*held, t.step.c.worker == worker_id, _HELD)
+    name = connection.scalar(query.with_for_update(skip_locked=True))
+    if name is None:
+        return False
+    this = update(t.step).where(*held, t.step.c.name == name)
+    connection.execute(this.values(expires_at=after_now(extension_s)))
+    return True
 
 
 _HELD = t.step.c.status.in_((StepStatus.RUNNING, StepStatus.COMPENSATING)) & t.step.c.claim.is_not(

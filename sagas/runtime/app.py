@@ -1,5 +1,6 @@
 """Binding the engine to a Celery app, and finding it again."""
 
+import copy
 import os
 import socket
 import uuid
@@ -37,6 +38,8 @@ class Runtime:
         #: None outside a worker.
         self.worker_id: uuid.UUID | None = None
         self.hostname = f"{os.getpid()}@{socket.gethostname()}"
+        self._incarnations: dict[str, uuid.UUID] = {}
+        self._seen_by: dict[str, Runtime] = {}
 
     @cached_property
     def settings(self) -> Settings:
@@ -86,8 +89,25 @@ class Runtime:
 
     def enter_worker(self, hostname: str) -> None:
         """Begin an incarnation as a worker with this node name."""
-        self.worker_id = uuid.uuid4()
+        self.worker_id = self._incarnations[hostname] = uuid.uuid4()
         self.hostname = hostname
+        self._seen_by.pop(hostname, None)
+
+    def as_worker(self, hostname: str | None) -> "Runtime":
+        """Return the runtime as the worker with this node name sees it.
+
+        One process may run several workers of one app: then this runtime itself is the newest of
+        them. Returns this runtime where no worker of this process has the name.
+        """
+        if hostname is None or hostname not in self._incarnations:
+            return self
+        if hostname not in self._seen_by:
+            # The view shares all of this; what is cached after the copy would be its own.
+            _ = self.store, self.payload_codec, self.waiters, self.messages
+            view = copy.copy(self)
+            view.worker_id, view.hostname = self._incarnations[hostname], hostname
+            self._seen_by[hostname] = view
+        return self._seen_by[hostname]
 
 
 def bind(app: Celery) -> Runtime:

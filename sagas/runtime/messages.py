@@ -174,6 +174,8 @@ class Messages:
             kwargsrepr=repr({"saga": saga.name, "step": step, "epoch": epoch}),
             headers={SENT_AT: 0.0, QUEUE: self.queue_of(call).name},
             link_error=[self._errback(saga, epoch)],
+            # An application that does not have the task would subscribe to its result.
+            ignore_result=True,
             **_limits(call),
         )
         if call.queue:
@@ -187,7 +189,9 @@ class Messages:
             TURN_BACK, args=(str(saga.id), epoch), app=self._app
         )
         errback.set(
-            argsrepr=f"({saga.key!r}, {str(saga.id)!r})", kwargsrepr=f"{{'epoch': {epoch}}}"
+            argsrepr=f"({saga.key!r}, {str(saga.id)!r})",
+            kwargsrepr=f"{{'epoch': {epoch}}}",
+            ignore_result=True,
         )
         if self._settings.saga_queue:
             errback.set(queue=self._settings.saga_queue)

@@ -28,11 +28,12 @@ from sagas.decision import (
     remaining,
 )
 from sagas.definition import StepDefinition
-from sagas.errors import AttemptSuperseded, SagaNotFound
+from sagas.errors import AttemptAborted, AttemptSuperseded, SagaNotFound
 from sagas.record.store import Committed
 from sagas.runtime.app import Runtime, runtime_of
 from sagas.runtime.messages import Chain, Link, cut_short
 from sagas.states import Operation, StepStatus
+from sagas.worker.end_of_process import ends_process
 from sagas.worker.execution import Execution
 
 __all__ = ["run_attempt"]
@@ -52,13 +53,22 @@ def run_attempt(
     """Run one attempt of an action or a compensation, if the record grants it.
 
     Returns a word for Celery's log. Raises what the function raised, so that Celery marks the
-    attempt as failed and sends the errback, or Celery's Retry if another attempt follows.
+    attempt as failed and sends the errback, or Celery's Retry if another attempt follows. Where the
+    process was told to end, raises what told it, after the outcome is recorded.
     """
     if (link := Link.read(args)) is None or not _is_task_id(task.request.id):
         task.request.chain = None
         logger.warning("Ignored a malformed message for %s.", task.name)
         return "dropped: malformed"
-    return _Attempt(runtime_of(task.app), task, definition, operation, link).run()
+    try:
+        runtime = runtime_of(task.app).as_worker(task.request.hostname)
+        return _Attempt(runtime, task, definition, operation, link).run()
+    except BaseException as error:
+        if isinstance(error, Exception) or ends_process(error):
+            raise
+        # A greenlet that is killed while it writes. Celery's pools take it for no failure, and
+        # would report its task as running for ever; the record takes the attempt for lost.
+        raise AttemptAborted(f"{type(error).__name__} interrupted the engine's work.") from error
 
 
 def _is_task_id(value: object) -> bool:
@@ -144,6 +154,10 @@ class _Attempt:
         faults.reach(f"{self.operation}.{_end(result, concluded)}", key, self.step)
         if dispatch := concluded.decision.dispatch:
             self._publish(concluded, dispatch)
+        if isinstance(self.execution.error, AttemptAborted):
+            self._log_aborted(self.execution.error)
+        if self.execution.end_of_process is not None:
+            raise self.execution.end_of_process
         match concluded.decision.answer:
             case Recorded(ended):
                 return self._recorded(concluded, ended=ended)
@@ -155,6 +169,15 @@ class _Attempt:
                 return self._drop("the saga has gone on without it")
             case other:
                 raise AssertionError(f"The end of an attempt was answered with {other!r}.")
+
+    def _log_aborted(self, error: AttemptAborted) -> None:
+        logger.warning(
+            "Saga %s, %s of %s: ended with %s; its outcome is unknown.",
+            self.saga_id,
+            self.operation,
+            self.step,
+            error,
+        )
 
     def _conclude(self, result: Result) -> Committed:
         chance = random.random()

@@ -1,12 +1,14 @@
 """What the record and Celery's log say about the error that ended an attempt."""
 
 import traceback
+from typing import TypeGuard
 
+from celery.exceptions import TaskPredicate
 from pydantic import ValidationError
 
 from sagas.decision import AttemptError
-from sagas.errors import SecretWithheld, StepFailed
-from sagas.payload import describe_error
+from sagas.errors import AttemptAborted, SecretWithheld, StepFailed
+from sagas.payload import describe_error, text_of
 from sagas.secret import scrub
 
 __all__ = ["describe_attempt_error", "safe_to_log"]
@@ -14,26 +16,50 @@ __all__ = ["describe_attempt_error", "safe_to_log"]
 _TRACEBACK_LIMIT = 10_000
 
 
-def describe_attempt_error(error: Exception, secrets: frozenset[str]) -> AttemptError:
+def describe_attempt_error(error: BaseException, secrets: frozenset[str]) -> AttemptError:
     """Describe an error for the record, without the secrets of the saga's payloads."""
     return {
         "type": type(error).__name__,
         "message": describe_error(error, secrets),
-        "code": error.code if isinstance(error, StepFailed) else None,
+        "code": _code_of(error),
         "traceback": "".join(traceback.format_tb(error.__traceback__))[-_TRACEBACK_LIMIT:],
     }
 
 
-def safe_to_log(error: Exception, secrets: frozenset[str]) -> Exception:
-    """Return the error that Celery may log and send as an event to any listener.
+def _code_of(error: BaseException) -> str | None:
+    code: object = error.code if isinstance(error, StepFailed) else None
+    return code if code is None or isinstance(code, str) else text_of(code)
 
-    If it, or one of its causes, quotes a secret or an invalid payload, it is replaced by another.
+
+def safe_to_log(error: BaseException, secrets: frozenset[str]) -> Exception:
+    """Return the error that Celery may handle, log, and send as an event to any listener.
+
+    If it, or one of its causes, quotes a secret or an invalid payload, it is replaced by another;
+    likewise if Celery would not treat it as the failure of a task.
     """
     shown = "".join(traceback.format_exception(error))
+    if not _is_failure(error):
+        aborted = AttemptAborted(f"{type(error).__name__}: {describe_error(error, secrets)}")
+        return aborted.with_traceback(error.__traceback__)
     if not isinstance(error, ValidationError) and scrub(shown, secrets) == shown:
         return error
     message = describe_error(error, secrets)
     if isinstance(error, StepFailed):
-        return StepFailed(message, code=error.code).with_traceback(error.__traceback__)
+        return StepFailed(message, code=_code_of(error)).with_traceback(error.__traceback__)
     stand_in = SecretWithheld(f"{type(error).__name__}: {message}")
     return stand_in.with_traceback(error.__traceback__)
+
+
+def _is_failure(error: BaseException) -> TypeGuard[Exception]:
+    """Tell whether Celery takes the error for the failure of its task, and can log it.
+
+    It passes on or swallows a BaseException, obeys ``Ignore``, ``Reject`` and ``Retry``, and stops
+    the worker for a MemoryError.
+    """
+    if not isinstance(error, Exception) or isinstance(error, TaskPredicate | MemoryError):
+        return False
+    try:
+        str(error), repr(error)
+    except BaseException:  # noqa: BLE001 - a participant's code, which may raise anything
+        return False
+    return True

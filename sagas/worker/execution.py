@@ -14,6 +14,7 @@ from sagas.decision import (
     Result,
     SagaFailure,
     Succeeded,
+    call_of,
 )
 from sagas.definition import Call, StepDefinition
 from sagas.errors import PayloadTooLarge, StepFailed
@@ -21,7 +22,9 @@ from sagas.record.store import Committed
 from sagas.runtime.app import Runtime
 from sagas.secret import secrets_in
 from sagas.states import Operation, Outcome
+from sagas.worker.end_of_process import ends_process
 from sagas.worker.error_report import describe_attempt_error, safe_to_log
+from sagas.worker.time_limit import soft_limit
 
 __all__ = ["Execution"]
 
@@ -29,7 +32,8 @@ __all__ = ["Execution"]
 class Execution:
     """One run of an action or a compensation; the probe runs first where the outcome is in doubt.
 
-    ``error`` is what to raise for Celery, None if the function returned.
+    ``error`` is what to raise for Celery, None if the function returned. ``end_of_process`` is to
+    be raised instead, once the result is recorded, where this process was told to end meanwhile.
     """
 
     def __init__(
@@ -46,28 +50,36 @@ class Execution:
         self._call = _call_of(definition, operation)
         self._step = step
         self._confirm = confirm
+        self._probed: Probed | None = None
         self._secrets: frozenset[str] = frozenset()  # of every payload decoded or encoded here
         self.error: Exception | None = None
+        self.end_of_process: BaseException | None = None
 
     def run(self, claimed: Committed, granted: Granted) -> Result:
-        """Run it and return the result."""
-        probed = None
+        """Run it and return the result, whatever it raises."""
+        planned = call_of(claimed.before, self._step, self._operation)
         try:
-            given = self._call.input.load(self._read(claimed.input))
-            context = self._context(claimed, granted.attempt)
-            if granted.ask:
-                probed = self._ask(given, context)
-                if (result := self._settled_by(probed, granted)) is not None:
-                    return result
-                context = self._informed(context, probed)
-            text = self._call.output.dump(self._call(given, context))
-            return Succeeded(self._keep(text), probed)
+            with soft_limit(planned.timeout_s):
+                return self._run(claimed, granted)
         except StepFailed as error:
-            return Refused(self._describe(error), probed)
+            return Refused(self._describe(error), self._probed)
         except PayloadTooLarge as error:
-            return Errored(self._describe(error), final=True, probed=probed)
-        except Exception as error:  # noqa: BLE001 - anything that a participant raises is a result
-            return Errored(self._describe(error), probed=probed)
+            return Errored(self._describe(error), final=True, probed=self._probed)
+        except BaseException as error:  # noqa: BLE001 - anything that a participant raises is a result
+            if ends_process(error):
+                self.end_of_process = error
+            return Errored(self._describe(error), probed=self._probed)
+
+    def _run(self, claimed: Committed, granted: Granted) -> Result:
+        given = self._call.input.load(self._read(claimed.input))
+        context = self._context(claimed, granted.attempt)
+        if granted.ask:
+            self._probed = self._ask(given, context)
+            if (result := self._settled_by(self._probed, granted)) is not None:
+                return result
+            context = self._informed(context, self._probed)
+        text = self._call.output.dump(self._call(given, context))
+        return Succeeded(self._keep(text), self._probed)
 
     def _ask(self, given: Any, context: Context) -> Probed:
         """Ask the participant whether the action happened."""
@@ -131,7 +143,7 @@ class Execution:
         self._secrets |= secrets_in(text)
         return text
 
-    def _describe(self, error: Exception) -> AttemptError:
+    def _describe(self, error: BaseException) -> AttemptError:
         self.error = safe_to_log(error, self._secrets)
         return describe_attempt_error(error, self._secrets)
 

@@ -13,6 +13,7 @@ from celery.utils.imports import gen_task_name
 from sagas.definition import Call, StepDefinition, declare_call
 from sagas.errors import DefinitionError, StepFailed
 from sagas.retry import Retry
+from sagas.runtime.no_results import no_results
 from sagas.states import Operation
 from sagas.worker.attempt import run_attempt
 
@@ -79,7 +80,7 @@ def step(
         name: the name of the task and of the step; by default Celery's name for the task.
         retry: how often and when an attempt is repeated.
         timeout: how long one attempt may take, in seconds or as a timedelta; after that its outcome
-            is UNKNOWN.
+            is UNKNOWN. Not every pool can enforce it; a worker whose pool cannot says so.
         read_only: it leaves nothing to undo.
         options: further options of a Celery task: ``queue``, ``rate_limit``, ``priority``, …
 
@@ -124,9 +125,12 @@ def _register(definition: StepDefinition[Any, Any], operation: Operation, call: 
         bind=True,
         typing=False,
         ignore_result=True,
+        backend=no_results,
         throws=(StepFailed,),
         # The record recovers what a dead worker held; late acknowledgement would only double work.
         acks_late=False,
+        # For the worker, which warns where its pool does not enforce it.
+        saga_timeout_s=call.timeout_s,
         # The plan has the others, and so has each message; Celery deprecates them as attributes.
         **{name: value for name, value in call.options.items() if name not in _OF_MESSAGES},
     )

@@ -14,6 +14,7 @@ from sagas.decision import SagaState
 from sagas.runtime.advance import advance_saga
 from sagas.runtime.app import runtime_of
 from sagas.runtime.messages import TURN_BACK
+from sagas.runtime.no_results import no_results
 
 __all__ = ["turn_back"]
 
@@ -23,7 +24,12 @@ logger = logging.getLogger(__name__)
 # Bound, so that Celery sends it as a message: an unbound errback with more than one argument runs
 # inline, in the process that has just failed.
 @shared_task(  # type: ignore[untyped-decorator]  # Celery has no types
-    name=TURN_BACK, bind=True, ignore_result=True, acks_late=False, typing=False
+    name=TURN_BACK,
+    bind=True,
+    ignore_result=True,
+    backend=no_results,
+    acks_late=False,
+    typing=False,
 )
 def turn_back(self: Task, /, *args: object, **_: object) -> str:
     """Advance the saga if it is still at the epoch in which the task failed."""

@@ -1,0 +1,147 @@
+"""A small application whose worker runs in any of Celery's pools; the environment configures it."""
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from celery import Celery
+from celery.exceptions import Ignore, Reject
+from celery.exceptions import Retry as CeleryRetry
+from pydantic import BaseModel
+
+import sagas
+from sagas import Context, Retry, Saga, StepFailed, step
+
+__all__ = ["WAYS", "Job", "app", "computes", "ends", "overruns"]
+
+DIRECTORY = Path(os.environ.get("POOLS_DIRECTORY", "."))
+
+app = Celery("pools", broker=os.environ.get("POOLS_BROKER_URL"))
+app.conf.update(
+    saga_database_url=os.environ.get("POOLS_DATABASE_URL"),
+    saga_lease_s=float(os.environ.get("POOLS_LEASE_S", "1.0")),
+    saga_sweep_interval_s=0.2,
+    broker_connection_retry_on_startup=True,
+    result_backend=os.environ.get("POOLS_RESULT_BACKEND"),
+)
+sagas.setup(app)
+
+
+class Job(BaseModel):
+    """What a step is to do."""
+
+    key: str = ""
+    how: str = ""
+    takes_s: float = 0.0
+
+
+class Mute(Exception):
+    """An error that cannot be shown."""
+
+    def __str__(self) -> str:
+        raise LookupError("no text")
+
+    __repr__ = __str__
+
+
+class MuteExit(SystemExit):
+    """The same, and no Exception either."""
+
+    def __str__(self) -> str:
+        raise SystemExit(3)
+
+
+def _leak_cancellation() -> None:
+    async def cancelled() -> None:
+        raise asyncio.CancelledError
+
+    asyncio.run(cancelled())
+
+
+#: How a step may end, each with the type of the error that the record is to show.
+WAYS: dict[str, tuple[str, Callable[[], object]]] = {
+    "exit": ("SystemExit", lambda: sys.exit(3)),
+    "cancelled": ("CancelledError", _leak_cancellation),
+    "closed": ("GeneratorExit", lambda: _raise(GeneratorExit())),
+    "interrupted": ("KeyboardInterrupt", lambda: _raise(KeyboardInterrupt())),
+    "group": ("BaseExceptionGroup", lambda: _raise(BaseExceptionGroup("g", [SystemExit(3)]))),
+    "memory": ("MemoryError", lambda: _raise(MemoryError())),
+    "reject": ("Reject", lambda: _raise(Reject("no", requeue=True))),
+    "ignore": ("Ignore", lambda: _raise(Ignore())),
+    "retry": ("Retry", lambda: _raise(CeleryRetry("later", when=1))),
+    "mute": ("Mute", lambda: _raise(Mute())),
+    "mute-exit": ("MuteExit", lambda: _raise(MuteExit())),
+}
+
+
+def _raise(error: BaseException) -> None:
+    raise error
+
+
+def note(what: str) -> None:
+    """Note an effect, in one write."""
+    with (DIRECTORY / "effects.txt").open("a") as effects:
+        effects.write(what + "\n")
+
+
+@step(name="pools.end", retry=Retry(max_attempts=2, wait_initial=0.1))
+def end(job: Job, ctx: Context) -> None:
+    """End as the job says, after an effect."""
+    note(f"{job.key} began")
+    if job.how == "hangs at first":
+        time.sleep(600 if ctx.attempt == 1 else 0)
+        return
+    if job.how == "refused":
+        raise StepFailed("declined")
+    if job.how:
+        WAYS[job.how][1]()
+
+
+@end.compensation()
+def undo_end(job: Job) -> None:
+    """Note that it was undone."""
+    note(f"{job.key} undone")
+
+
+ends = Saga("pools.ends", input=Job, steps=[end])
+
+
+@step(name="pools.overrun", timeout=0.5, retry=Retry(max_attempts=1))
+def overrun(job: Job) -> None:
+    """Take longer than the timeout, yielding all the time."""
+    note(f"{job.key} began")
+    until = time.monotonic() + job.takes_s
+    while time.monotonic() < until and not (DIRECTORY / "go").exists():
+        time.sleep(0.02)
+    note(f"{job.key} happened")
+
+
+@overrun.compensation()
+def undo_overrun(job: Job) -> None:
+    """Note that it was undone."""
+    note(f"{job.key} undone")
+
+
+overruns = Saga("pools.overruns", input=Job, steps=[overrun])
+
+
+@step(name="pools.compute", retry=Retry(max_attempts=1))
+def compute(job: Job) -> None:
+    """Compute without yielding."""
+    note(f"{job.key} began")
+    until = time.monotonic() + job.takes_s
+    while time.monotonic() < until:
+        sum(range(10_000))
+    note(f"{job.key} happened")
+
+
+@compute.compensation()
+def undo_compute(job: Job) -> None:
+    """Note that it was undone."""
+    note(f"{job.key} undone")
+
+
+computes = Saga("pools.computes", input=Job, steps=[compute])

@@ -1,0 +1,31 @@
+"""The record has the results: sagas never wait for the application's result backend."""
+
+import time
+from contextlib import ExitStack
+
+import pytest
+
+from sagas.states import SagaStatus
+from tests.field.conftest import Pools
+from tests.support.servers import free_port
+from tests.support.waiting import wait_until
+
+#: Celery tries for 20 seconds to reach a result backend, for each message.
+ONE_TRY_S = 20
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_steps_that_are_refused_wait_for_no_result_backend(pool: str, pools: Pools) -> None:
+    pools.env["POOLS_RESULT_BACKEND"] = f"redis://127.0.0.1:{free_port()}/0"
+    keys = [f"job-{number}" for number in range(12)]  # with 4 in parallel: 3 tries each
+    with ExitStack() as stack:
+        worker = stack.enter_context(pools.worker(pool))
+        wait_until(lambda: worker.ready, timeout_s=120, what="the worker is ready")
+        began = time.monotonic()
+        pools.start("ends", **{key: {"how": "refused"} for key in keys})
+        pools.wait_until_ended(*keys, timeout_s=120)
+        took_s = time.monotonic() - began
+        log = worker.log.read_text()
+    assert {pools.saga(key).status for key in keys} == {SagaStatus.COMPENSATED}
+    assert took_s < 3 * ONE_TRY_S
+    assert "Connection to Redis lost" not in log

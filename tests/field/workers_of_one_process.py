@@ -1,0 +1,59 @@
+"""Runs workers of one app in this process, as Celery's own test helpers do; prints what it saw.
+
+A program of its own, because Celery keeps the state of a worker in its modules.
+"""
+
+import json
+import sys
+import threading
+from contextlib import ExitStack
+
+from celery import Celery
+from celery.contrib.testing.worker import start_worker
+from sqlalchemy import select
+
+from sagas.record import tables as t
+from sagas.runtime.app import runtime_of
+from tests.field.pools_app import Job, app, ends
+from tests.support.waiting import wait_until
+
+
+def worker_rows() -> int:
+    """Return how many workers the record knows."""
+    return len(runtime_of(app).database.read(lambda c: c.execute(select(t.worker.c.id)).all()))
+
+
+def holders() -> int:
+    """Return how many different workers have held steps."""
+    query = select(t.step.c.worker).distinct()
+    return len(runtime_of(app).database.read(lambda c: c.execute(query).all()))
+
+
+def run(app: Celery, pool: str, key: str, *, workers: int = 1) -> None:
+    """Run workers until a saga has ended."""
+    with ExitStack() as stack:
+        for number in range(workers):
+            name = f"{key}-{number}@here"
+            worker = start_worker(
+                app, pool=pool, perform_ping_check=False, hostname=name, shutdown_timeout=60
+            )
+            stack.enter_context(worker)
+        assert worker_rows() == workers
+        for number in range(3):
+            ends.start(Job(key=f"{key}-{number}"), key=f"{key}-{number}").wait(60)
+    wait_until(lambda: worker_rows() == 0, timeout_s=60, what="the workers leave the record")
+
+
+def duties() -> list[str]:
+    """Return the threads of duties that are alive."""
+    names = ("extension of attempts", "sweep", "alerts", "leave")
+    return [thread.name for thread in threading.enumerate() if thread.name in names]
+
+
+if __name__ == "__main__":
+    together = sys.argv[1] == "together"
+    for pool in ("solo", "threads"):
+        run(app, pool, f"{pool}-first", workers=1 + together)
+        run(app, pool, f"{pool}-second", workers=1 + together)
+    wait_until(lambda: not duties(), timeout_s=60, what="no duty is left")
+    print(json.dumps({"holders": holders()}))  # noqa: T201 - for the test
