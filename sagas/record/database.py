@@ -8,11 +8,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import (
+    URL,
+    Connection,
+    Engine,
+    ExceptionContext,
+    create_engine,
+    event,
+    make_url,
+)
 from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError, SQLAlchemyError
 
 from sagas.errors import ConfigurationError, RecordNotReady
 from sagas.forking import before_fork
+from sagas.record.lost_server import server_is_lost, sqlstate
 from sagas.sql import error_code, is_mariadb
 
 __all__ = ["Database", "create_record_engine", "transient"]
@@ -22,15 +31,16 @@ T = TypeVar("T")
 #: No transaction of the record takes so long, and none waits so long for another.
 _HOLD_LIMIT_S = 5
 
-#: Serialization failure, deadlock, the states in which PostgreSQL turns clients away, and a
-#: transaction or a lock that took too long.
-_TRANSIENT_SQLSTATES = frozenset(
-    {"40001", "40P01", "57P01", "57P02", "57P03", "53300", "25P03", "55P03"}
-)
+#: A connection is used no longer than this: a process that only reads gets no error from an old
+#: primary, and would see its old data for ever.
+_CONNECTION_AGE_S = 60
 
-#: The same on MariaDB: a row that changed, too many clients, a server or a connection that goes
-#: down, a lock that took too long, a deadlock, and a connection that was lost.
-_TRANSIENT_CODES = frozenset({1020, 1040, 1053, 1203, 1205, 1213, 1927, 2006, 2013})
+#: Serialization failure, deadlock, too many clients, and a transaction or a lock that took too
+#: long.
+_TRANSIENT_SQLSTATES = frozenset({"40001", "40P01", "53300", "25P03", "25P04", "55P03"})
+
+#: The same on MariaDB: a row that changed, too many clients, a lock that took too long, a deadlock.
+_TRANSIENT_CODES = frozenset({1020, 1040, 1203, 1205, 1213})
 
 
 class Database:
@@ -121,9 +131,9 @@ def _at_one_moment(engine: Engine) -> Engine:
 
 def transient(error: DBAPIError) -> bool:
     """Tell whether the same transaction may succeed if it is tried again in a moment."""
-    if error.connection_invalidated:
+    if error.connection_invalidated or server_is_lost(error.orig):
         return True
-    if getattr(error.orig, "sqlstate", None) in _TRANSIENT_SQLSTATES:
+    if sqlstate(error.orig) in _TRANSIENT_SQLSTATES:
         return True
     if error_code(error.orig) in _TRANSIENT_CODES:
         return True
@@ -179,6 +189,7 @@ def _server_engine(url: URL) -> Engine:
         isolation_level="READ COMMITTED",
         pool_size=5,
         max_overflow=10,
+        pool_recycle=_CONNECTION_AGE_S,
         connect_args=_connect_args(url),
         hide_parameters=True,  # payloads do not belong into errors and logs
     )
@@ -186,7 +197,14 @@ def _server_engine(url: URL) -> Engine:
         event.listen(engine, "connect", _postgresql_connect)
     if is_mariadb(engine.dialect):
         event.listen(engine, "connect", _mariadb_connect)
+    event.listen(engine, "handle_error", _leave_lost_server)
     return engine
+
+
+def _leave_lost_server(context: ExceptionContext) -> None:
+    # A disconnect in SQLAlchemy's sense: every pooled connection made before it is thrown away.
+    if server_is_lost(context.original_exception):
+        context.is_disconnect = True
 
 
 def _postgresql_connect(connection: Any, _: Any) -> None:
@@ -241,6 +259,7 @@ def _sqlite_engine(url: URL) -> Engine:
     engine = create_engine(url, connect_args={"timeout": 10}, hide_parameters=True)
     event.listen(engine, "connect", _sqlite_connect)
     event.listen(engine, "begin", _sqlite_begin)
+    event.listen(engine, "handle_error", _leave_lost_server)
     return engine
 
 
