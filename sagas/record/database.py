@@ -4,7 +4,7 @@ import os
 import random
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,11 +16,13 @@ from sqlalchemy import (
     create_engine,
     event,
     make_url,
+    text,
 )
 from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError, SQLAlchemyError
 
 from sagas.errors import ConfigurationError, RecordNotReady
 from sagas.forking import before_fork
+from sagas.record.engine_options import connect_args, pool_options, without_typed
 from sagas.record.lost_server import server_is_lost, sqlstate
 from sagas.sql import error_code, is_mariadb
 
@@ -30,10 +32,6 @@ T = TypeVar("T")
 
 #: No transaction of the record takes so long, and none waits so long for another.
 _HOLD_LIMIT_S = 5
-
-#: A connection is used no longer than this: a process that only reads gets no error from an old
-#: primary, and would see its old data for ever.
-_CONNECTION_AGE_S = 60
 
 #: Serialization failure, deadlock, too many clients, and a transaction or a lock that took too
 #: long.
@@ -50,8 +48,15 @@ class Database:
     nor closed in the child, since both would speak on the parent's socket.
     """
 
-    def __init__(self, url: str, *, patience_s: float = 3.0) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        patience_s: float = 3.0,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
         self.url = url
+        self._options = options or {}
         self._patience_s = patience_s
         self._engine: Engine | None = None
         self._begins: dict[str, Engine] = {}
@@ -65,7 +70,7 @@ class Database:
         if self._engine is None or self._pid != os.getpid():
             if self._engine is not None:
                 self._inherited.append(self._engine)  # collected, it would close the parent's
-            engine = create_record_engine(self.url)
+            engine = create_record_engine(self.url, self._options)
             begins: dict[str, Engine] = {
                 mode: engine.execution_options(saga_begin=mode)
                 for mode in ("IMMEDIATE", "DEFERRED")
@@ -162,17 +167,19 @@ _NO_TABLE = re.compile(
 )
 
 
-def create_record_engine(url: str | URL) -> Engine:
+def create_record_engine(url: str | URL, options: Mapping[str, Any] | None = None) -> Engine:
     """Make an engine as the record wants it: bounded, read committed, SQLite in WAL mode.
 
+    *options* are those of ``saga_database_options``.
+
     Raises:
-        ConfigurationError: the URL cannot be read, or its driver is not installed.
+        ConfigurationError: the URL or an option cannot be used, or the driver is not installed.
     """
     try:
         parsed = make_url(url)
         if parsed.get_backend_name() == "sqlite":
-            return _sqlite_engine(parsed)
-        return _server_engine(parsed)
+            return _sqlite_engine(parsed, options or {})
+        return _server_engine(parsed, options or {})
     except (SQLAlchemyError, ImportError, OSError, TypeError, ValueError) as error:
         # Not whatever comes: a step's time limit may run out while its engine is made.
         raise ConfigurationError(
@@ -183,18 +190,16 @@ def create_record_engine(url: str | URL) -> Engine:
         ) from error
 
 
-def _server_engine(url: URL) -> Engine:
+def _server_engine(url: URL, options: Mapping[str, Any]) -> Engine:
     engine = create_engine(
-        url,
+        without_typed(url),
         isolation_level="READ COMMITTED",
-        pool_size=5,
-        max_overflow=10,
-        pool_recycle=_CONNECTION_AGE_S,
-        connect_args=_connect_args(url),
+        connect_args=connect_args(url, options),
         hide_parameters=True,  # payloads do not belong into errors and logs
+        **pool_options(url, options),
     )
     if url.get_backend_name() == "postgresql":
-        event.listen(engine, "connect", _postgresql_connect)
+        event.listen(engine, "begin", _postgresql_begin)
     if is_mariadb(engine.dialect):
         event.listen(engine, "connect", _mariadb_connect)
     event.listen(engine, "handle_error", _leave_lost_server)
@@ -207,13 +212,19 @@ def _leave_lost_server(context: ExceptionContext) -> None:
         context.is_disconnect = True
 
 
-def _postgresql_connect(connection: Any, _: Any) -> None:
+#: One statement, so that a transaction needs one more round trip and not two.
+_POSTGRESQL_LIMITS = text(
+    "SELECT set_config('idle_in_transaction_session_timeout', :limit, true), "
+    "set_config('lock_timeout', :limit, true)"
+).bindparams(limit=f"{_HOLD_LIMIT_S}s")
+
+
+def _postgresql_begin(connection: Connection) -> None:
     # A process that is stopped, or cut off, in the middle of a transaction must not keep the rows
-    # of its sagas from those who would take them over.
-    with connection.cursor() as cursor:
-        cursor.execute(f"SET idle_in_transaction_session_timeout = '{_HOLD_LIMIT_S}s'")
-        cursor.execute(f"SET lock_timeout = '{_HOLD_LIMIT_S}s'")
-    connection.commit()
+    # of its sagas from those who would take them over. Set for the transaction and not for the
+    # session: behind a pooler, the session is other applications' as well. Readers lock nothing.
+    if connection.get_execution_options().get("saga_begin") == "IMMEDIATE":
+        connection.execute(_POSTGRESQL_LIMITS)
 
 
 def _mariadb_connect(connection: Any, _: Any) -> None:
@@ -234,29 +245,16 @@ def _mariadb_connect(connection: Any, _: Any) -> None:
         cursor.execute("SET " + ", ".join(f"{name} = {value}" for name, value in settings.items()))
 
 
-#: A server that vanished without a word is noticed in seconds, not in the two hours of TCP. By
-#: driver; PyMySQL's limit must be longer than any statement, its wait for a lock included.
-_CONNECT_ARGS: dict[str, dict[str, Any]] = {
-    "psycopg": {"connect_timeout": 5, "tcp_user_timeout": 10_000, "keepalives_idle": 5},
-    "pymysql": {
-        "charset": "utf8mb4",
-        "connect_timeout": 5,
-        "read_timeout": 20,
-        "write_timeout": 20,
-    },
-}
-
-
-def _connect_args(url: URL) -> dict[str, Any]:
-    defaults = _CONNECT_ARGS.get(url.get_driver_name(), {})
-    return {name: value for name, value in defaults.items() if name not in url.query}
-
-
-def _sqlite_engine(url: URL) -> Engine:
+def _sqlite_engine(url: URL, options: Mapping[str, Any]) -> Engine:
     if url.database in (None, "", ":memory:"):
         raise ValueError("an in-memory SQLite database is not shared between processes")
     Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)  # SQLite makes a file only
-    engine = create_engine(url, connect_args={"timeout": 10}, hide_parameters=True)
+    engine = create_engine(
+        url,
+        connect_args=connect_args(url, options),
+        hide_parameters=True,
+        **pool_options(url, options),
+    )
     event.listen(engine, "connect", _sqlite_connect)
     event.listen(engine, "begin", _sqlite_begin)
     event.listen(engine, "handle_error", _leave_lost_server)

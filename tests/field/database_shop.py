@@ -13,7 +13,9 @@ from sagas import Saga, StepFailed, step
 
 __all__ = ["Order", "app", "order"]
 
-app = Celery("shop", broker=os.environ.get("SHOP_BROKER", "memory://"), set_as_current=False)
+app = Celery(
+    "database_shop", broker=os.environ.get("SHOP_BROKER", "memory://"), set_as_current=False
+)
 app.conf.update(
     broker_connection_retry_on_startup=True,
     broker_transport_options={"polling_interval": 0.01},
@@ -30,7 +32,7 @@ class Order(BaseModel):
     declined: bool = False
 
 
-@step(name="shop.reserve")
+@step(name="database.reserve")
 def reserve(order: Order) -> str:
     """Reserve the goods."""
     return f"R-{order.id}"
@@ -42,11 +44,11 @@ def release(order: Order) -> None:
     del order
 
 
-@step(name="shop.charge")
+@step(name="database.charge")
 def charge(order: Order) -> None:
     """Charge the card."""
     if order.declined:
         raise StepFailed("The card was declined.", code="DECLINED")
 
 
-order = Saga("field.order", input=Order, steps=[reserve, charge])
+order = Saga("database.order", input=Order, steps=[reserve, charge])
