@@ -4,15 +4,26 @@ import os
 import random
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import (
+    URL,
+    Connection,
+    Engine,
+    ExceptionContext,
+    create_engine,
+    event,
+    make_url,
+    text,
+)
 from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError, SQLAlchemyError
 
 from sagas.errors import ConfigurationError, RecordNotReady
 from sagas.forking import before_fork
+from sagas.record.engine_options import connect_args, pool_options, without_typed
+from sagas.record.lost_server import server_is_lost, sqlstate
 from sagas.sql import error_code, is_mariadb
 
 __all__ = ["Database", "create_record_engine", "transient"]
@@ -22,15 +33,12 @@ T = TypeVar("T")
 #: No transaction of the record stays idle, or waits for a lock, longer than this.
 _STALL_LIMIT_S = 5
 
-#: A serialization failure, a deadlock, PostgreSQL turning clients away, and a transaction or a lock
-#: that took too long.
-_TRANSIENT_SQLSTATES = frozenset(
-    {"40001", "40P01", "57P01", "57P02", "57P03", "53300", "25P03", "55P03"}
-)
+#: Serialization failure, deadlock, too many clients, and a transaction or a lock that took too
+#: long.
+_TRANSIENT_SQLSTATES = frozenset({"40001", "40P01", "53300", "25P03", "25P04", "55P03"})
 
-#: The same on MariaDB: a changed row, too many clients, a server or a connection that is shutting
-#: down, a lock that took too long, a deadlock, and a lost connection.
-_TRANSIENT_CODES = frozenset({1020, 1040, 1053, 1203, 1205, 1213, 1927, 2006, 2013})
+#: The same on MariaDB: a row that changed, too many clients, a lock that took too long, a deadlock.
+_TRANSIENT_CODES = frozenset({1020, 1040, 1203, 1205, 1213})
 
 
 class Database:
@@ -40,8 +48,15 @@ class Database:
     inherited connection, because either would write to the parent's socket.
     """
 
-    def __init__(self, url: str, *, patience_s: float = 3.0) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        patience_s: float = 3.0,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
         self.url = url
+        self._options = options or {}
         self._patience_s = patience_s
         self._engine: Engine | None = None
         self._begins: dict[str, Engine] = {}
@@ -56,7 +71,7 @@ class Database:
             if self._engine is not None:
                 # Kept, because garbage collection would close the parent's connections.
                 self._inherited.append(self._engine)
-            engine = create_record_engine(self.url)
+            engine = create_record_engine(self.url, self._options)
             begins: dict[str, Engine] = {
                 mode: engine.execution_options(saga_begin=mode)
                 for mode in ("IMMEDIATE", "DEFERRED")
@@ -122,9 +137,9 @@ def _snapshot_engine(engine: Engine) -> Engine:
 
 def transient(error: DBAPIError) -> bool:
     """Tell whether the same transaction may succeed if it is tried again in a moment."""
-    if error.connection_invalidated:
+    if error.connection_invalidated or server_is_lost(error.orig):
         return True
-    if getattr(error.orig, "sqlstate", None) in _TRANSIENT_SQLSTATES:
+    if sqlstate(error.orig) in _TRANSIENT_SQLSTATES:
         return True
     if error_code(error.orig) in _TRANSIENT_CODES:
         return True
@@ -153,17 +168,19 @@ _NO_TABLE = re.compile(
 )
 
 
-def create_record_engine(url: str | URL) -> Engine:
+def create_record_engine(url: str | URL, options: Mapping[str, Any] | None = None) -> Engine:
     """Make the record's engine: a bounded pool, READ COMMITTED, SQLite in WAL mode.
 
+    *options* are those of ``saga_database_options``.
+
     Raises:
-        ConfigurationError: the URL cannot be read, or its driver is not installed.
+        ConfigurationError: the URL or an option cannot be used, or the driver is not installed.
     """
     try:
         parsed = make_url(url)
         if parsed.get_backend_name() == "sqlite":
-            return _sqlite_engine(parsed)
-        return _server_engine(parsed)
+            return _sqlite_engine(parsed, options or {})
+        return _server_engine(parsed, options or {})
     except (SQLAlchemyError, ImportError, OSError, TypeError, ValueError) as error:
         # Not every Exception: a step's time limit may run out while its engine is made.
         raise ConfigurationError(
@@ -174,29 +191,41 @@ def create_record_engine(url: str | URL) -> Engine:
         ) from error
 
 
-def _server_engine(url: URL) -> Engine:
+def _server_engine(url: URL, options: Mapping[str, Any]) -> Engine:
     engine = create_engine(
-        url,
+        without_typed(url),
         isolation_level="READ COMMITTED",
-        pool_size=5,
-        max_overflow=10,
-        connect_args=_connect_args(url),
+        connect_args=connect_args(url, options),
         hide_parameters=True,  # payloads do not belong in errors and logs
+        **pool_options(url, options),
     )
     if url.get_backend_name() == "postgresql":
-        event.listen(engine, "connect", _postgresql_connect)
+        event.listen(engine, "begin", _postgresql_begin)
     if is_mariadb(engine.dialect):
         event.listen(engine, "connect", _mariadb_connect)
+    event.listen(engine, "handle_error", _leave_lost_server)
     return engine
 
 
-def _postgresql_connect(connection: Any, _: Any) -> None:
+def _leave_lost_server(context: ExceptionContext) -> None:
+    # A disconnect in SQLAlchemy's sense: every pooled connection made before it is thrown away.
+    if server_is_lost(context.original_exception):
+        context.is_disconnect = True
+
+
+#: One statement, so that a transaction needs one more round trip and not two.
+_POSTGRESQL_LIMITS = text(
+    "SELECT set_config('idle_in_transaction_session_timeout', :limit, true), "
+    "set_config('lock_timeout', :limit, true)"
+).bindparams(limit=f"{_STALL_LIMIT_S}s")
+
+
+def _postgresql_begin(connection: Connection) -> None:
     # A process that is stopped or cut off in the middle of a transaction must not keep its sagas
-    # locked against the workers that take them over.
-    with connection.cursor() as cursor:
-        cursor.execute(f"SET idle_in_transaction_session_timeout = '{_STALL_LIMIT_S}s'")
-        cursor.execute(f"SET lock_timeout = '{_STALL_LIMIT_S}s'")
-    connection.commit()
+    # locked against the workers that take them over. The limits are set for the transaction, not
+    # for the session: behind a pooler, other applications share it. Readers lock nothing.
+    if connection.get_execution_options().get("saga_begin") == "IMMEDIATE":
+        connection.execute(_POSTGRESQL_LIMITS)
 
 
 def _mariadb_connect(connection: Any, _: Any) -> None:
@@ -217,31 +246,19 @@ def _mariadb_connect(connection: Any, _: Any) -> None:
         cursor.execute("SET " + ", ".join(f"{name} = {value}" for name, value in settings.items()))
 
 
-#: By driver. A server that vanished silently is noticed within seconds, not after TCP's two hours.
-#: PyMySQL's timeouts must exceed the longest statement, including its wait for a lock.
-_CONNECT_ARGS: dict[str, dict[str, Any]] = {
-    "psycopg": {"connect_timeout": 5, "tcp_user_timeout": 10_000, "keepalives_idle": 5},
-    "pymysql": {
-        "charset": "utf8mb4",
-        "connect_timeout": 5,
-        "read_timeout": 20,
-        "write_timeout": 20,
-    },
-}
-
-
-def _connect_args(url: URL) -> dict[str, Any]:
-    defaults = _CONNECT_ARGS.get(url.get_driver_name(), {})
-    return {name: value for name, value in defaults.items() if name not in url.query}
-
-
-def _sqlite_engine(url: URL) -> Engine:
+def _sqlite_engine(url: URL, options: Mapping[str, Any]) -> Engine:
     if url.database in (None, "", ":memory:"):
         raise ValueError("an in-memory SQLite database is not shared between processes")
     Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)  # SQLite makes no directory
-    engine = create_engine(url, connect_args={"timeout": 10}, hide_parameters=True)
+    engine = create_engine(
+        url,
+        connect_args=connect_args(url, options),
+        hide_parameters=True,
+        **pool_options(url, options),
+    )
     event.listen(engine, "connect", _sqlite_connect)
     event.listen(engine, "begin", _sqlite_begin)
+    event.listen(engine, "handle_error", _leave_lost_server)
     return engine
 
 

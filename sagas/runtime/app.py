@@ -49,7 +49,11 @@ class Runtime:
     @cached_property
     def database(self) -> Database:
         """The record's database."""
-        return Database(self.settings.saga_database_url, patience_s=self.settings.saga_lease_s)
+        return Database(
+            self.settings.saga_database_url,
+            patience_s=self.settings.saga_lease_s,
+            options=self.settings.saga_database_options,
+        )
 
     @cached_property
     def store(self) -> Store:

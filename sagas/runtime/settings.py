@@ -2,12 +2,13 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 from urllib.parse import urlsplit
 
 from sagas.decision import Timing
 from sagas.errors import ConfigurationError
+from sagas.record.engine_options import check_options
 
 __all__ = ["DATABASE_VARIABLE", "Settings"]
 
@@ -22,6 +23,9 @@ class Settings:
     Attributes:
         saga_database_url: the record's database, as a SQLAlchemy URL. Required, unless
             ``SAGAS_DATABASE_URL`` is in the environment.
+        saga_database_options: options of SQLAlchemy's pool (``pool_size``, ``max_overflow``,
+            ``pool_timeout``, ``pool_recycle``, ``pool_pre_ping``, ``pool_use_lifo``,
+            ``poolclass``), and ``connect_args``, a mapping that goes to the driver.
         saga_sweep_interval_s: how often each worker looks for sagas that are due.
         saga_lease_s: a worker without a heartbeat for this long counts as dead, and a message
             without progress for this long is looked for.
@@ -33,6 +37,7 @@ class Settings:
     """
 
     saga_database_url: str
+    saga_database_options: Mapping[str, Any] | None = field(default=None, repr=False)
     saga_sweep_interval_s: float = 1.0
     saga_lease_s: float = 3.0
     saga_queue: str | None = None
@@ -47,7 +52,7 @@ class Settings:
         Raises:
             ConfigurationError: a setting is missing, out of its range, or unknown.
         """
-        known = {field.name for field in fields(cls)}
+        known = {setting.name for setting in fields(cls)}
         given = {name: conf[name] for name in conf if str(name).startswith("saga_")}
         if unknown := sorted(set(given) - known):
             raise ConfigurationError(
@@ -74,6 +79,7 @@ class Settings:
         limit = self.saga_payload_limit_bytes
         if not isinstance(limit, int) or not limit > 0:
             raise ConfigurationError(f"saga_payload_limit_bytes = {limit!r}: give bytes above 0.")
+        check_options(self.saga_database_options)
         urls = self.saga_alert_urls
         if isinstance(urls, str) or not all(_is_web_url(url) for url in urls):
             raise ConfigurationError(

@@ -5,14 +5,17 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from _pytest.mark import ParameterSet
 from celery import Celery
+from celery import _state as celery_state
 from sqlalchemy import select
 
 import sagas
@@ -122,3 +125,44 @@ def runtime(tmp_path: Path) -> Iterator[Runtime]:
     yield made
     made.database.dispose()
     app.close()
+
+
+MakeApp = Callable[..., Runtime]
+
+
+@pytest.fixture
+def make_runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeApp]:
+    """Return a function that makes a current app from a record's URL and settings."""
+    with ExitStack() as stack:
+
+        def make(url: str, **settings: Any) -> Runtime:
+            app = Celery("shop", broker="memory://", set_as_current=False)
+            app.conf.update(
+                saga_database_url=url, task_default_queue=f"shop-{uuid.uuid4().hex}", **settings
+            )
+            monkeypatch.setattr(celery_state._tls, "current_app", app)  # noqa: SLF001
+            sagas.setup(app)
+            stack.callback(_close, app)
+            return runtime_of(app)
+
+        yield make
+
+
+def _close(app: Celery) -> None:
+    app.close()
+    if "database" in vars(runtime_of(app)):
+        runtime_of(app).database.dispose()
+
+
+@pytest.fixture
+def field_runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Runtime]:
+    """Return the runtime of the current app: a record in a file, and a broker in memory."""
+    app = Celery("field", broker="memory://", set_as_current=False)
+    app.conf.saga_database_url = f"sqlite:///{tmp_path / 'record.db'}"
+    app.conf.saga_lease_s = 1.0
+    monkeypatch.setattr(celery_state._tls, "current_app", app)  # noqa: SLF001
+    sagas.setup(app)
+    sagas.upgrade_record()
+    yield runtime_of(app)
+    app.close()
+    runtime_of(app).database.dispose()

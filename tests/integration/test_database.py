@@ -11,7 +11,7 @@ from uuid import UUID
 
 import pytest
 from billiard.exceptions import SoftTimeLimitExceeded
-from sqlalchemy import Connection, select, text, update
+from sqlalchemy import Connection, func, select, text, update
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from sagas import ConfigurationError, RecordNotReady
@@ -134,8 +134,11 @@ def test_sqlite_is_durable_and_lets_readers_read_while_one_writes(tmp_path: Path
 
 def test_postgresql_lets_nobody_keep_a_saga_locked(postgres_url: str) -> None:
     database = Database(postgres_url)
-    assert asked(database, "SHOW idle_in_transaction_session_timeout") == "5s"
-    assert asked(database, "SHOW lock_timeout") == "5s"
+    limits = select(
+        func.current_setting("idle_in_transaction_session_timeout"),
+        func.current_setting("lock_timeout"),
+    )
+    assert database.write(lambda c: tuple(c.execute(limits).one())) == ("5s", "5s")
     assert asked(database, "SHOW transaction_isolation") == "read committed"
     database.dispose()
 

