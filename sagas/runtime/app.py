@@ -41,7 +41,7 @@ class Runtime:
     @cached_property
     def settings(self) -> Settings:
         """The settings, read at first use: an app may be configured after it is bound."""
-        return Settings.read(self.app.conf)
+        return Settings.read(self.app.conf, namespace=self.app.namespace)
 
     @cached_property
     def database(self) -> Database:
