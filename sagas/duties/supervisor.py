@@ -174,7 +174,9 @@ def connect(runtime: Runtime) -> None:
     runtime.app.steps["worker"].add(SagaDuties)
     # The incarnation begins before the pool forks, so that the children know it. The duties end
     # after the pool has drained, so that the attempts that still run do not count as lost.
-    signals.worker_init.connect(enter, weak=False)
-    signals.task_received.connect(received, weak=False)
-    signals.task_unknown.connect(unregistered, weak=False)
-    signals.worker_shutdown.connect(leave, weak=False)
+    signals.worker_init.connect(enter)
+    signals.task_received.connect(received)
+    signals.task_unknown.connect(unregistered)
+    signals.worker_shutdown.connect(leave)
+    # The signals hold their receivers weakly, so that an app that is dropped can go.
+    runtime.receivers = (enter, received, unregistered, leave)

@@ -98,7 +98,7 @@ class Messages:
         self._settings = settings
         self._rest_until = 0.0
         self._clock_offset_s = 0.0
-        signals.before_task_publish.connect(self._stamp, weak=False)
+        signals.before_task_publish.connect(self._stamp)  # weakly, for as long as the app is used
 
     def publish(self, *chains: Chain) -> bool:
         """Publish chains, in one batch where the transport can; return False if that failed.
