@@ -26,7 +26,8 @@ class LostMessages:
 
         It is lost if its queue is empty, or has visibly moved past it: a message that was sent
         later has been received. No living worker has it, for they extend the sagas whose messages
-        they have received. A broker that does not answer proves nothing.
+        they have received. A broker that does not answer proves nothing, and nor does a transport
+        that does not know the length of its queues.
 
         Raises:
             celery.exceptions.QueueNotFound: its route leads to a queue that this app does not have.

@@ -25,6 +25,7 @@ from sagas.duties.unregistered_tasks import note_unregistered
 from sagas.errors import SagaError
 from sagas.forking import ForkGuard
 from sagas.runtime.app import Runtime
+from sagas.runtime.queues import knows_lengths
 
 __all__ = ["connect"]
 
@@ -87,6 +88,7 @@ class Supervisor:
     """Runs the duties of one worker."""
 
     def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
         self.in_flight = InFlight()
         self._heartbeat = Heartbeat(runtime, self.in_flight)
         self._expire_workers = ExpireWorkers(runtime, self._heartbeat)
@@ -111,6 +113,7 @@ class Supervisor:
 
     def start(self) -> None:
         """Write the first heartbeat, then start the timers."""
+        _warn_of_transport(self._runtime)
         try:
             self._heartbeat.heartbeat_once()
         except Exception as error:  # noqa: BLE001 - sagas must not keep a worker from its tasks
@@ -137,6 +140,16 @@ def _log_failure(what: str, error: Exception) -> None:
     """
     reason = str(error).partition("\n")[0]
     logger.error("%s: %s", what, reason, exc_info=None if isinstance(error, SagaError) else error)
+
+
+def _warn_of_transport(runtime: Runtime) -> None:
+    if knows_lengths(runtime.app):
+        return
+    logger.warning(
+        "This broker's transport does not report how many messages wait in a queue, so a message "
+        "that it loses is not missed, and its saga waits until its deadline. Use Redis or RabbitMQ "
+        "for sagas, or give each saga a deadline."
+    )
 
 
 def connect(runtime: Runtime) -> None:

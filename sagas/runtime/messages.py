@@ -17,6 +17,7 @@ from kombu.entity import Queue
 from sagas.decision import Dispatch, SagaState, Timing, call_of
 from sagas.definition import is_name
 from sagas.plan import PlannedCall
+from sagas.runtime.queues import lengths
 from sagas.runtime.settings import Settings
 from sagas.states import Operation
 
@@ -200,14 +201,8 @@ class Messages:
         return queue
 
     def backlog(self, queues: Sequence[Queue]) -> dict[str, int | None]:
-        """Ask the broker for the length of each queue, by name; None where it does not answer."""
-        try:
-            with self._app.connection_for_write() as connection:
-                connection.ensure_connection(max_retries=1, interval_start=0, timeout=2)
-                return {queue.name: _length(connection, queue) for queue in queues}
-        except Exception as error:  # noqa: BLE001 - transports have no common error
-            logger.warning("The broker did not report the length of its queues (%s).", error)
-            return {queue.name: None for queue in queues}
+        """Ask the broker for the length of each queue, by name; None where it cannot be known."""
+        return lengths(self._app, queues)
 
     def note_clock(self, moment: datetime) -> None:
         """Remember the difference between this machine's clock and the database's."""
@@ -247,13 +242,3 @@ def cut_short(task: Task, call: PlannedCall) -> bool:
 
 def _is_at_least(seconds: float, limit: object) -> bool:
     return isinstance(limit, int | float) and limit >= seconds
-
-
-def _length(connection: Any, queue: Queue) -> int:
-    # A queue that does not exist has no messages. On AMQP asking for it closes the channel.
-    with connection.channel() as channel:
-        try:
-            length: int = channel.queue_declare(queue.name, passive=True).message_count
-        except connection.channel_errors:
-            return 0
-        return length
