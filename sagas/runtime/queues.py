@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 
 #: Transports (kombu's ``driver_type``) that report exactly how many messages wait in a queue. The
 #: others answer 0 (Kafka), an estimate (SQS), or what this process alone has seen (memory).
-_EXACT = ("amqp", "redis")
+EXACT = ("amqp", "redis")
 
 _NOT_FOUND = "404"
 
@@ -21,7 +21,7 @@ _NOT_FOUND = "404"
 def knows_lengths(app: Celery) -> bool:
     """Tell whether the app's transport reports the true length of a queue; connects to nothing."""
     with app.connection_for_write() as connection:
-        return connection.get_transport_cls().driver_type in _EXACT
+        return connection.get_transport_cls().driver_type in EXACT
 
 
 def lengths(app: Celery, queues: Sequence[Queue]) -> dict[str, int | None]:
@@ -32,7 +32,7 @@ def lengths(app: Celery, queues: Sequence[Queue]) -> dict[str, int | None]:
     unknown: dict[str, int | None] = {queue.name: None for queue in queues}
     try:
         with app.connection_for_write() as connection:
-            if connection.get_transport_cls().driver_type not in _EXACT:
+            if connection.get_transport_cls().driver_type not in EXACT:
                 return unknown
             connection.ensure_connection(max_retries=1, interval_start=0, timeout=2)
             return {queue.name: _length(connection, queue) for queue in queues}
