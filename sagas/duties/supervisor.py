@@ -13,6 +13,7 @@ from contextlib import nullcontext
 from typing import Any
 
 from celery import bootsteps, signals
+from celery.exceptions import QueueNotFound
 
 from sagas.duties.alerts import Alerts
 from sagas.duties.expire_workers import ExpireWorkers
@@ -22,10 +23,10 @@ from sagas.duties.in_flight import InFlight
 from sagas.duties.reclaim import Reclaim
 from sagas.duties.sweep import Sweep
 from sagas.duties.unregistered_tasks import note_unregistered
-from sagas.errors import SagaError
+from sagas.errors import ConfigurationError, SagaError
 from sagas.forking import ForkGuard
 from sagas.runtime.app import Runtime
-from sagas.runtime.queues import knows_lengths
+from sagas.runtime.queues import knows_lengths, routed_queue
 
 __all__ = ["connect"]
 
@@ -114,6 +115,7 @@ class Supervisor:
     def start(self) -> None:
         """Write the first heartbeat, then start the timers."""
         _warn_of_transport(self._runtime)
+        _warn_of_routes(self._runtime)
         try:
             self._heartbeat.heartbeat_once()
         except Exception as error:  # noqa: BLE001 - sagas must not keep a worker from its tasks
@@ -150,6 +152,17 @@ def _warn_of_transport(runtime: Runtime) -> None:
         "that it loses is not missed, and its saga waits until its deadline. Use Redis or RabbitMQ "
         "for sagas, or give each saga a deadline."
     )
+
+
+def _warn_of_routes(runtime: Runtime) -> None:
+    """Name each step whose messages reach no queue, or several."""
+    for task in runtime.app.tasks.values():
+        if not hasattr(task, "saga_queue"):
+            continue
+        try:
+            routed_queue(runtime.app, task.name, task.saga_queue)
+        except (ConfigurationError, QueueNotFound) as error:
+            logger.error("No saga can run step %s: %s", task.name, error)  # noqa: TRY400 - no bug
 
 
 def connect(runtime: Runtime) -> None:

@@ -26,7 +26,7 @@ class Settings:
         saga_sweep_interval_s: how often each worker looks for sagas that are due.
         saga_lease_s: a worker without a heartbeat for this long counts as dead, and a message
             without progress for this long is looked for.
-        saga_queue: the queue of the engine's own task; None for the application's default queue.
+        saga_queue: the queue of the engine's own task; None for the queue of the step that failed.
         saga_payload_limit_bytes: the largest input or output, in bytes of JSON, before encryption.
         saga_alert_urls: webhooks that receive each alert as JSON.
         saga_codec: encrypts inputs and outputs at rest: an object with ``encode(str) -> str`` and

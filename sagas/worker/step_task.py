@@ -124,6 +124,7 @@ def _register(definition: StepDefinition[Any, Any], operation: Operation, call: 
         bind=True,
         typing=False,
         ignore_result=True,
+        saga_queue=call.options.get("queue"),
         throws=(StepFailed,),
         # The record recovers what a dead worker held; late acknowledgement would only double work.
         acks_late=False,

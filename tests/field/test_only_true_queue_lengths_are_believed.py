@@ -6,7 +6,6 @@ from types import SimpleNamespace
 from typing import Any, Self
 
 import pytest
-from amqp.exceptions import ResourceLocked
 from celery import Celery
 from kombu.entity import Queue
 from sqlalchemy import update
@@ -105,7 +104,7 @@ def test_a_queue_that_may_not_be_looked_at_is_not_taken_for_empty(
             pass
 
         def queue_declare(self, *_: object, **__: Any) -> Any:
-            raise ResourceLocked
+            raise connection.channel_errors[0]("RESOURCE_LOCKED", (50, 10), reply_code=405)
 
     app = Celery("locked", broker="amqp://", set_as_current=False)
     connection = app.connection_for_write()
