@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from sagas.cli import render
 from sagas.cli.commands import as_json, in_words, runtime, saga
-from sagas.errors import PlanUnreadable
+from sagas.errors import ConfigurationError, PlanUnreadable
 from sagas.plan import Plan, PlannedCall, PlannedStep
 from sagas.record.stats import LivePlan, live_plans, live_sagas_of
 from sagas.runtime.app import Runtime
@@ -105,7 +105,7 @@ def _has_queue(own: Runtime, call: PlannedCall) -> bool:
     """Tell whether this code has the queue; without task_queues it has every queue."""
     try:
         name = own.messages.queue_of(call).name
-    except QueueNotFound:
+    except (ConfigurationError, QueueNotFound):
         return False
     declared = own.app.conf.task_queues
     return not declared or name in own.app.amqp.Queues(declared)

@@ -116,6 +116,11 @@ def print_stats(stats: Stats) -> None:
             f"{stats.blocked} blocked, need a deploy or a repair: sagas list --blocked",
             style="yellow",
         )
+    for queue, number in sorted(stats.blocked_queues.items()):
+        console.print(
+            f"queue {printable(queue)}: no worker runs the messages of {counted(number, 'saga')}",
+            style="yellow",
+        )
     if stats.p50_s is not None and stats.p95_s is not None:
         console.print(
             f"{stats.ended_last_hour} ended within the last hour: "

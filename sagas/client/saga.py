@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from celery import Celery
 from pydantic import ValidationError
 
 from sagas.client.handle import SagaHandle
@@ -76,6 +77,7 @@ class Saga(Generic[I]):
         key: str | None = None,
         session: "Session | Connection | None" = None,
         delay: float | timedelta | None = None,
+        app: Celery | None = None,
     ) -> SagaHandle:
         """Start a saga and return its handle.
 
@@ -92,6 +94,7 @@ class Saga(Generic[I]):
             session: a SQLAlchemy Session or Connection on the record's database.
             delay: how long the saga waits in the record before its first step, in seconds or as a
                 timedelta, a year at most; its deadline counts from then on.
+            app: the Celery app, where several are set up and none is current.
 
         Raises:
             pydantic.ValidationError: the input is not valid; no row was written.
@@ -103,7 +106,7 @@ class Saga(Generic[I]):
             RecordNotReady: the record's tables are missing.
             ValueError: the delay is too long; no row was written.
         """
-        return self._start([(input, key)], session, delay)[0]
+        return self._start([(input, key)], session, delay, app)[0]
 
     def start_many(
         self,
@@ -111,12 +114,13 @@ class Saga(Generic[I]):
         *,
         session: "Session | Connection | None" = None,
         delay: float | timedelta | None = None,
+        app: Celery | None = None,
     ) -> list[SagaHandle]:
         """Start several sagas, each an input and a key, in one transaction and with one publish.
 
         Either all are started or, if one raises, none. Otherwise as ``start``.
         """
-        return self._start(list(sagas), session, delay)
+        return self._start(list(sagas), session, delay, app)
 
     def start_json(
         self, text: str, *, key: str | None = None, session: "Session | Connection | None" = None
@@ -133,8 +137,9 @@ class Saga(Generic[I]):
         sagas: Sequence[tuple[I, str | None]],
         session: "Session | Connection | None",
         delay: float | timedelta | None,
+        app: Celery | None,
     ) -> list[SagaHandle]:
-        runtime = runtime_of()
+        runtime = runtime_of(app)
         news = [self._new(runtime, input, key) for input, key in sagas]
         delay_s = 0.0 if delay is None else max(to_seconds(delay), 0.0)
         if delay_s > YEAR_S:
@@ -178,9 +183,9 @@ class Saga(Generic[I]):
     def _skipped(self, input: I) -> tuple[str, ...]:
         return tuple(s.step_name for s in self.steps if s.when is not None and not s.when(input))
 
-    def get(self, *, key: str) -> SagaHandle:
+    def get(self, *, key: str, app: Celery | None = None) -> SagaHandle:
         """Return the saga of this name with that key; raises SagaNotFound."""
-        runtime = runtime_of()
+        runtime = runtime_of(app)
         found = runtime.database.read(lambda c: queries.saga_by_key(c, self.name, key))
         if found is None:
             raise SagaNotFound(f"The record has no saga {self.name!r} with the key {key!r}.")

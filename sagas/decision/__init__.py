@@ -9,7 +9,7 @@ the same database transaction, and only then publishes. Two rules hold everythin
 """
 
 from sagas.decision.advance import advance
-from sagas.decision.blocked import FAILED_SWEEPS_TO_ALERT
+from sagas.decision.blocked import FAILED_SWEEPS_TO_ALERT, Evidence, resent_at_once
 from sagas.decision.claim import claim
 from sagas.decision.columns import (
     AttemptError,
@@ -56,6 +56,7 @@ __all__ = [
     "Dropped",
     "Entry",
     "Errored",
+    "Evidence",
     "Fenced",
     "Granted",
     "Holder",
@@ -82,6 +83,7 @@ __all__ = [
     "claim",
     "conclude",
     "remaining",
+    "resent_at_once",
     "resolve",
     "retry",
     "skip",

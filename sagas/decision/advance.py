@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from sagas.decision.blocked import sent_again
+from sagas.decision.blocked import Evidence, not_lost, sent_again
 from sagas.decision.columns import AttemptError, SagaColumns, SagaFailure
 from sagas.decision.conclude import settle
 from sagas.decision.decision import Decision
@@ -33,11 +33,13 @@ def advance(
     lost: bool,
     timing: Timing,
     chance: float,
+    evidence: Evidence = Evidence(),  # noqa: B008 - frozen
 ) -> Decision:
     """Decide what a saga needs that nobody is known to be working on.
 
     The sweep and the turn-back task ask. *alive* tells whether the execution that holds a step
-    still exists; *lost* whether the message that the saga waits for is known to be lost.
+    still exists; *lost* whether the message that the saga waits for is known to be lost; *evidence*
+    what else is known about that message.
     """
     if saga.status in ENDED:
         return Decision(values={"due_at": None})
@@ -54,7 +56,7 @@ def advance(
     if operation is ACTION and (saga.failure or (step is not None and gave_up(step))):
         return turn_back(saga, timing)
     if step is not None:
-        return _awaiting(saga, step, operation, timing, lost=lost)
+        return _awaiting(saga, step, operation, timing, lost=lost, evidence=evidence)
     status, ending = end(saga, operation)
     return Decision(path=(status,), values=ending)
 
@@ -83,7 +85,13 @@ def _held(
 
 
 def _awaiting(
-    saga: SagaState, step: StepState, operation: Operation, timing: Timing, *, lost: bool
+    saga: SagaState,
+    step: StepState,
+    operation: Operation,
+    timing: Timing,
+    *,
+    lost: bool,
+    evidence: Evidence,
 ) -> Decision:
     """Nobody holds the step: its message is on the way or lost, or its timer is still running."""
     if backs_off(saga, step, operation):
@@ -91,12 +99,13 @@ def _awaiting(
     # Doubled at each check without progress: a long queue is asked about less and less often.
     patience_s = min(timing.lease_s * 2 ** min(saga.checks + 1, 10), timing.max_check_interval_s)
     values: SagaColumns = {"due_at": after(saga, patience_s), "checks": saga.checks + 1}
-    if saga.sent_at is not None and not lost:
-        return Decision(values=values)
     decision = Decision(
         raise_epoch=True,
         values={**values, "sent_at": saga.now},
         note=Event.SENT,
         dispatch=remaining(saga, operation),
     )
+    if saga.sent_at is not None and not lost:
+        waiting = Decision(values=values)
+        return not_lost(saga, step.name, operation, evidence, waiting=waiting, again=decision)
     return decision if saga.sent_at is None else sent_again(saga, step.name, operation, decision)

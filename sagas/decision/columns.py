@@ -75,6 +75,7 @@ class SagaColumns(TypedDict, total=False):
     checks: int
     resends: int
     failed_sweeps: int
+    unconsumed: int
     failure: SagaFailure | None
     parked: Parked | None
     blocked: Blocked | None

@@ -73,8 +73,9 @@ class SagaState:
     execution holds a step. ``deadline_at`` is None where no deadline applies, or none any longer.
     ``checks``: how often the sweep has checked the saga since its last progress. ``resends``: how
     often in a row its message was sent again without being claimed. ``failed_sweeps``: how often in
-    a row the sweep failed to advance it. ``blocked``: why it cannot go on by itself; people have
-    been alerted.
+    a row the sweep failed to advance it. ``unconsumed``: in how many checks in a row no living
+    worker consumed the queue of its message. ``blocked``: why it cannot go on by itself; people
+    have been alerted.
     """
 
     id: UUID
@@ -92,6 +93,7 @@ class SagaState:
     deadline_at: datetime | None = None
     resends: int = 0
     failed_sweeps: int = 0
+    unconsumed: int = 0
     blocked: Blocked | None = None
 
     def step(self, name: str) -> StepState:

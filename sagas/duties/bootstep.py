@@ -36,10 +36,12 @@ def connect(runtime: Runtime) -> None:
             note_unregistered(runtime.app, duties.in_flight, message, str(name))
 
     # The incarnation begins before the pool forks, so that the children know it.
-    signals.worker_init.connect(enter, weak=False)
-    signals.task_received.connect(received, weak=False)
-    signals.task_unknown.connect(unregistered, weak=False)
-    signals.worker_shutdown.connect(leave, weak=False)
+    signals.worker_init.connect(enter)
+    signals.task_received.connect(received)
+    signals.task_unknown.connect(unregistered)
+    signals.worker_shutdown.connect(leave)
+    # The signals hold their receivers weakly, so that an app that is dropped can be collected.
+    runtime.receivers = (enter, received, unregistered, leave)
 
 
 def _duties(worker: Any, runtime: Runtime) -> Supervisor | None:

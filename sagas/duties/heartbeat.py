@@ -6,6 +6,7 @@ import time
 from sagas.duties.in_flight import InFlight
 from sagas.record import workers
 from sagas.runtime.app import Runtime
+from sagas.runtime.queues import consumed_here
 
 __all__ = ["Heartbeat"]
 
@@ -25,7 +26,11 @@ class Heartbeat:
         if self._runtime.worker_id is None:
             raise AssertionError("Only a worker has a heartbeat.")
         heartbeat = workers.Heartbeat(
-            self._runtime.worker_id, self._runtime.hostname, os.getpid(), dict(self._in_flight.seen)
+            self._runtime.worker_id,
+            self._runtime.hostname,
+            os.getpid(),
+            dict(self._in_flight.seen),
+            consumed_here(self._runtime.app),
         )
         began = time.monotonic()
         self._runtime.database.write(lambda c: workers.write_heartbeat(c, heartbeat))

@@ -1,6 +1,6 @@
 """Is a message lost, or does it only wait? The queue is the evidence, never the message's age."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 
 from sagas.decision import SagaState, awaited_call
@@ -12,11 +12,20 @@ __all__ = ["LostMessages"]
 class LostMessages:
     """What is known about the queues during one sweep; the broker is asked once for each queue.
 
-    *seen* maps each queue to the time it has moved to.
+    *seen* maps each queue to the time it has moved to; *consumed* are the queues that living
+    workers consume, empty where that is not known.
     """
 
-    def __init__(self, messages: Messages, seen: Mapping[str, float], *, margin_s: float) -> None:
+    def __init__(
+        self,
+        messages: Messages,
+        seen: Mapping[str, float],
+        *,
+        margin_s: float,
+        consumed: Collection[str] = (),
+    ) -> None:
         self._messages = messages
+        self._consumed = consumed
         self._seen = seen
         self._margin = timedelta(seconds=margin_s)
         self._lengths: dict[str, int | None] = {}
@@ -26,7 +35,8 @@ class LostMessages:
 
         It is lost if its queue is empty, or has visibly moved past it: a message that was sent
         later has been received. No living worker has it, for they extend the sagas whose messages
-        they have received. A broker that does not answer proves nothing.
+        they have received. A broker that does not answer proves nothing, and nor does a transport
+        that does not know the length of its queues.
 
         Raises:
             celery.exceptions.QueueNotFound: its route leads to a queue that this app does not have.
@@ -46,3 +56,14 @@ class LostMessages:
         if moved_to > (saga.now + self._margin).timestamp():
             moved_to = 0.0  # no message comes from the future: the time was forged
         return length == 0 or moved_to > (saga.sent_at + self._margin).timestamp()
+
+    def unconsumed(self, saga: SagaState) -> str | None:
+        """Return the queue of the message that the saga waits for if no living worker consumes it.
+
+        Raises: as ``is_lost``.
+        """
+        call = awaited_call(saga)
+        if call is None or saga.sent_at is None or not self._consumed:
+            return None
+        name = self._messages.queue_of(call).name
+        return None if name in self._consumed else name

@@ -19,6 +19,7 @@ from sagas.duties.heartbeat import Heartbeat
 from sagas.duties.in_flight import InFlight
 from sagas.duties.native_thread import NativeEvent, start_native
 from sagas.duties.reclaim import Reclaim
+from sagas.duties.setup_warnings import warn_of_routes, warn_of_transport
 from sagas.duties.sweep import Sweep
 from sagas.errors import SagaError
 from sagas.forking import ForkGuard
@@ -97,6 +98,7 @@ class Supervisor:
     """Runs the duties of one worker."""
 
     def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
         self.in_flight = InFlight()
         self._heartbeat = Heartbeat(runtime, self.in_flight)
         self._expire_workers = ExpireWorkers(runtime, self._heartbeat)
@@ -125,6 +127,8 @@ class Supervisor:
 
     def start(self) -> None:
         """Write the first heartbeat, then start the timers."""
+        warn_of_transport(self._runtime)
+        warn_of_routes(self._runtime)
         try:
             self._heartbeat.heartbeat_once()
         except Exception as error:  # noqa: BLE001 - sagas must not keep a worker from its tasks

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from uuid import UUID
 
 from sagas import faults
-from sagas.decision import SagaState, StepState
+from sagas.decision import Evidence, SagaState, StepState
 from sagas.duties.failed_sweep import postponed_on_error
 from sagas.duties.in_flight import InFlight
 from sagas.duties.lost_messages import LostMessages
@@ -41,7 +41,10 @@ class Sweep:
             return 0
         live = database.read(lambda c: workers.live_workers(c, self._lease_s))
         lost_messages = LostMessages(
-            self._runtime.messages, _furthest(live), margin_s=self._lease_s
+            self._runtime.messages,
+            _furthest(live),
+            margin_s=self._lease_s,
+            consumed=database.read(lambda c: workers.consumed_queues(c, self._lease_s)),
         )
         checked = 0
         deadline = time.monotonic() + 2 * self._lease_s
@@ -68,16 +71,17 @@ class Sweep:
             return
         faults.reach("sweep.reserved", known.key)
         # The broker is asked before the saga is locked, so that a slow one blocks nobody.
-        lost = lost_messages.is_lost(known)
+        lost, unconsumed = lost_messages.is_lost(known), lost_messages.unconsumed(known)
 
-        def still_lost(saga: SagaState) -> bool:
-            return lost and (saga.epoch, saga.sent_at) == (known.epoch, known.sent_at)
+        def still(saga: SagaState) -> bool:
+            return (saga.epoch, saga.sent_at) == (known.epoch, known.sent_at)
 
         advance_saga(
             self._runtime,
             saga_id,
             alive=self._is_alive,
-            lost=still_lost,
+            lost=lambda saga: lost and still(saga),
+            evidence=lambda saga: Evidence(unconsumed=unconsumed if still(saga) else None),
             actor=self._runtime.actor("sweep"),
             point="sweep.recorded",
         )

@@ -92,6 +92,7 @@ def _insert(
         "checks": 0,
         "resends": 0,
         "failed_sweeps": 0,
+        "unconsumed": 0,
         "started_at": now(),
         "sent_at": None if delay_s else now(),
         "due_at": after_now(delay_s or lease_s),

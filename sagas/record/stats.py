@@ -1,5 +1,6 @@
 """Figures about all sagas: how many have which status, how long they take, what needs a person."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
@@ -21,6 +22,7 @@ class Stats:
         counts: saga name -> status -> how many.
         parked: how many wait for a person.
         blocked: how many need a deploy or a repair.
+        blocked_queues: queue -> how many blocked sagas have a message for it that nobody runs.
         overdue: how many have been due for more than a lease: does a worker run?
         workers: how many workers sent a heartbeat within a lease.
         ended_last_hour: how many ended within the last hour.
@@ -31,6 +33,7 @@ class Stats:
     counts: Mapping[str, Mapping[SagaStatus, int]]
     parked: int
     blocked: int
+    blocked_queues: Mapping[str, int]
     overdue: int
     workers: int
     ended_last_hour: int
@@ -54,15 +57,22 @@ def stats(connection: Connection, *, lease_s: float) -> Stats:
     return Stats(
         counts=counts,
         parked=sum(by_status.get(SagaStatus.FAILED, 0) for by_status in counts.values()),
-        blocked=_count(
-            connection, t.saga, t.saga.c.due_at.is_not(None) & t.saga.c.blocked.is_not(None)
-        ),
+        blocked=_count(connection, t.saga, _BLOCKED),
+        blocked_queues=_blocked_queues(connection),
         overdue=_count(connection, t.saga, t.saga.c.due_at < before_now(lease_s)),
         workers=_count(connection, t.worker, t.worker.c.heartbeat_at >= before_now(lease_s)),
         ended_last_hour=_count(connection, t.saga, t.saga.c.ended_at >= before_now(3600)),
         p50_s=_quantile(took_s, 0.50),
         p95_s=_quantile(took_s, 0.95),
     )
+
+
+_BLOCKED = t.saga.c.due_at.is_not(None) & t.saga.c.blocked.is_not(None)
+
+
+def _blocked_queues(connection: Connection) -> Mapping[str, int]:
+    rows = connection.execute(select(t.saga.c.blocked).where(_BLOCKED).limit(_SAMPLE))
+    return Counter(queue for row in rows if (queue := row.blocked.get("queue")))
 
 
 def _count(connection: Connection, table: Table, condition: ColumnElement[bool]) -> int:

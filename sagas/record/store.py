@@ -128,6 +128,7 @@ def _state(row: Row[Any], steps: Iterable[Row[Any]], plan: Plan) -> SagaState:
         deadline_at=row.deadline_at,
         resends=row.resends,
         failed_sweeps=row.failed_sweeps,
+        unconsumed=row.unconsumed,
         blocked=row.blocked,
     )
 

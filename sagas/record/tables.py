@@ -64,6 +64,8 @@ saga = Table(
     Column("resends", Integer, nullable=False),
     # How often in a row the sweep failed to advance it.
     Column("failed_sweeps", Integer, nullable=False),
+    # In how many checks in a row no living worker consumed the queue of its message.
+    Column("unconsumed", Integer, nullable=False),
     # Why it cannot go on without a deploy or a repair; NULL unless people were alerted.
     Column("blocked", JsonText),
     # When it turns back unless it has ended; NULL where no deadline applies, or none any longer.
@@ -158,5 +160,7 @@ worker = Table(
     Column("heartbeat_at", Instant, nullable=False),
     # How far each queue has moved: queue -> when the newest message received was sent.
     Column("seen", JsonText, nullable=False),
+    # Which queues it consumes, by name.
+    Column("queues", JsonText, nullable=False),
     **EXACT,
 )

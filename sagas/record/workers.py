@@ -12,6 +12,7 @@ from sagas.states import StepStatus
 
 __all__ = [
     "Heartbeat",
+    "consumed_queues",
     "expire",
     "extend_attempt",
     "held_by",
@@ -25,17 +26,22 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """A worker's sign of life; *seen* maps each queue to the time it has moved to."""
+    """A worker's sign of life.
+
+    *seen* maps each queue to the time it has moved to; *queues* are those that the worker consumes.
+    """
 
     worker_id: UUID
     hostname: str
     pid: int
     seen: Mapping[str, float]
+    queues: tuple[str, ...] = ()
 
 
 def write_heartbeat(connection: Connection, heartbeat: Heartbeat) -> None:
     """Write a heartbeat; a worker that was expired too early comes back with it."""
-    values = {"heartbeat_at": now(), "seen": dict(heartbeat.seen)}
+    queues = dict.fromkeys(heartbeat.queues, True)
+    values = {"heartbeat_at": now(), "seen": dict(heartbeat.seen), "queues": queues}
     found = connection.execute(
         update(t.worker).where(t.worker.c.id == heartbeat.worker_id).values(values)
     )
@@ -53,6 +59,13 @@ def live_workers(connection: Connection, lease_s: float) -> dict[UUID, Mapping[s
     query = select(t.worker.c.id, t.worker.c.seen)
     fresh = t.worker.c.heartbeat_at >= before_now(lease_s)
     return {row.id: row.seen for row in connection.execute(query.where(fresh))}
+
+
+def consumed_queues(connection: Connection, lease_s: float) -> set[str]:
+    """Return the queues that living workers consume; empty where no worker says."""
+    fresh = t.worker.c.heartbeat_at >= before_now(lease_s)
+    rows = connection.execute(select(t.worker.c.queues).where(fresh))
+    return {queue for row in rows for queue in row.queues}
 
 
 def silences(connection: Connection) -> dict[str, float]:

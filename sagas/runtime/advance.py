@@ -7,7 +7,7 @@ from dataclasses import replace
 from uuid import UUID
 
 from sagas import faults
-from sagas.decision import Blocked, Decision, SagaState, StepState, advance, awaited_call
+from sagas.decision import Blocked, Decision, Evidence, SagaState, StepState, advance, awaited_call
 from sagas.record.due import note_unsent
 from sagas.record.store import Committed
 from sagas.runtime.app import Runtime
@@ -24,6 +24,7 @@ def advance_saga(
     *,
     alive: Callable[[StepState], bool],
     lost: Callable[[SagaState], bool],
+    evidence: Callable[[SagaState], Evidence] = lambda _: Evidence(),
     actor: str,
     point: str,
 ) -> Committed | None:
@@ -35,7 +36,12 @@ def advance_saga(
 
     def decide(saga: SagaState) -> Decision:
         decision = advance(
-            saga, alive=alive, lost=lost(saga), timing=runtime.settings.timing, chance=chance
+            saga,
+            alive=alive,
+            lost=lost(saga),
+            timing=runtime.settings.timing,
+            chance=chance,
+            evidence=evidence(saga),
         )
         return _with_queue(runtime, decision, saga)
 

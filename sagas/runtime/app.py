@@ -1,13 +1,15 @@
 """Binding the engine to a Celery app, and finding it again."""
 
 import copy
+import itertools
 import os
 import socket
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
+from weakref import WeakSet
 
 import celery
 from celery import Celery
@@ -26,7 +28,10 @@ from sagas.secret import mask
 __all__ = ["Runtime", "bind", "runtime_of"]
 
 _ATTRIBUTE = "sagas"
-_bound: list["Runtime"] = []
+
+#: Every app that was set up and is still in use: a factory may make one for each test.
+_bound: "WeakSet[Runtime]" = WeakSet()
+_numbers = itertools.count()
 
 
 class Runtime:
@@ -34,9 +39,13 @@ class Runtime:
 
     def __init__(self, app: Celery) -> None:
         self.app = app
+        #: Rises from one runtime of this process to the next.
+        self.number = next(_numbers)
         #: This worker's incarnation: new at each start, and inherited by the pool's children.
         #: None outside a worker.
         self.worker_id: uuid.UUID | None = None
+        #: What Celery's signals call for this app; they hold it weakly.
+        self.receivers: tuple[Callable[..., None], ...] = ()
         self.hostname = f"{os.getpid()}@{socket.gethostname()}"
         self._incarnations: dict[str, uuid.UUID] = {}
         self._seen_by: dict[str, Runtime] = {}
@@ -44,7 +53,7 @@ class Runtime:
     @cached_property
     def settings(self) -> Settings:
         """The settings, read at first use: an app may be configured after it is bound."""
-        return Settings.read(self.app.conf)
+        return Settings.read(self.app.conf, namespace=self.app.namespace)
 
     @cached_property
     def database(self) -> Database:
@@ -120,7 +129,7 @@ def bind(app: Celery) -> Runtime:
     if runtime is None:
         runtime = Runtime(app)
         setattr(app, _ATTRIBUTE, runtime)
-        _bound.append(runtime)
+        _bound.add(runtime)
     return runtime
 
 
@@ -128,7 +137,8 @@ def runtime_of(app: Any = None) -> Runtime:
     """Return the runtime of *app*, of the current app, or of the only app that was set up.
 
     Celery's current app belongs to the calling thread, and the threads of a web server have none:
-    there, the only app that was set up is found.
+    there, the only app that was set up is found. Of apps with one name, which a factory that was
+    called twice has made, the newest counts.
 
     Raises:
         ConfigurationError: no app was set up, or several and none of them is current.
@@ -136,8 +146,22 @@ def runtime_of(app: Any = None) -> Runtime:
     found: Runtime | None = getattr(app or celery.current_app, _ATTRIBUTE, None)
     if found is not None:
         return found
-    if app is None and len(_bound) == 1:
-        return _bound[0]
+    if app is not None:
+        raise ConfigurationError(
+            f"The Celery app {app.main!r} is not set up for sagas. Call sagas.setup(app) once, "
+            "where it is made."
+        )
+    in_order = sorted(_bound, key=lambda runtime: runtime.number)
+    newest = {runtime.app.main: runtime for runtime in in_order}
+    if len(newest) == 1:
+        return next(iter(newest.values()))
+    if newest:
+        names = ", ".join(sorted(repr(name) for name in newest))
+        raise ConfigurationError(
+            f"Several Celery apps are set up for sagas ({names}), and none of them is this "
+            "thread's current app. Choose one: give app= to start() and get(), or call "
+            "app.set_default() once."
+        )
     raise ConfigurationError(
         "No Celery app is set up for sagas here. Call sagas.setup(app) once, where the app is "
         "made, and import that module before you start sagas."

@@ -16,11 +16,13 @@ from kombu.entity import Queue
 
 from sagas.decision import Dispatch, SagaState, Timing, call_of
 from sagas.definition import is_name
+from sagas.errors import ConfigurationError
 from sagas.plan import PlannedCall
+from sagas.runtime.queues import has_route, lengths, routed_queue
 from sagas.runtime.settings import Settings
 from sagas.states import Operation
 
-__all__ = ["QUEUE", "SENT_AT", "TURN_BACK", "Chain", "Link", "Messages", "cut_short"]
+__all__ = ["CAUSE", "QUEUE", "SENT_AT", "TURN_BACK", "Chain", "Link", "Messages", "cut_short"]
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +34,9 @@ SENT_AT = "saga_sent_at"
 
 #: The header with the message's queue. The routing key is not enough: queues may share one.
 QUEUE = "saga_queue"
+
+#: The argument of the errback with the error of a worker that failed before it claimed the step.
+CAUSE = "cause"
 
 #: Each message of a chain carries the rest of the chain, so a long plan is sent in segments.
 SEGMENT = 16
@@ -98,7 +103,7 @@ class Messages:
         self._settings = settings
         self._rest_until = 0.0
         self._clock_offset_s = 0.0
-        signals.before_task_publish.connect(self._stamp, weak=False)
+        signals.before_task_publish.connect(self._stamp)  # weakly, for as long as the app is used
 
     def publish(self, *chains: Chain) -> bool:
         """Publish chains, in one batch where the transport can; return False if that failed.
@@ -118,15 +123,17 @@ class Messages:
         except Exception as error:  # noqa: BLE001
             # kombu and the transports raise all kinds of errors. None may reach the caller, whose
             # sagas are committed.
-            if not isinstance(error, QueueNotFound):  # then the broker was not involved
+            what = "it has no route for the next message"
+            if not isinstance(error, QueueNotFound | ConfigurationError):
+                what = "the broker did not accept the next message"
                 self._rest_until = time.monotonic() + BROKER_REST_S
             first, *others = (chain_.saga for chain_ in chains)
             logger.warning(
-                "Saga %s (%s)%s: the broker did not accept the next message (%s: %s). "
-                "The sweep will publish it.",
+                "Saga %s (%s)%s: %s (%s: %s). The sweep will publish it.",
                 first.id,
                 first.key,
                 f" and {len(others)} others" if others else "",
+                what,
                 type(error).__name__,
                 error,
             )
@@ -165,6 +172,7 @@ class Messages:
 
     def _link(self, saga: SagaState, operation: Operation, step: str, epoch: int) -> Signature:
         call = call_of(saga, step, operation)
+        queue = self.queue_of(call).name
         link: Signature = self._app.signature(
             call.task, args=Link(saga.id, step, epoch).args, immutable=True, app=self._app
         )
@@ -172,8 +180,8 @@ class Messages:
             # Flower shows and searches these.
             argsrepr=f"({saga.key!r}, {str(saga.id)!r})",
             kwargsrepr=repr({"saga": saga.name, "step": step, "epoch": epoch}),
-            headers={SENT_AT: 0.0, QUEUE: self.queue_of(call).name},
-            link_error=[self._errback(saga, epoch)],
+            headers={SENT_AT: 0.0, QUEUE: queue},
+            link_error=[self._errback(saga, epoch, queue)],
             # An application that does not have the task would subscribe to its result.
             ignore_result=True,
             **_limits(call),
@@ -184,7 +192,7 @@ class Messages:
             link.set(priority=call.priority)
         return link
 
-    def _errback(self, saga: SagaState, epoch: int) -> Signature:
+    def _errback(self, saga: SagaState, epoch: int, queue: str) -> Signature:
         errback: Signature = self._app.signature(
             TURN_BACK, args=(str(saga.id), epoch), app=self._app
         )
@@ -195,23 +203,18 @@ class Messages:
         )
         if self._settings.saga_queue:
             errback.set(queue=self._settings.saga_queue)
+        elif not has_route(self._app, TURN_BACK):
+            # Somebody consumes the step's queue; perhaps nobody does the default queue.
+            errback.set(queue=queue)
         return errback
 
     def queue_of(self, call: PlannedCall) -> Queue:
-        """Return the queue to which Celery routes a call."""
-        options = {"queue": call.queue} if call.queue else {}
-        queue: Queue = self._app.amqp.router.route(options, call.task)["queue"]
-        return queue
+        """Return the queue to which Celery routes a call; raises as ``routed_queue``."""
+        return routed_queue(self._app, call.task, call.queue)
 
     def backlog(self, queues: Sequence[Queue]) -> dict[str, int | None]:
-        """Ask the broker for the length of each queue, by name; None where it does not answer."""
-        try:
-            with self._app.connection_for_write() as connection:
-                connection.ensure_connection(max_retries=1, interval_start=0, timeout=2)
-                return {queue.name: _length(connection, queue) for queue in queues}
-        except Exception as error:  # noqa: BLE001 - transports have no common error
-            logger.warning("The broker did not report the length of its queues (%s).", error)
-            return {queue.name: None for queue in queues}
+        """Ask the broker for the length of each queue, by name; None where it cannot be known."""
+        return lengths(self._app, queues)
 
     def note_clock(self, moment: datetime) -> None:
         """Remember the difference between this machine's clock and the database's."""
@@ -251,13 +254,3 @@ def cut_short(task: Task, call: PlannedCall) -> bool:
 
 def _is_at_least(seconds: float, limit: object) -> bool:
     return isinstance(limit, int | float) and limit >= seconds
-
-
-def _length(connection: Any, queue: Queue) -> int:
-    # A queue that does not exist has no messages. On AMQP asking for it closes the channel.
-    with connection.channel() as channel:
-        try:
-            length: int = channel.queue_declare(queue.name, passive=True).message_count
-        except connection.channel_errors:
-            return 0
-        return length

@@ -1,5 +1,6 @@
 """The settings, read from Celery's own configuration under the prefix ``saga_``."""
 
+import difflib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -29,7 +30,7 @@ class Settings:
         saga_sweep_interval_s: how often each worker looks for sagas that are due.
         saga_lease_s: a worker without a heartbeat for this long counts as dead, and a message
             without progress for this long is looked for.
-        saga_queue: the queue of the engine's own task; None for the application's default queue.
+        saga_queue: the queue of the engine's own task; None for the queue of the step that failed.
         saga_payload_limit_bytes: the largest input or output, in bytes of JSON, before encryption.
         saga_alert_urls: webhooks that receive each alert as JSON.
         saga_codec: encrypts inputs and outputs at rest: an object with ``encode(str) -> str`` and
@@ -46,25 +47,23 @@ class Settings:
     saga_codec: Any = None
 
     @classmethod
-    def read(cls, conf: Mapping[str, Any]) -> "Settings":
-        """Read the settings from an app's configuration.
+    def read(cls, conf: Mapping[str, Any], *, namespace: str | None = None) -> "Settings":
+        """Read the settings from an app's configuration; *namespace* is the app's, if it has one.
 
         Raises:
             ConfigurationError: a setting is missing, out of its range, or unknown.
         """
-        known = {setting.name for setting in fields(cls)}
-        given = {name: conf[name] for name in conf if str(name).startswith("saga_")}
-        if unknown := sorted(set(given) - known):
-            raise ConfigurationError(
-                f"Unknown setting {', '.join(unknown)}. "
-                f"The settings are: {', '.join(sorted(known))}."
-            )
+        known = [setting.name for setting in fields(cls)]
+        _refuse_unknown(conf, known, namespace)
+        # By name: Celery finds a setting under the namespace too, but lists it as it is written.
+        given = {name: value for name in known if (value := _value(conf, name)) is not _ABSENT}
         if not given.get("saga_database_url"):
             given["saga_database_url"] = os.environ.get(DATABASE_VARIABLE)
         if not given["saga_database_url"]:
+            name = _spelling("saga_database_url", namespace)
             raise ConfigurationError(
-                "saga_database_url is not set. Set it in the Celery configuration, for instance "
-                'saga_database_url = "postgresql+psycopg://user@host/database".'
+                f"{name} is not set. Set it in the Celery configuration, for instance "
+                f'{name} = "postgresql+psycopg://user@host/database".'
             )
         settings = cls(**given)
         settings._check()
@@ -95,6 +94,56 @@ class Settings:
     def timing(self) -> Timing:
         """The durations that the decisions use."""
         return Timing(lease_s=self.saga_lease_s, timer_s=2 * self.saga_sweep_interval_s)
+
+
+_ABSENT = object()
+
+
+def _value(conf: Mapping[str, Any], name: str) -> Any:
+    try:
+        return conf[name]
+    except KeyError:  # Celery's pending configuration answers neither `in` nor `get` truthfully
+        return _ABSENT
+
+
+def _spelling(name: str, namespace: str | None) -> str:
+    """Return how a setting is written in the configuration, by Celery's rule for namespaces."""
+    if not namespace:
+        return name
+    spelling = f"{namespace.rstrip('_')}_{name}"
+    return spelling.upper() if namespace.isupper() else spelling.lower()
+
+
+def _refuse_unknown(conf: Mapping[str, Any], known: Sequence[str], namespace: str | None) -> None:
+    """Refuse a setting that is misspelt, or that Celery does not find where it is written."""
+    spellings = {_spelling(name, namespace): name for name in known}
+    beginnings = {_spelling(ours, namespace) for ours in _OURS}
+    # Without the namespace, or in the wrong case, a setting would silently keep its default.
+    overlooked = {name.upper() for name in (*known, *spellings)}
+    unknown = [
+        name
+        for name in sorted({str(name) for name in conf} - {*known, *spellings})
+        if name.startswith((*beginnings, *_OURS)) or name.upper() in overlooked
+    ]
+    if unknown:
+        nearest = dict.fromkeys(found for name in unknown for found in _nearest(name, spellings))
+        hint = f"Did you mean {', '.join(nearest)}? " if nearest else ""
+        raise ConfigurationError(
+            f"Unknown setting {', '.join(unknown)}. {hint}"
+            f"The settings are: {', '.join(sorted(spellings))}."
+        )
+
+
+#: How our settings begin, and how they begin by mistake.
+_OURS = ("saga_", "sagas_")
+
+
+def _nearest(name: str, spellings: Mapping[str, str]) -> list[str]:
+    """Return the setting that was probably meant, as it is to be written; empty where none is."""
+    by_lower = {known: spelling for spelling, known in spellings.items()}
+    given = name.lower()
+    given = given[max(given.find("saga"), 0) :]
+    return [by_lower[found] for found in difflib.get_close_matches(given, by_lower, n=1)]
 
 
 def _is_web_url(url: Any) -> bool:

@@ -34,6 +34,7 @@ from sagas.runtime.app import Runtime, runtime_of
 from sagas.runtime.messages import Chain, Link, cut_short
 from sagas.states import Operation, StepStatus
 from sagas.worker.end_of_process import ends_process
+from sagas.worker.error_report import tell_errbacks
 from sagas.worker.execution import Execution
 
 __all__ = ["run_attempt"]
@@ -96,7 +97,11 @@ class _Attempt:
         self.execution = Execution(runtime, definition, operation, link.step, self._confirm)
 
     def run(self) -> str:
-        claimed = self._claim()
+        try:
+            claimed = self._claim()
+        except Exception as error:
+            tell_errbacks(self.task, error)
+            raise
         if claimed is None:
             return self._drop("the record has no such saga")
         match claimed.decision.answer:

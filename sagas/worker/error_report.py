@@ -3,17 +3,20 @@
 import traceback
 from typing import TypeGuard
 
+from celery import Task
 from celery.exceptions import TaskPredicate
 from pydantic import ValidationError
 
 from sagas.decision import AttemptError
 from sagas.errors import AttemptAborted, SecretWithheld, StepFailed
 from sagas.payload import describe_error, text_of
+from sagas.runtime.messages import CAUSE, TURN_BACK
 from sagas.secret import scrub
 
-__all__ = ["describe_attempt_error", "safe_to_log"]
+__all__ = ["describe_attempt_error", "safe_to_log", "shortened", "tell_errbacks"]
 
 _TRACEBACK_LIMIT = 10_000
+_CAUSE_LIMIT = 300
 
 
 def describe_attempt_error(error: BaseException, secrets: frozenset[str]) -> AttemptError:
@@ -63,3 +66,20 @@ def _is_failure(error: BaseException) -> TypeGuard[Exception]:
     except BaseException:  # noqa: BLE001 - a participant's code, which may raise anything
         return False
     return True
+
+
+def tell_errbacks(task: Task, error: Exception) -> None:
+    """Give the errback of a task the error that kept this worker from its claim.
+
+    The record has no place for it: the record is what could not be used.
+    """
+    # The first line says what is wrong; SQLAlchemy's others quote the statement and its values.
+    cause = shortened(f"{type(error).__name__}: {text_of(error).partition(chr(10))[0]}")
+    for errback in task.request.errbacks or ():
+        if isinstance(errback, dict) and errback.get("task") == TURN_BACK:
+            errback["kwargs"] = {CAUSE: cause}
+
+
+def shortened(text: str) -> str:
+    """Return a text that fits one line of a log or a page."""
+    return "".join(c if c.isprintable() else " " for c in text[:_CAUSE_LIMIT])

@@ -126,6 +126,7 @@ def _register(definition: StepDefinition[Any, Any], operation: Operation, call: 
         typing=False,
         ignore_result=True,
         backend=no_results,
+        saga_queue=call.options.get("queue"),
         throws=(StepFailed,),
         # The record recovers what a dead worker held; late acknowledgement would only double work.
         acks_late=False,

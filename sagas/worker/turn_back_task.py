@@ -10,11 +10,12 @@ from uuid import UUID
 
 from celery import Task, shared_task
 
-from sagas.decision import SagaState
+from sagas.decision import Evidence, SagaState, resent_at_once
 from sagas.runtime.advance import advance_saga
 from sagas.runtime.app import runtime_of
-from sagas.runtime.messages import TURN_BACK
+from sagas.runtime.messages import CAUSE, TURN_BACK
 from sagas.runtime.no_results import no_results
+from sagas.worker.error_report import shortened
 
 __all__ = ["turn_back"]
 
@@ -31,7 +32,7 @@ logger = logging.getLogger(__name__)
     acks_late=False,
     typing=False,
 )
-def turn_back(self: Task, /, *args: object, **_: object) -> str:
+def turn_back(self: Task, /, *args: object, **more: object) -> str:
     """Advance the saga if it is still at the epoch in which the task failed."""
     match args:
         case [_, str(saga_id), int(epoch)]:
@@ -42,6 +43,7 @@ def turn_back(self: Task, /, *args: object, **_: object) -> str:
         saga_uuid = UUID(saga_id)
     except ValueError:
         return _malformed()
+    cause = _readable(more.get(CAUSE))
     runtime = runtime_of(self.app)
     known = runtime.store.peek(saga_uuid)
     if known is None or known.epoch != epoch:
@@ -49,17 +51,25 @@ def turn_back(self: Task, /, *args: object, **_: object) -> str:
 
     def lost(saga: SagaState) -> bool:
         # This chain has ended, so the message that the saga waits for will not come from it.
-        return saga.epoch == epoch
+        return saga.epoch == epoch and resent_at_once(saga)
+
+    def evidence(saga: SagaState) -> Evidence:
+        return Evidence(cause=cause if saga.epoch == epoch else None)
 
     advanced = advance_saga(
         runtime,
         saga_uuid,
         alive=lambda _: True,
         lost=lost,
+        evidence=evidence,
         actor=runtime.actor("turn-back"),
         point="turn_back.recorded",
     )
     return advanced.status if advanced else "no such saga"
+
+
+def _readable(cause: object) -> str | None:
+    return shortened(cause) if isinstance(cause, str) else None
 
 
 def _malformed() -> str:

@@ -7,6 +7,7 @@ from sagas.decision import (
     StepState,
     awaited_call,
     cancel,
+    resent_at_once,
     resolve,
     retry,
     skip,
@@ -77,7 +78,11 @@ def errback(world: World, message: Message) -> Running:
     if world.record.peek().epoch != message.epoch:
         return
     yield "has found its epoch current"
-    yield from world.advance(lambda _: True, lambda saga: saga.epoch == message.epoch, "turn-back")
+
+    def lost(saga: SagaState) -> bool:
+        return saga.epoch == message.epoch and resent_at_once(saga)
+
+    yield from world.advance(lambda _: True, lost, "turn-back")
 
 
 def cancelled(world: World) -> Running:

@@ -1,9 +1,21 @@
 """When a saga is blocked, and when it no longer is."""
 
+from typing import Any
+
 import pytest
 
-from sagas.decision import Blocked, Decision, Errored, SagaState, advance, claim, conclude
-from sagas.decision.blocked import RESENDS_TO_ALERT
+from sagas.decision import (
+    Blocked,
+    Decision,
+    Errored,
+    Evidence,
+    SagaState,
+    advance,
+    claim,
+    conclude,
+    resent_at_once,
+)
+from sagas.decision.blocked import RESENDS_TO_ALERT, UNCONSUMED_TO_ALERT
 from sagas.states import Operation
 from tests.support.states import (
     EPOCH,
@@ -122,3 +134,73 @@ def test_a_void_message_does_not_reset_failed_sweeps() -> None:
     saga = saga_at("IN_PROGRESS", PLAN, sent_at=NOW, failed_sweeps=4, blocked=NEEDS_REPAIR)
     void = claim(saga, "a", ACTION, epoch=EPOCH - 1, token=TOKEN, holder={}, timing=TIMING)
     assert folded(saga, void) is void
+
+
+def waiting(saga: SagaState, **known: Any) -> Decision:
+    """Check a saga whose message is not lost."""
+    evidence = Evidence(**known)
+    return advance(
+        saga, alive=lambda _: True, lost=False, timing=TIMING, chance=0, evidence=evidence
+    )
+
+
+def test_checks_in_which_nobody_consumes_its_queue_are_counted() -> None:
+    decision = waiting(saga_at("STARTED", PLAN, sent_at=NOW), unconsumed="q")
+    assert (decision.values["unconsumed"], decision.values["checks"]) == (1, 1)
+    assert "blocked" not in decision.values
+    assert decision.dispatch is None
+
+
+def test_they_are_counted_anew_after_progress() -> None:
+    saga = saga_at("STARTED", PLAN, sent_at=NOW, unconsumed=2, checks=0)
+    assert waiting(saga, unconsumed="q").values["unconsumed"] == 1
+
+
+def test_a_check_in_which_somebody_consumes_its_queue_ends_the_count() -> None:
+    saga = saga_at("STARTED", PLAN, sent_at=NOW, unconsumed=2, checks=2)
+    assert waiting(saga).values["unconsumed"] == 0
+
+
+def test_people_are_alerted_to_a_queue_that_nobody_consumes() -> None:
+    last = UNCONSUMED_TO_ALERT - 1
+    saga = saga_at("STARTED", PLAN, sent_at=NOW, unconsumed=last, checks=last)
+    decision = waiting(saga, unconsumed="q")
+    blocked = present(decision.values["blocked"])
+    assert (blocked["steps"], blocked["task"], blocked["queue"]) == (["a"], "a", "q")
+    assert "waits in queue q, which no living worker consumes" in blocked["reason"]
+    assert (decision.note, decision.raise_epoch) == ("blocked", True)
+    assert decision.dispatch
+
+
+@pytest.mark.parametrize("known", [{"unconsumed": "q"}, {"cause": "OSError"}], ids=str)
+def test_people_are_alerted_once_to_what_keeps_a_message_waiting(known: dict[str, str]) -> None:
+    saga = saga_at(
+        "STARTED", PLAN, sent_at=NOW, unconsumed=9, checks=9, resends=9, blocked=NO_WORKER
+    )
+    decision = waiting(saga, **known)
+    assert "blocked" not in decision.values
+    assert not decision.raise_epoch
+
+
+def test_the_alert_names_the_error_that_keeps_workers_from_their_claims() -> None:
+    saga = saga_at("STARTED", PLAN, sent_at=NOW, resends=RESENDS_TO_ALERT - 1)
+    decision = waiting(saga, cause="OSError: no route")
+    blocked = present(decision.values["blocked"])
+    assert (
+        "Workers fail before they can run the action of a (task a): OSError: no route"
+        in (blocked["reason"])
+    )
+    assert decision.values["resends"] == RESENDS_TO_ALERT
+    assert decision.raise_epoch
+
+
+def test_an_error_before_the_first_claims_alerts_nobody_yet() -> None:
+    saga = saga_at("STARTED", PLAN, sent_at=NOW, resends=RESENDS_TO_ALERT - 2)
+    assert "blocked" not in waiting(saga, cause="OSError").values
+
+
+@pytest.mark.parametrize(("resends", "at_once"), [(0, True), (1, False), (9, False)])
+def test_only_the_first_message_that_ended_without_a_claim_is_sent_again_at_once(
+    resends: int, *, at_once: bool
+) -> None:
+    assert resent_at_once(saga_at("STARTED", PLAN, sent_at=NOW, resends=resends)) is at_once
