@@ -6,8 +6,9 @@ SagaError
 ├── RecordNotReady         the record's tables are missing or old
 ├── PlanUnreadable         a newer version has written a saga's plan, or it is damaged
 ├── WrongDatabase          ``start(session=…)`` got a session on another database
-├── InvalidInput           an input that is of its type, and holds what JSON cannot carry
+├── InvalidInput           an input of its type that JSON cannot carry there and back
 ├── InvalidKey             a business key that cannot be stored or searched
+├── InvalidPayload         an output that cannot be recorded, or an input that cannot be read
 ├── PayloadTooLarge        an input or an output is over ``saga_payload_limit_bytes``
 ├── KeyConflict            the key is taken by a saga with another input
 ├── SagaNotFound           no such saga in the record
@@ -34,6 +35,7 @@ __all__ = [
     "HangingAction",
     "InvalidInput",
     "InvalidKey",
+    "InvalidPayload",
     "KeyConflict",
     "OutputUnavailable",
     "PayloadTooLarge",
@@ -73,7 +75,7 @@ class WrongDatabase(SagaError):
 
 
 class InvalidInput(SagaError, ValueError):
-    """The input is of its type, and holds what JSON cannot carry. No row was written."""
+    """The input is of its type, and JSON cannot carry it there and back. No row was written."""
 
 
 class InvalidKey(SagaError):
@@ -82,6 +84,13 @@ class InvalidKey(SagaError):
 
 class KeyConflict(SagaError):
     """A saga with this name and key exists already, with another input. No row was written."""
+
+
+class InvalidPayload(SagaError, ValueError):
+    """A step's output cannot be recorded, or its input cannot be read; says where, and no value.
+
+    In Celery's log it also stands for a ``pydantic.ValidationError``, which quotes values.
+    """
 
 
 class PayloadTooLarge(SagaError):

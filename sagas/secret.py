@@ -14,6 +14,8 @@ from pydantic import BaseModel, Secret, SecretBytes, SecretStr, TypeAdapter
 from pydantic.errors import PydanticUserError
 from pydantic_core import to_jsonable_python
 
+from sagas.hidden import Hidden
+
 __all__ = ["STARS", "marked", "masked", "may_hold_secrets", "scrubbed", "secrets_in", "unmarked"]
 
 STARS = "**********"
@@ -130,7 +132,7 @@ def secrets_in(*texts: str | None) -> frozenset[str]:
     found: set[str] = set()
     for text in texts:
         if text is not None and _MARK in text:
-            found.update(_walk(json.loads(text)))
+            found.update(map(Hidden, _walk(json.loads(text))))
     return frozenset(found - {""})
 
 
