@@ -43,7 +43,16 @@ from sqlalchemy import (
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from sagas.errors import BarrierError, HangingAction
-from sagas.sql import EXACT, Document, Instant, insert_if_absent, is_mariadb, now
+from sagas.hidden import Sealed
+from sagas.sql import (
+    EXACT,
+    Instant,
+    PayloadText,
+    commits_each_statement,
+    insert_if_absent,
+    is_mariadb,
+    now,
+)
 from sagas.states import Operation
 
 __all__ = ["create_tables", "metadata", "once", "table"]
@@ -58,7 +67,8 @@ table = Table(
     Column("operation", String(16), primary_key=True),
     # The operation that wrote the row: an action's row written by a compensation is a tombstone.
     Column("made_by", String(16), nullable=False),
-    Column("result", Document),
+    # NULL until the function has returned.
+    Column("result", PayloadText),
     Column("created_at", Instant, nullable=False),
     **EXACT,
 )
@@ -76,7 +86,7 @@ def once(
     saga_id: UUID,
     step: str,
     operation: Operation,
-    dump: Callable[[Any], str],
+    dump: Callable[[Sealed[Any]], str],
     load: Callable[[str], Any],
 ) -> Any:
     """Run *function* in the connection's transaction unless this operation was accepted before.
@@ -87,8 +97,10 @@ def once(
 
     Raises:
         HangingAction: the action came after its compensation; nothing was done.
-        BarrierError: the barrier's table is missing, or its row is invisible to this transaction.
+        BarrierError: the barrier's table is not in this database, the connection is in AUTOCOMMIT,
+            or the function began once and its transaction was committed before it returned.
     """
+    _refuse_autocommit(connection, step)
     row = {"saga_id": str(saga_id), "step": step}
     undoing = operation is Operation.COMPENSATION
     # If this inserts the row, the action never came; the row is the tombstone that refuses it.
@@ -96,10 +108,28 @@ def once(
     if not _take(connection, row, operation, operation):
         return _earlier_result(connection, row, operation, load)
     if nothing_to_undo:
+        _finish(connection, row, operation, _NOTHING)
         return None
-    result = dump(function())
-    connection.execute(update(table).where(*_key(row, operation)).values(result=result))
+    result = dump(Sealed(function()))
+    _finish(connection, row, operation, result)
     return load(result)
+
+
+#: The result of a compensation that found nothing to undo: JSON's null.
+_NOTHING = "null"
+
+
+def _finish(connection: Connection, row: dict[str, str], operation: Operation, result: str) -> None:
+    connection.execute(update(table).where(*_key(row, operation)).values(result=result))
+
+
+def _refuse_autocommit(connection: Connection, step: str) -> None:
+    if commits_each_statement(connection):
+        raise BarrierError(
+            f"Step {step} called ctx.once() on a connection in AUTOCOMMIT: the barrier's row would "
+            "be committed before the effect, which could then be lost. Use an engine or a session "
+            'with transactions, without isolation_level="AUTOCOMMIT".'
+        )
 
 
 def _take(
@@ -141,7 +171,14 @@ def _earlier_result(
             f"The action of {row['step']} came after its compensation had been accepted "
             f"(saga {row['saga_id']}). It was refused and had no effect."
         )
-    return None if earlier.result is None else load(earlier.result)
+    if earlier.result is None:
+        raise BarrierError(
+            f"The {operation} of {row['step']} (saga {row['saga_id']}) has a row in the barrier "
+            "that was committed before the function of ctx.once() had returned, by a commit in a "
+            "finally block, say, or in AUTOCOMMIT. Nobody knows what it did. Find out, mend that "
+            "commit, and delete the row from saga_barrier to have the function run again."
+        )
+    return None if earlier.result == _NOTHING else load(earlier.result)
 
 
 def _key(row: dict[str, str], operation: Operation) -> tuple[Any, ...]:

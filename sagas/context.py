@@ -9,7 +9,10 @@ from sqlalchemy import Connection
 from typing_extensions import TypeVar
 
 from sagas import barrier, faults
+from sagas.commits import Followed
 from sagas.errors import BarrierError, OutputUnavailable
+from sagas.hidden import Sealed
+from sagas.once_result import OnceResult
 from sagas.payload import Payload
 from sagas.states import Operation, Outcome
 
@@ -51,7 +54,9 @@ class Context:
         step: the step's name in the saga.
         operation: action or compensation.
         attempt: 1-based; actions and compensations are counted separately.
-        output: in a compensation, what the action returned; None where its outcome is unknown.
+        output: in a compensation, what the action returned; None where that is unknown. If its type
+            no longer accepts what is stored, the fields that do not fit are JSON values, and
+            missing ones are no attributes.
         outcome: in a compensation, SUCCESS or UNKNOWN; None in an action.
         failure: in a compensation, what made the saga turn back; None in an action.
     """
@@ -67,7 +72,7 @@ class Context:
     _result_type: Payload = field(default_factory=lambda: Payload(Any), repr=False)
     _outputs: Mapping[str, str | None] = field(default_factory=dict, repr=False)
     _confirm: Callable[[], None] = field(default=lambda: None, repr=False)
-    _used: list[Any] = field(default_factory=list, repr=False)
+    _used: list[Followed] = field(default_factory=list, repr=False)
 
     @property
     def idempotency_key(self) -> str:
@@ -88,6 +93,9 @@ class Context:
     def output_of(self, step: "StepDefinition[P, R]", *, name: str | None = None) -> R:
         """Return what an earlier step of this saga returned; *name* is for a renamed step.
 
+        An output that its type no longer accepts is an error in an action. A compensation gets it
+        as far as it can be read.
+
         Raises:
             OutputUnavailable: the step was skipped, did not succeed, or runs after this one.
         """
@@ -100,7 +108,10 @@ class Context:
                 "in this saga. Ask only for earlier steps, and handle this error for those with "
                 "when=… or best_effort=True."
             )
-        output: R = step.action.output.load(text)
+        stored = step.action.output
+        # What is to be undone must be undone, even where the type has changed since.
+        undoing = self.operation is Operation.COMPENSATION
+        output: R = stored.load_or_salvage(text)[0] if undoing else stored.load(text)
         return output
 
     def once(
@@ -113,36 +124,57 @@ class Context:
         """Run *function* so that its effect happens once, even if messages repeat or come late.
 
         The barrier's row and the effect commit with *session*'s transaction, which belongs to the
-        caller. At a repeat the function does not run, and its stored result is returned. The
-        function must return a value of the step's return type, or of the type *returns*. Call it
-        once per transaction: effects that belong together go into one function.
+        caller, and must be committed when the step returns: the engine checks it. At a repeat the
+        function does not run, and its stored result is returned. Call it once per transaction:
+        effects that belong together go into one function.
+
+        The result is of the type *returns*, else of the function's annotation, else of the step's
+        return type, else plain JSON. Where the step returns None, any other result is left out.
 
         Raises:
             HangingAction: this action came after its own compensation; it had no effect.
-            BarrierError: it was called twice in one transaction, or the table is missing.
+            BarrierError: it was called twice in one transaction, the table is missing, the
+                connection is in AUTOCOMMIT, or the result cannot be stored.
         """
         connection = session if isinstance(session, Connection) else session.connection()
         transaction = connection.get_transaction() or connection.begin()
-        if any(used is transaction for used in self._used):
+        if any(used.transaction is transaction for used in self._used):
             raise BarrierError(
                 f"Step {self.step} called ctx.once() twice in one transaction: the second call "
                 "would return the first one's result and do nothing. Put both effects in one "
                 "function."
             )
         # Noted before it runs: a second call inside it, or after it failed, must be refused too.
-        self._used.append(transaction)
-        payload = self._result_type if returns is None else Payload(returns)
-        result: T = barrier.once(
-            connection,
-            function,
-            saga_id=self.saga_id,
-            step=self.step,
-            operation=self.operation,
-            dump=payload.dump,
-            load=payload.load,
+        self._used.append(Followed(connection, transaction))
+        result = OnceResult(self.step, self._result_type, function, returns)
+        found: Sealed[T] = Sealed(
+            barrier.once(
+                connection,
+                function,
+                saga_id=self.saga_id,
+                step=self.step,
+                operation=self.operation,
+                dump=result.dump,
+                load=result.load,
+            )
         )
         faults.reach(f"{self.operation}.entered", self.key, self.step)
-        return result
+        return found.value
+
+    def _require_commits(self) -> None:
+        """Check that every transaction of ``once`` was committed; the engine calls it at the end.
+
+        Raises:
+            BarrierError: one was not; it is rolled back.
+        """
+        committed = [used.end() for used in self._used]  # every one of them is to be ended
+        if not all(committed):
+            raise BarrierError(
+                f"Step {self.step} of saga {self.saga_id} returned without having committed the "
+                "session or connection that it gave to ctx.once(): the effect is rolled back. "
+                "Commit it before the function returns: with Session(engine) as session, "
+                "session.begin(): …"
+            )
 
     def heartbeat(self) -> None:
         """Check that this attempt still holds its step; call it regularly in a long step.

@@ -6,8 +6,9 @@ SagaError
 ├── RecordNotReady         the record's tables are missing or outdated
 ├── PlanUnreadable         a saga's plan is damaged, or a newer version has written it
 ├── WrongDatabase          ``start(session=…)`` got a session on another database
-├── InvalidInput           an input of the right type with a value that JSON cannot carry
+├── InvalidInput           an input that JSON cannot carry there and back
 ├── InvalidKey             a business key that cannot be stored or searched
+├── InvalidPayload         an output that cannot be recorded, or an input that cannot be read
 ├── PayloadTooLarge        an input or an output exceeds ``saga_payload_limit_bytes``
 ├── KeyConflict            a saga with another input has the key already
 ├── SagaNotFound           no such saga in the record
@@ -36,6 +37,7 @@ __all__ = [
     "HangingAction",
     "InvalidInput",
     "InvalidKey",
+    "InvalidPayload",
     "KeyConflict",
     "OutputUnavailable",
     "PayloadTooLarge",
@@ -75,7 +77,7 @@ class WrongDatabase(SagaError):
 
 
 class InvalidInput(SagaError, ValueError):
-    """The input has the right type, but contains what JSON cannot carry. No row was written."""
+    """The input has the right type, but JSON cannot carry it there and back. No row was written."""
 
 
 class InvalidKey(SagaError):
@@ -84,6 +86,13 @@ class InvalidKey(SagaError):
 
 class KeyConflict(SagaError):
     """A saga with this name and key exists already with another input. No row was written."""
+
+
+class InvalidPayload(SagaError, ValueError):
+    """A step's output cannot be recorded, or its input cannot be read; says where, and no value.
+
+    In Celery's log it also stands for a ``pydantic.ValidationError``, which quotes values.
+    """
 
 
 class PayloadTooLarge(SagaError):

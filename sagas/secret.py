@@ -15,6 +15,8 @@ from pydantic import BaseModel, Secret, SecretBytes, SecretStr, TypeAdapter
 from pydantic.errors import PydanticUserError
 from pydantic_core import to_jsonable_python
 
+from sagas.hidden import Hidden
+
 __all__ = ["STARS", "mark", "mask", "may_hold_secrets", "scrub", "secrets_in", "unmark"]
 
 STARS = "**********"
@@ -131,7 +133,7 @@ def secrets_in(*texts: str | None) -> frozenset[str]:
     found: set[str] = set()
     for text in texts:
         if text is not None and _MARK in text:
-            found.update(_marked_secrets(json.loads(text)))
+            found.update(map(Hidden, _marked_secrets(json.loads(text))))
     return frozenset(found - {""})
 
 

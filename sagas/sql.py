@@ -18,14 +18,18 @@ from sqlalchemy.sql.expression import literal
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
+from sagas.hidden import Hidden
+
 __all__ = [
     "EXACT",
     "Document",
     "Id",
     "Instant",
     "JsonText",
+    "PayloadText",
     "after_now",
     "before_now",
+    "commits_each_statement",
     "error_code",
     "insert_if_absent",
     "insert_missing",
@@ -59,6 +63,24 @@ Document = Text().with_variant(mysql.LONGTEXT(), *_MARIADB)
 def is_mariadb(dialect: Dialect) -> bool:
     """Tell whether the database is MariaDB, under either name."""
     return dialect.name in _MARIADB
+
+
+def commits_each_statement(connection: Connection) -> bool:
+    """Tell whether the connection is in AUTOCOMMIT, whoever put it there; it is in a transaction.
+
+    SQLAlchemy has a transaction then all the same, which commits and rolls back nothing.
+    """
+    if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
+        return True
+    raw = connection.connection.dbapi_connection
+    if connection.dialect.name == "sqlite":
+        # Without a level of the driver an application may still begin by an event of its own.
+        level, autocommit = getattr(raw, "isolation_level", ""), getattr(raw, "autocommit", False)
+        manual = level is None or autocommit is True
+        return manual and not getattr(raw, "in_transaction", True)
+    if (ask := getattr(raw, "get_autocommit", None)) is not None:  # the drivers of MariaDB
+        return bool(ask())
+    return getattr(raw, "autocommit", False) is True
 
 
 def error_code(error: BaseException | None) -> int | None:
@@ -112,6 +134,22 @@ class JsonText(TypeDecorator[Mapping[str, Any]]):
         """Read the object."""
         del dialect
         return None if value is None else json.loads(value)
+
+
+class PayloadText(TypeDecorator[str]):
+    """A payload, which no row shows: its ``repr`` hides the text."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Set no limit to its length."""
+        return mysql.LONGTEXT() if is_mariadb(dialect) else self.impl_instance
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
+        """Hide the text."""
+        del dialect
+        return None if value is None else Hidden(value)
 
 
 class now(FunctionElement[datetime]):  # noqa: N801 - named like a function of SQL

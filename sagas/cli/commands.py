@@ -16,6 +16,7 @@ from sagas.cli import render
 from sagas.cli.age import Age
 from sagas.client.saga import saga_named
 from sagas.errors import SagaError, SagaNotFound
+from sagas.hidden import Hidden, Sealed
 from sagas.payload import describe_error
 from sagas.record import migrate, queries
 from sagas.record.queries import HistoryEntry, SagaView, StepView
@@ -167,7 +168,7 @@ def start(
     if key is not None and len(inputs) != 1:
         raise click.UsageError("--key is for one saga, but the file has several. Use --key-field.")
     keys = [key if key_field is None else str(_field(text, key_field)) for text in inputs]
-    handles = definition.start_many_json(zip(inputs, keys, strict=True))
+    handles = definition.start_many_json(list(zip(inputs, keys, strict=True)))
     views = [handle.describe() for handle in handles]
     if as_json:
         render.print_json(views)
@@ -178,28 +179,28 @@ def start(
 def _inputs(file: IO[str]) -> list[str]:
     """Return each input as it is written: a number that is read and written again may differ."""
     try:
-        text = file.read()
-        content = json.loads(text)
+        text = Hidden(file.read())
+        content = Sealed(json.loads(text))
     except (ValueError, RecursionError) as error:  # text that is not UTF-8 is a ValueError too
         name = render.printable(Path(file.name).name)
         raise click.ClickException(f"{name} is not JSON: {error}.") from error
-    if not isinstance(content, list):
+    if not isinstance(content.value, list):
         return [text]
     decoder, position, inputs = json.JSONDecoder(), text.index("[") + 1, []
-    for _ in content:
+    for _ in range(len(content.value)):
         while text[position] in ", \t\r\n":
             position += 1
-        _, end = decoder.raw_decode(text, position)
-        inputs.append(text[position:end])
+        end = decoder.raw_decode(text, position)[1]
+        inputs.append(Hidden(text[position:end]))
         position = end
-    return inputs
+    return list(inputs)
 
 
 def _field(text: str, name: str) -> Any:
-    value = json.loads(text)
-    if not isinstance(value, dict) or name not in value:
+    value = Sealed(json.loads(text))
+    if not isinstance(value.value, dict) or name not in value.value:
         raise click.ClickException(f"An input in the file has no field {name!r}.")
-    return value[name]
+    return value.value[name]
 
 
 @saga.group()

@@ -11,8 +11,9 @@ from sagas.client.handle import SagaHandle
 from sagas.client.start import start_sagas
 from sagas.definition import Step, StepDefinition, build_plan
 from sagas.errors import DefinitionError, InvalidInput, InvalidKey, SagaNotFound
+from sagas.hidden import Hidden, Sealed
 from sagas.ids import uuid7
-from sagas.payload import Payload
+from sagas.payload import Payload, describe_error
 from sagas.record import queries
 from sagas.record.starts import NewSaga
 from sagas.retry import YEAR_S, to_seconds
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Saga", "saga_named"]
 
+T = TypeVar("T")
 I = TypeVar("I")  # noqa: E741 - the input
 
 #: How long a business key may be, in characters.
@@ -98,7 +100,8 @@ class Saga(Generic[I]):
 
         Raises:
             pydantic.ValidationError: the input is not valid; no row was written.
-            InvalidInput: the input holds a value that JSON cannot carry; no row was written.
+            InvalidInput: the input holds a value that JSON cannot carry, or that its type does not
+                read back as it was; no row was written.
             InvalidKey: the key cannot be stored; no row was written.
             KeyConflict: the key is taken by a saga with another input; no row was written.
             PayloadTooLarge: the input is over ``saga_payload_limit_bytes``; no row was written.
@@ -106,7 +109,9 @@ class Saga(Generic[I]):
             RecordNotReady: the record's tables are missing.
             ValueError: the delay is too long; no row was written.
         """
-        return self._start([(input, key)], session, delay, app)[0]
+        sealed = [(Sealed(input), key)]
+        del input  # a frame shows its arguments too
+        return self._start(sealed, session, delay, app)[0]
 
     def start_many(
         self,
@@ -120,27 +125,34 @@ class Saga(Generic[I]):
 
         Either all are started or, if one raises, none. Otherwise as ``start``.
         """
-        return self._start(list(sagas), session, delay, app)
+        given = Sealed(sagas)
+        del sagas  # a frame shows its arguments too
+        return self._start([*map(_sealed, given.value)], session, delay, app)
 
     def start_json(
         self, text: str, *, key: str | None = None, session: "Session | Connection | None" = None
     ) -> SagaHandle:
         """Start a saga whose input is JSON; otherwise as ``start``."""
-        return self.start(self._input.load(text), key=key, session=session)
+        text = Hidden(text)
+        return self._start([(Sealed(self._input.load(text)), key)], session, None, None)[0]
 
     def start_many_json(self, sagas: Iterable[tuple[str, str | None]]) -> list[SagaHandle]:
         """Start sagas whose inputs are JSON; otherwise as ``start_many``."""
-        return self.start_many([(self._input.load(text), key) for text, key in sagas])
+        given = Sealed(sagas)
+        del sagas  # a frame shows its arguments too
+        texts = [*map(_sealed, given.value)]
+        loaded = [(Sealed(self._input.load(text.value)), key) for text, key in texts]
+        return self._start(loaded, None, None, None)
 
     def _start(
         self,
-        sagas: Sequence[tuple[I, str | None]],
+        sagas: Sequence[tuple[Sealed[I], str | None]],
         session: "Session | Connection | None",
         delay: float | timedelta | None,
         app: Celery | None,
     ) -> list[SagaHandle]:
         runtime = runtime_of(app)
-        news = [self._new(runtime, input, key) for input, key in sagas]
+        news = [self._new(runtime, sealed, key) for sealed, key in sagas]
         delay_s = 0.0 if delay is None else max(to_seconds(delay), 0.0)
         if delay_s > YEAR_S:
             raise ValueError(
@@ -150,38 +162,40 @@ class Saga(Generic[I]):
         ids = start_sagas(runtime, news, session, delay_s=delay_s) if news else []
         return [SagaHandle(runtime, saga_id) for saga_id in ids]
 
-    def _new(self, runtime: Runtime, input: I, key: str | None) -> NewSaga:
+    def _new(self, runtime: Runtime, sealed: Sealed[I], key: str | None) -> NewSaga:
         saga_id = uuid7()
         checked = _checked_key(self.name, str(saga_id) if key is None else key)
-        text = self._written(input, checked)
+        text = self._written(sealed, checked)
         decode = runtime.payload_codec.decode
+        what = f"The input of saga {self.name!r} {checked!r}"
         return NewSaga(
             id=saga_id,
             key=checked,
             plan=self.plan,
-            input=runtime.payload_codec.encode(
-                text, f"The input of saga {self.name!r} {checked!r}"
-            ),
-            # Conditions see what the workers will see, which may differ from the object given.
-            skipped=self._skipped(self._input.load(text)),
+            input=runtime.payload_codec.encode(text, what),
+            skipped=self._skipped(text),
             actor=runtime.actor("application"),
             same_input=lambda one, other: self._input.same(decode(one), decode(other)),
         )
 
-    def _written(self, input: I, key: str) -> str:
+    def _written(self, sealed: Sealed[I], key: str) -> str:
         try:
-            return self._input.dump(input)
+            return self._input.dump(sealed.value)
         except ValidationError:
             raise
         except ValueError as error:
-            raise InvalidInput(
-                f"The input of saga {self.name!r} {key!r} cannot be carried as JSON ({error}). "
-                "Use finite numbers, valid Unicode, and no object that contains itself or is very "
-                "deeply nested. Nothing was started."
-            ) from error
+            problem = describe_error(error)
+        raise InvalidInput(
+            f"The input of saga {self.name!r} {key!r} cannot be carried as JSON ({problem}). Use "
+            "finite numbers, valid Unicode, no object that contains itself or is very deeply "
+            "nested, and types that read back what they write. Nothing was started."
+        )
 
-    def _skipped(self, input: I) -> tuple[str, ...]:
-        return tuple(s.step_name for s in self.steps if s.when is not None and not s.when(input))
+    def _skipped(self, text: str) -> tuple[str, ...]:
+        # Conditions see what the workers will see, which may differ from the object given.
+        sealed = Sealed(self._input.load(text))
+        given = ((step.step_name, step.when) for step in self.steps)
+        return tuple(name for name, when in given if when and not when(sealed.value))
 
     def get(self, *, key: str, app: Celery | None = None) -> SagaHandle:
         """Return the saga of this name with that key; raises SagaNotFound."""
@@ -200,6 +214,13 @@ def _define(saga: Saga[Any]) -> None:
             "Their business keys would collide. Give one of them another name."
         )
     _defined[saga.name] = saga
+
+
+def _sealed(pair: tuple[T, str | None]) -> tuple[Sealed[T], str | None]:
+    """Return an input and its key such that no frame shows the input."""
+    given = Sealed(pair)
+    del pair
+    return Sealed(given.value[0]), given.value[1]
 
 
 def _checked_key(saga: str, key: str) -> str:

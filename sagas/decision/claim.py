@@ -39,7 +39,7 @@ def claim(
     step = saga.step(name)
     if step.claim == token and step.held:  # the reply to our own commit was lost
         runs = operation is COMPENSATION or step.probe_attempt == 0
-        return Decision(_granted(saga, step, step.attempts(operation), runs=runs))
+        return Decision(_granted(saga, step, operation, step.attempts(operation), runs=runs))
     if reason := _void(saga, name, operation, epoch) or _astray(saga, name, operation, task):
         return Decision(Dropped(reason))
     if settled(saga, name, operation):
@@ -124,13 +124,28 @@ def _grant(
     if saga.plan[step.name].pivot and operation is ACTION:
         values["deadline_at"] = None  # from here on it may be too late to turn back
     return Decision(
-        _granted(saga, step, attempt, runs=runs),
+        _granted(saga, step, operation, attempt, runs=runs),
         path=(SagaStatus.IN_PROGRESS,) if saga.status is SagaStatus.STARTED else (),
         values=values,
         steps=(change,),
     )
 
 
-def _granted(saga: SagaState, step: StepState, attempt: int, *, runs: bool) -> Granted:
+def _granted(
+    saga: SagaState, step: StepState, operation: Operation, attempt: int, *, runs: bool
+) -> Granted:
     """Grant the attempt; the probe runs first where an earlier attempt may have happened."""
-    return Granted(attempt, ask=step.doubtful and saga.plan[step.name].probe, run=runs)
+    ask = step.doubtful and saga.plan[step.name].probe
+    insist = operation is ACTION or not ask or _may_ask_again(saga, step, attempt)
+    return Granted(attempt, ask=ask, run=runs, insist=insist)
+
+
+def _may_ask_again(saga: SagaState, step: StepState, attempt: int) -> bool:
+    """Tell whether a later attempt of the undo may still wait for what the probe says.
+
+    The probe has as many attempts as the action, before the undo and at it together. After them,
+    and at the undo's own last attempt, what may have happened is undone without its answer.
+    """
+    asked = step.probe_attempt + attempt
+    at_most = call_of(saga, step.name, ACTION).retry.max_attempts
+    return asked < at_most and attempt < call_of(saga, step.name, COMPENSATION).retry.max_attempts

@@ -28,11 +28,13 @@ class Granted:
     """Run this attempt.
 
     *ask*: call the probe first. *run*: whether the action may run if the probe finds no effect.
+    *insist*: a probe that raises ends the attempt; otherwise the undo runs without its answer.
     """
 
     attempt: int
     ask: bool = False
     run: bool = True
+    insist: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any, get_type_hints
 
 from sagas.errors import DefinitionError
+from sagas.hidden import Sealed
 from sagas.payload import Payload
 from sagas.plan import PlannedCall
 from sagas.retry import YEAR_S, Retry, to_seconds
@@ -46,9 +47,10 @@ class Call:
             self.options.get("priority"),
         )
 
-    def __call__(self, value: Any, context: Any) -> Any:
+    def __call__(self, given: Sealed[Any], context: Any) -> Any:
         """Call the function, with the context if it takes one."""
-        return self.function(value, context) if self.takes_context else self.function(value)
+        more = (context,) if self.takes_context else ()
+        return self.function(given.value, *more)
 
 
 def declare_call(

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter
 from pydantic.errors import PydanticUserError
 
-__all__ = ["may_read", "type_name"]
+__all__ = ["may_read"]
 
 #: What JSON Schema calls an integer is a number too.
 _ALSO = {"integer": frozenset({"integer", "number"})}
@@ -25,11 +25,6 @@ def may_read(wanted: Any, *, written_as: Any) -> bool:
     if written is None or readable is None:
         return True
     return any(_ALSO.get(kind, {kind}) & readable for kind in written)
-
-
-def type_name(annotation: Any) -> str:
-    """Return a type's name for an error message."""
-    return annotation.__name__ if isinstance(annotation, type) else repr(annotation)
 
 
 def _has_fields(annotation: Any) -> bool:

@@ -6,9 +6,10 @@ from datetime import timedelta
 from typing import Any
 
 from sagas.definition.call import NAME_LIMIT, checked_duration, is_name, payload_of
-from sagas.definition.fit import may_read, type_name
+from sagas.definition.fit import may_read
 from sagas.definition.step import Step, StepDefinition
 from sagas.errors import DefinitionError
+from sagas.payload import type_name
 from sagas.plan import Plan, PlannedStep
 
 __all__ = ["build_plan"]

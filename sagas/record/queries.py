@@ -1,7 +1,7 @@
 """Reading the record: one saga, its steps and history, and lists of sagas."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -89,7 +89,7 @@ class StepView:
     status: StepStatus = StepStatus.PENDING
     attempt: int = 0
     compensation_attempt: int = 0
-    output: str | None = None
+    output: str | None = field(default=None, repr=False)
     error: AttemptError | None = None
     compensation_error: AttemptError | None = None
     hostname: str | None = None

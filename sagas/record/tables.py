@@ -13,7 +13,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from sagas.sql import EXACT, Document, Id, Instant, JsonText
+from sagas.sql import EXACT, Document, Id, Instant, JsonText, PayloadText
 
 __all__ = ["alert", "history", "metadata", "plan", "record", "saga", "step", "worker"]
 
@@ -47,7 +47,7 @@ saga = Table(
     Column("plan", String(64), ForeignKey(plan.c.hash), nullable=False),
     Column("status", String(16), nullable=False),
     Column("epoch", Integer, nullable=False),
-    Column("input", Document, nullable=False),
+    Column("input", PayloadText, nullable=False),
     # What made the saga turn back; a successful undo does not hide it.
     Column("failure", JsonText),
     # Why the saga is parked, and what is left.
@@ -89,7 +89,7 @@ step = Table(
     # How often its probe ran on its own, after the last attempt.
     Column("probe_attempt", Integer, nullable=False, default=0),
     Column("doubtful", Boolean, nullable=False, default=False),
-    Column("output", Document),
+    Column("output", PayloadText),
     Column("error", JsonText),
     Column("compensation_error", JsonText),
     # Who holds it, or held it last: the execution, the worker's incarnation, the Celery task.

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from celery.utils.imports import symbol_by_name
 
 from sagas.errors import ConfigurationError, PayloadTooLarge
+from sagas.hidden import Hidden, Sealed
 from sagas.runtime.settings import Settings
 
 __all__ = ["Codec", "PayloadCodec"]
@@ -39,13 +40,14 @@ class PayloadCodec:
         self._limit = settings.saga_payload_limit_bytes
         self._codec = _codec(settings.saga_codec)
 
-    def encode(self, text: str, what: str) -> str:
+    def encode(self, text: str, what: str) -> Hidden:
         """Return what the record keeps for a payload; *what* describes it in errors.
 
         Raises:
             PayloadTooLarge: it is over ``saga_payload_limit_bytes``.
             ConfigurationError: ``saga_codec`` failed.
         """
+        text = Hidden(text)
         size = len(text.encode())
         if size > self._limit:
             raise PayloadTooLarge(
@@ -55,24 +57,25 @@ class PayloadCodec:
             )
         return _checked(self._codec.encode, text, f"encode {what[0].lower()}{what[1:]}")
 
-    def decode(self, kept: str) -> str:
+    def decode(self, kept: str) -> Hidden:
         """Return the payload; raises ConfigurationError where ``saga_codec`` fails."""
         return _checked(self._codec.decode, kept, "decode a payload of the record")
 
 
-def _checked(code: Callable[[str], str], text: str, what: str) -> str:
+def _checked(code: Callable[[str], str], text: str, what: str) -> Hidden:
+    text = Hidden(text)
     try:
-        coded = code(text)
+        coded = Sealed(code(text))
     except Exception as error:
         raise ConfigurationError(
             f"saga_codec could not {what} ({type(error).__name__}). It must decode everything "
             "that it ever encoded: does it still have the older keys?"
         ) from error
-    if not isinstance(coded, str):
+    if not isinstance(coded.value, str):
         raise ConfigurationError(
-            f"saga_codec could not {what}: it returned {type(coded).__name__} instead of str."
+            f"saga_codec could not {what}: it returned {type(coded.value).__name__} instead of str."
         )
-    return coded
+    return Hidden(coded.value)
 
 
 def _codec(given: Any) -> Codec:

@@ -8,7 +8,7 @@ from celery.exceptions import TaskPredicate
 from pydantic import ValidationError
 
 from sagas.decision import AttemptError
-from sagas.errors import AttemptAborted, SecretWithheld, StepFailed
+from sagas.errors import AttemptAborted, InvalidPayload, SecretWithheld, StepFailed
 from sagas.payload import describe_error, text_of
 from sagas.runtime.messages import CAUSE, TURN_BACK
 from sagas.secret import scrub
@@ -44,13 +44,14 @@ def safe_to_log(error: BaseException, secrets: frozenset[str]) -> Exception:
     if not _is_failure(error):
         aborted = AttemptAborted(f"{type(error).__name__}: {describe_error(error, secrets)}")
         return aborted.with_traceback(error.__traceback__)
-    if not isinstance(error, ValidationError) and scrub(shown, secrets) == shown:
+    quotes_secret = scrub(shown, secrets) != shown
+    if not quotes_secret and not isinstance(error, ValidationError):
         return error
     message = describe_error(error, secrets)
     if isinstance(error, StepFailed):
         return StepFailed(message, code=_code_of(error)).with_traceback(error.__traceback__)
-    stand_in = SecretWithheld(f"{type(error).__name__}: {message}")
-    return stand_in.with_traceback(error.__traceback__)
+    stand_in = SecretWithheld if quotes_secret else InvalidPayload
+    return stand_in(f"{type(error).__name__}: {message}").with_traceback(error.__traceback__)
 
 
 def _is_failure(error: BaseException) -> TypeGuard[Exception]:

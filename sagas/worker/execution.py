@@ -1,8 +1,11 @@
 """Running the function of a step, and what its result means."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
+
+from billiard.exceptions import SoftTimeLimitExceeded
 
 from sagas.context import CompensationContext, Context, Failure
 from sagas.decision import (
@@ -17,7 +20,9 @@ from sagas.decision import (
     call_of,
 )
 from sagas.definition import Call, StepDefinition
-from sagas.errors import PayloadTooLarge, StepFailed
+from sagas.errors import InvalidPayload, PayloadTooLarge, StepFailed
+from sagas.hidden import Sealed
+from sagas.payload import Payload, describe_error
 from sagas.record.store import Committed
 from sagas.runtime.app import Runtime
 from sagas.secret import secrets_in
@@ -27,6 +32,8 @@ from sagas.worker.error_report import describe_attempt_error, safe_to_log
 from sagas.worker.time_limit import soft_limit
 
 __all__ = ["Execution"]
+
+logger = logging.getLogger(__name__)
 
 
 class Execution:
@@ -63,35 +70,92 @@ class Execution:
                 return self._run(claimed, granted)
         except StepFailed as error:
             return Refused(self._describe(error), self._probed)
-        except PayloadTooLarge as error:
-            return Errored(self._describe(error), final=True, probed=self._probed)
         except BaseException as error:  # noqa: BLE001 - anything that a participant raises is a result
             if ends_process(error):
                 self.end_of_process = error
-            return Errored(self._describe(error), probed=self._probed)
+            final = self._is_final(error)
+            return Errored(self._describe(error), final=final, probed=self._probed)
 
     def _run(self, claimed: Committed, granted: Granted) -> Result:
-        given = self._call.input.load(self._read(claimed.input))
-        context = self._context(claimed, granted.attempt)
+        try:
+            given = self._given(claimed)
+            context = self._context(claimed, granted.attempt)
+        except InvalidPayload as error:  # the function was never entered
+            return Refused(self._describe(error))
         if granted.ask:
-            self._probed = self._ask(given, context)
-            if (result := self._settled_by(self._probed, granted)) is not None:
-                return result
-            context = self._informed(context, self._probed)
-        text = self._call.output.dump(self._call(given, context))
-        return Succeeded(self._keep(text), self._probed)
+            found = self._probe_first(given, context, granted)
+            if not isinstance(found, Context):
+                return found
+            context = found
+        returned = Sealed(self._call(given, context))
+        context._require_commits()  # noqa: SLF001 - the engine's half of ctx.once()
+        return Succeeded(self._output_of(returned), self._probed)
 
-    def _ask(self, given: Any, context: Context) -> Probed:
+    def _probe_first(
+        self, given: Sealed[Any], context: Context, granted: Granted
+    ) -> Context | Result:
+        """Ask the probe; return the result if that settles it, or the context for the function."""
+        try:
+            probed = self._ask(given, context)
+            informed = self._informed(context, probed)
+        except SoftTimeLimitExceeded:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it raises, the probe does not know
+            if granted.insist:
+                return Errored(self._describe(error), final=self._is_final(error))
+            message = "The probe of %s (saga %s) has no attempts left (%s): it is undone without."
+            logger.warning(message, self._step, context.saga_id, self._describe(error)["message"])
+            self.error = None
+            return context
+        self._probed = probed
+        return self._settled_by(probed, granted) or informed
+
+    def _is_final(self, error: BaseException) -> bool:
+        """Tell whether a repetition is of no use: it would have its effect, and end like this."""
+        return isinstance(error, PayloadTooLarge | InvalidPayload)
+
+    def _output_of(self, returned: Sealed[Any]) -> str | None:
+        """Return what the record keeps; what a compensation returns is not kept."""
+        if self._operation is Operation.COMPENSATION:
+            return None
+        return self._keep(self._written(returned))
+
+    def _written(self, returned: Sealed[Any]) -> str:
+        """Write an output of the action.
+
+        Raises:
+            InvalidPayload: it cannot be recorded.
+        """
+        output = self._definition.action.output
+        try:
+            return output.dump(returned.value)
+        except SoftTimeLimitExceeded:
+            raise
+        except Exception as error:  # noqa: BLE001 - validators of the application raise anything
+            problem = describe_error(error)
+        raise InvalidPayload(
+            f"Step {self._step} did its work, and its output cannot be recorded: {problem}. It is "
+            "not run again. Return what its return type says, and what that type reads back."
+        )
+
+    def _ask(self, given: Sealed[Any], context: Context) -> Probed:
         """Ask the participant whether the action happened."""
         probe = self._definition.probe_call
         if probe is None:  # the saga's plan has a probe, but this code does not
             raise LookupError(f"{self._step} has no probe in the code of this worker")
-        answer = probe(given, replace(context, operation=Operation.ACTION))
-        if answer is None or answer is False:
+        answer = Sealed(probe(given, replace(context, operation=Operation.ACTION)))
+        if answer.value is None or answer.value is False:
             return Probed(happened=False)
         action = self._definition.action.output
-        output = None if answer is True and action.annotation is not bool else answer
-        return Probed(happened=True, output=self._keep(action.dump(output)))
+        if answer.value is True and not action.accepts_true:
+            # It happened, and its output is not known, which for a step without one is no loss.
+            return Probed(happened=True, output=self._keep("null") if action.is_none else None)
+        try:
+            return Probed(happened=True, output=self._keep(self._written(answer)))
+        except (InvalidPayload, PayloadTooLarge):
+            if self._operation is Operation.ACTION:
+                raise
+            return Probed(happened=True)  # it is to be undone, whatever it returned
 
     def _settled_by(self, probed: Probed, granted: Granted) -> Result | None:
         """Return the result that follows from the probe alone, None if the function must run."""
@@ -106,10 +170,42 @@ class Execution:
         return Refused({"type": "AttemptsExhausted", "message": message}, probed)
 
     def _informed(self, context: Context, probed: Probed) -> Context:
-        if self._operation is Operation.ACTION or probed.output is None:
+        if self._operation is Operation.ACTION or not probed.happened:
             return context
-        output = self._definition.action.output.load(self._read(probed.output))
-        return replace(context, output=output, outcome=Outcome.SUCCESS)
+        found = None
+        if probed.output is not None:
+            found = self._definition.action.output.load(self._read(probed.output))
+        return replace(context, output=found, outcome=Outcome.SUCCESS)
+
+    def _given(self, claimed: Committed) -> Sealed[Any]:
+        """Read the saga's input.
+
+        Raises:
+            InvalidPayload: an action cannot read it. A compensation gets what it can read of it.
+        """
+        text = self._read(claimed.input)
+        given, problem = self._salvaged(self._call.input, text, "input", claimed)
+        if problem is not None and self._operation is Operation.ACTION:
+            raise InvalidPayload(
+                f"Step {self._step} cannot read the input of its saga, and was not run: {problem}. "
+                "Let the type accept what older sagas were started with."
+            )
+        return given
+
+    def _salvaged(
+        self, payload: Payload, text: str, what: str, claimed: Committed
+    ) -> tuple[Sealed[Any], str | None]:
+        value, problem = payload.load_or_salvage(text)
+        if problem is not None and self._operation is Operation.COMPENSATION:
+            logger.warning(
+                "Saga %s, compensation of %s: the stored %s is not of its type any more (%s). "
+                "The compensation gets what can still be read.",
+                claimed.before.id,
+                self._step,
+                what,
+                problem,
+            )
+        return Sealed(value), problem
 
     def _context(self, claimed: Committed, attempt: int) -> Context:
         saga = claimed.before
@@ -126,11 +222,14 @@ class Execution:
         }
         if self._operation is Operation.ACTION:
             return Context(**common)
-        text = outputs.get(self._step)
+        output: Sealed[Any] = Sealed(None)
+        if (text := outputs.get(self._step)) is not None:
+            output, _ = self._salvaged(self._definition.action.output, text, "output", claimed)
+        in_doubt = text is None and saga.step(self._step).doubtful
         return CompensationContext(
             **common,
-            output=None if text is None else self._definition.action.output.load(text),
-            outcome=Outcome.UNKNOWN if text is None else Outcome.SUCCESS,
+            output=output.value,
+            outcome=Outcome.UNKNOWN if in_doubt else Outcome.SUCCESS,
             failure=_failure(saga.failure),
         )
 

@@ -13,6 +13,7 @@ from typing_extensions import TypedDict
 
 from sagas import Context, Retry, Saga, Step, step
 from sagas.definition import COMPENSATION_RETRY, build_plan
+from sagas.hidden import Sealed
 from tests.unit.declared import Trip, book, made, refused
 
 if TYPE_CHECKING:
@@ -214,7 +215,7 @@ def test_a_function_is_given_the_context_if_it_takes_one(
     function: Callable[..., Any], result: list[Any]
 ) -> None:
     declared = step(name=f"defined.call.{function.__name__}")(function)
-    assert declared.action(Trip(), "CTX") == result
+    assert declared.action(Sealed(Trip()), "CTX") == result
 
 
 ENDLESS = [float("inf"), 1e12, timedelta.max]
