@@ -1,101 +1,20 @@
 """Workers in any pool, on a private broker and a record in a file."""
 
-import importlib.util
-import json
-import os
-import subprocess
-import sys
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
-from _pytest.mark import ParameterSet
 from celery import Celery
 from celery import _state as celery_state
-from sqlalchemy import select
 
 import sagas
-from sagas.record import queries
-from sagas.record import tables as t
 from sagas.record.database import Database
 from sagas.record.migrate import upgrade
-from sagas.record.queries import HistoryEntry, SagaView
 from sagas.runtime.app import Runtime, runtime_of
-from sagas.states import ENDED
-from tests.support.waiting import wait_until
-from tests.support.workers import Worker, running_worker
-
-APP = "tests.field.pools_app"
-
-
-def needs(library: str) -> ParameterSet:
-    """Return the pool of a library, skipped by its name where that is not installed."""
-    missing = importlib.util.find_spec(library) is None
-    return pytest.param(
-        library, marks=pytest.mark.skipif(missing, reason=f"{library} is not installed")
-    )
-
-
-#: Each of Celery's pools.
-POOLS = ["prefork", "solo", "threads", needs("gevent"), needs("eventlet")]
-
-
-@dataclass(frozen=True, slots=True)
-class Pools:
-    """A broker, a record, and the workers of one test."""
-
-    env: dict[str, str]
-    record: Database
-    directory: Path
-
-    def worker(self, pool: str, *options: str, name: str = "one") -> AbstractContextManager[Worker]:
-        """Run a worker with this pool."""
-        log = self.directory / f"{name}.log"
-        return running_worker(APP, "-P", pool, "-c", "4", *options, log=log, env=self.env)
-
-    def start(self, saga: str, **inputs: Mapping[str, object]) -> None:
-        """Start sagas, by key, from an application process."""
-        code = (
-            f"import json, sys; from {APP} import Job, {saga}\n"
-            "for key, given in json.loads(sys.argv[1]).items():\n"
-            f"    {saga}.start(Job(key=key, **given), key=key)\n"
-        )
-        command = [sys.executable, "-c", code, json.dumps(inputs)]
-        subprocess.run(command, env={**os.environ, **self.env}, check=True)
-
-    def saga(self, key: str) -> SagaView:
-        """Return the saga with this key."""
-        (found,) = self.record.read(lambda c: queries.find_sagas(c, key=key))
-        return found
-
-    def wait_until_ended(self, *keys: str, timeout_s: float = 60) -> None:
-        """Wait until these sagas have ended."""
-        wait_until(
-            lambda: all(self.saga(key).status in ENDED for key in keys),
-            timeout_s=timeout_s,
-            what=f"{', '.join(keys)} end",
-        )
-
-    def history(self, key: str) -> list[HistoryEntry]:
-        """Return what happened to a saga."""
-        saga_id = self.saga(key).id
-        return list(self.record.read(lambda c: queries.history_of(c, saga_id)))
-
-    def error_type(self, key: str) -> str:
-        """Return the type of the error with which the saga's only step ended."""
-        query = select(t.step.c.error).where(t.step.c.saga_id == self.saga(key).id)
-        error = self.record.read(lambda c: c.execute(query).scalar_one())
-        return str(error["type"])
-
-    def effects(self, key: str) -> list[str]:
-        """Return what the participant noted about a saga, in order."""
-        file = self.directory / "effects.txt"
-        lines = file.read_text().splitlines() if file.exists() else []
-        return [line.removeprefix(f"{key} ") for line in lines if line.startswith(f"{key} ")]
+from tests.support.pools import Pools
 
 
 @pytest.fixture

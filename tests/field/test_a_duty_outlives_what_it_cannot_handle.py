@@ -117,7 +117,7 @@ def test_a_duty_that_ends_with_what_is_no_exception_is_repeated(
 
     timer = Timer(Duty("sweep", once), every_s=0.01)
     timer.start()
-    wait_until(lambda: len(calls) >= 3, timeout_s=60)
+    wait_until(lambda: len(calls) >= 3, timeout_s=HANG_S)
     timer.stop()
     assert len([r for r in caplog.records if r.levelno == logging.ERROR]) == 1
 

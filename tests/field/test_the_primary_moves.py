@@ -96,7 +96,7 @@ def test_a_replica_behind_the_address_is_left_when_the_address_leads_to_the_prim
     entrance.there = address(pair.standby)
     database = Database(entrance.url, patience_s=60)
     exists = text("SELECT count(*) FROM pg_catalog.pg_tables WHERE tablename = 'saga_alert'")
-    wait_until(lambda: database.read(lambda c: c.scalar(exists)), timeout_s=60)
+    wait_until(lambda: database.read(lambda c: c.scalar(exists)), timeout_s=HANG_S)
     fill_pool(database)
     tries = []
 
