@@ -5,9 +5,10 @@ application chose: ``mariadb+pymysql://`` and ``mysql+pymysql://`` are the same 
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from itertools import islice
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, DateTime, Dialect, Table, Text, Uuid, insert
 from sqlalchemy.dialects import mysql, postgresql, sqlite
@@ -26,6 +27,7 @@ __all__ = [
     "JsonText",
     "after_now",
     "before_now",
+    "chunked",
     "error_code",
     "insert_missing",
     "insert_unless_there",
@@ -33,6 +35,8 @@ __all__ = [
     "now",
     "statement_now",
 ]
+
+T = TypeVar("T")
 
 _MARIADB = ("mariadb", "mysql")
 
@@ -183,6 +187,17 @@ def _statement_now_sqlite(_: statement_now, compiler: SQLCompiler, **options: An
 @compiles(statement_now, *_MARIADB)
 def _statement_now_mariadb(_: statement_now, __: SQLCompiler, **___: Any) -> str:
     return "UTC_TIMESTAMP(6)"
+
+
+#: How many values one statement lists. Databases limit them, and PostgreSQL its parse depth.
+CHUNK = 300
+
+
+def chunked(values: Iterable[T]) -> Iterator[Sequence[T]]:
+    """Return the values in pieces that are short enough for one statement."""
+    rest = iter(values)
+    while chunk := tuple(islice(rest, CHUNK)):
+        yield chunk
 
 
 def insert_unless_there(connection: Connection, table: Table, row: Mapping[str, Any]) -> bool:
