@@ -15,7 +15,7 @@ from sagas.plan import Plan
 from sagas.record import tables as t
 from sagas.record.database import transient
 from sagas.record.plans import Plans
-from sagas.sql import after_now, insert_missing, now
+from sagas.sql import after_now, chunked, insert_missing, now
 from sagas.states import Operation, SagaStatus, StepStatus
 
 __all__ = ["NewSaga", "insert_sagas", "record_id", "require_same_record"]
@@ -33,10 +33,6 @@ class NewSaga:
     actor: str
     # Compares two inputs by meaning: the same set, for example, may be dumped in another order.
     same_input: Callable[[str, str], bool] = operator.eq
-
-
-#: Upper bound for the keys in one statement.
-_CHUNK = 500
 
 
 def insert_sagas(
@@ -123,9 +119,9 @@ def _existing(
     found: dict[str, Row[Any]] = {}
     begun = exists().where(t.history.c.saga_id == t.saga.c.id).label("begun")
     keys = sorted({new.key for new in sagas})
-    for start in range(0, len(keys), _CHUNK):
+    for some in chunked(keys):
         query = select(t.saga.c.id, t.saga.c.key, t.saga.c.input, begun).where(
-            t.saga.c.name == sagas[0].plan.name, t.saga.c.key.in_(keys[start : start + _CHUNK])
+            t.saga.c.name == sagas[0].plan.name, t.saga.c.key.in_(some)
         )
         if locking:
             query = query.with_for_update(read=True)

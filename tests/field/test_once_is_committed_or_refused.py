@@ -7,8 +7,20 @@ from typing import Any
 import pytest
 from celery import Celery
 from pydantic import BaseModel, SecretStr
-from sqlalchemy import Column, Connection, Engine, Integer, MetaData, String, Table, create_engine
-from sqlalchemy import func, insert, select, text
+from sqlalchemy import (
+    Column,
+    Connection,
+    Engine,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    create_engine,
+    func,
+    insert,
+    select,
+    text,
+)
 from sqlalchemy.orm import Session
 
 from sagas import BarrierError, CompensationContext, Context, Retry, Saga, SagaStatus, barrier, step

@@ -25,8 +25,18 @@ from pydantic import (
 )
 from sqlalchemy import update
 
-from sagas import CompensationContext, InvalidInput, Outcome, Retry, Saga, SagaStatus
-from sagas import Step, StepFailed, StepStatus, step
+from sagas import (
+    CompensationContext,
+    InvalidInput,
+    Outcome,
+    Retry,
+    Saga,
+    SagaStatus,
+    Step,
+    StepFailed,
+    StepStatus,
+    step,
+)
 from sagas.payload import NotReadAlike, Payload
 from sagas.record import tables as t
 from sagas.runtime.app import runtime_of
