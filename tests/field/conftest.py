@@ -13,6 +13,7 @@ from celery import _state as celery_state
 import sagas
 from sagas.record.database import Database
 from sagas.record.migrate import upgrade
+from sagas.runtime import app as app_module
 from sagas.runtime.app import Runtime, runtime_of
 from tests.support.pools import Pools
 
@@ -62,6 +63,8 @@ def make_runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeApp]:
             monkeypatch.setattr(celery_state._tls, "current_app", app)  # noqa: SLF001
             sagas.setup(app)
             stack.callback(_close, app)
+            # In other threads no app is current: there, the only one that was set up is found.
+            monkeypatch.setattr(app_module, "_bound", [runtime_of(app)])
             return runtime_of(app)
 
         yield make

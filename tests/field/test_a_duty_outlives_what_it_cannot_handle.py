@@ -17,7 +17,7 @@ from sagas.duties.supervisor import Duty, Timer
 from sagas.record import tables as t
 from sagas.runtime.app import Runtime
 from sagas.sql import before_now, now
-from tests.support.waiting import wait_until
+from tests.support.waiting import HANG_S, wait_until
 
 GOOD: dict[str, Any] = Alert(
     event="saga.parked",

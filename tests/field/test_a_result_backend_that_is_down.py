@@ -8,7 +8,7 @@ import pytest
 from sagas.states import SagaStatus
 from tests.support.pools import Pools
 from tests.support.servers import free_port
-from tests.support.waiting import wait_until
+from tests.support.waiting import HANG_S, wait_until
 
 #: Celery tries for 20 seconds to reach a result backend, for each message.
 ONE_TRY_S = 20

@@ -6,7 +6,7 @@ import pytest
 
 from sagas.states import SagaStatus
 from tests.support.pools import Pools, needs
-from tests.support.waiting import wait_until
+from tests.support.waiting import HANG_S, wait_until
 
 KEY = "job-1"
 

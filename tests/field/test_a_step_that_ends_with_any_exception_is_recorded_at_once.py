@@ -14,7 +14,7 @@ from sagas.events import Event
 from sagas.worker.end_of_process import ends_process
 from tests.field.pools_app import WAYS
 from tests.support.pools import POOLS, Pools
-from tests.support.waiting import wait_until
+from tests.support.waiting import HANG_S, wait_until
 
 
 @pytest.mark.parametrize("pool", POOLS)

@@ -16,7 +16,7 @@ from sagas.record import alerts as outbox
 from sagas.record import tables as t
 from sagas.runtime.app import Runtime
 from sagas.sql import before_now
-from tests.support.waiting import wait_until
+from tests.support.waiting import HANG_S, wait_until
 
 
 class Hook:

@@ -1,4 +1,4 @@
-"""What a type writes and does not read back as it was: refused in time, and never in an undo's way."""
+"""A value that its type does not read back alike: refused in time, and no obstacle to an undo."""
 
 import json
 from collections.abc import Iterator
@@ -175,7 +175,12 @@ class Open(BaseModel, extra="allow"):
         (Raw, Raw()),
         (Aliased, Aliased()),
         (Excluded, Excluded()),
-        (Open, Open(held=Decimal("1.10"), bare={1: (1, 2)}, more=UUID(int=1))),
+        (
+            Open,
+            Open.model_validate(
+                {"held": Decimal("1.10"), "bare": {1: (1, 2)}, "more": UUID(int=1)}
+            ),
+        ),
         (dict[Colour, set[Decimal]], {Colour.RED: {Decimal(1), Decimal(2)}}),
         (datetime, datetime(2026, 3, 1, tzinfo=UTC)),
         (Any, Special()),
@@ -220,7 +225,8 @@ class Unreadable(BaseModel):
 def pay(order: Order) -> Receipt:
     shop.done.append("pay")
     if order.returns == "special":
-        return type("Special", (Receipt,), {})(no="1")
+        special: type[Receipt] = type("Special", (Receipt,), {})
+        return special(no="1")
     if order.returns == "nothing":
         nothing: Any = None
         return nothing  # type: ignore[no-any-return]
@@ -237,13 +243,13 @@ def refund(order: Order, ctx: CompensationContext[Receipt]) -> int:
 
 
 @step(name="alike.ship", retry=RETRY)
-def ship(order: Order) -> None:
+def ship(order: Order) -> None:  # noqa: ARG001 - the engine passes the input
     shop.done.append("ship")
     raise StepFailed("no carrier")
 
 
 @ship.compensation
-def unship(order: Order) -> None:
+def unship(order: Order) -> None:  # noqa: ARG001 - likewise
     shop.undone.append("ship")
 
 
@@ -272,7 +278,8 @@ def rewrite(app: Celery, table: Any, **values: Any) -> None:
     runtime_of(app).database.write(lambda c: c.execute(update(table).values(**values)))
 
 
-def test_a_start_is_refused_with_the_field_and_the_model(app: Celery) -> None:
+@pytest.mark.usefixtures("app")
+def test_a_start_is_refused_with_the_field_and_the_model() -> None:
     with pytest.raises(InvalidInput, match=r"alike\.odd.*Unreadable .*n: .*Nothing was started"):
         odd_saga.start(Unreadable(n=1))
 

@@ -20,7 +20,7 @@ from sagas.states import SagaStatus
 from tests.field.database_shop import Order, order
 from tests.support.postgres_pair import Cluster, Pair, address, postgres_cluster
 from tests.support.proxy import Door, door
-from tests.support.waiting import wait_until
+from tests.support.waiting import HANG_S, wait_until
 from tests.support.workers import running_worker
 
 

@@ -15,7 +15,7 @@ from sqlalchemy import select
 from sagas.record import tables as t
 from sagas.runtime.app import runtime_of
 from tests.field.pools_app import Job, app, ends
-from tests.support.waiting import wait_until
+from tests.support.waiting import HANG_S, wait_until
 
 
 def worker_rows() -> int:
