@@ -168,6 +168,9 @@ class Open(BaseModel, extra="allow"):
     bare: dict = {}  # type: ignore[type-arg]
 
 
+OPEN = {"held": Decimal("1.10"), "bare": {1: (1, 2)}, "more": UUID(int=1)}
+
+
 @pytest.mark.parametrize(
     ("declared", "value"),
     [
