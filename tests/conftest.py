@@ -12,6 +12,7 @@ from functools import cache
 import pytest
 
 from sagas.dev import embedded_broker
+from sagas.record import database as database_module
 from sagas.record.database import Database
 from sagas.record.migrate import upgrade
 from tests.support.brokers import Broker, RedisBroker, empty_rabbit, real_rabbitmq_url
@@ -25,6 +26,7 @@ from tests.support.servers import (
     real_postgres_url,
     real_redis_url,
 )
+from tests.support.waiting import HANG_S
 
 _REDIS = ["embedded", *(["server"] if real_redis_url() else [])]
 _RABBIT = ["rabbitmq"] if real_rabbitmq_url() else []
@@ -69,6 +71,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         wanted -= set(names)
     for name in sorted(wanted):
         metafunc.parametrize(name, _RUNS_ON[name], indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def _patient_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no transaction be ended that a test holds open, however slow the machine is."""
+    monkeypatch.setattr(database_module, "_HOLD_LIMIT_S", round(HANG_S))
 
 
 _SHARED_BROKERS = {"server", "rabbitmq"}

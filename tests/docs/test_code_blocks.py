@@ -16,6 +16,7 @@ import yaml
 from sagas.cli import main
 from tests.docs.blocks import PAGES, ROOT, Block, blocks
 from tests.support.servers import empty_redis
+from tests.support.waiting import HANG_S
 from tests.support.workers import running_worker
 
 #: The address that pages use; a test gives them a private broker in its place.
@@ -75,7 +76,7 @@ def _run(folder: Path, module: str) -> None:
         check=False,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=HANG_S,
     )
     assert done.returncode == 0, done.stderr
 

@@ -45,7 +45,9 @@ REPORT = "shop.report"
 patient_saga = Saga(
     "shop.patient",
     input=Order,
-    steps=[Step(reserve, name=REPORT, retry=Retry(max_attempts=3, wait_initial=3600, wait_max=3600))],
+    steps=[
+        Step(reserve, name=REPORT, retry=Retry(max_attempts=3, wait_initial=3600, wait_max=3600))
+    ],
 )
 
 

@@ -12,14 +12,12 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from tests.races.session import Session
+from tests.support.waiting import HANG_S
 
 __all__ = ["Choices", "in_every_order", "race"]
 
 #: No pair of transactions has so many statements, repeats included.
 _LONGEST = 100
-
-#: Longer than the record lets a transaction wait for another.
-_PATIENCE_S = 10
 
 T = TypeVar("T")
 
@@ -87,7 +85,7 @@ def _take_one(sessions: Sequence[Session], choices: Choices) -> None:
 
 def _settle(sessions: Sequence[Session], choices: Choices) -> None:
     """Wait until each session has stopped or waits for one that has; one at least has stopped."""
-    deadline = time.monotonic() + _PATIENCE_S
+    deadline = time.monotonic() + HANG_S
     # Who has stopped is looked at first: what it has let go, the others do not wait for.
     while moving := [session for session in sessions if not session.rests()]:
         # Where each waits for the other the database ends one's transaction.

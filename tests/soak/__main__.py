@@ -17,8 +17,6 @@ from pathlib import Path
 
 from sqlalchemy import func, select
 
-from sagas import SagaStatus
-from sagas.record import queries
 from sagas.record import tables as t
 from sagas.testing import ended_rows
 from tests.soak.checks import found_wrong
@@ -26,6 +24,7 @@ from tests.soak.episodes import Episodes
 from tests.soak.faults import KINDS
 from tests.soak.measures import measure
 from tests.soak.place import Place, soak_place
+from tests.soak.progress import Progress
 from tests.soak.report import Report
 from tests.soak.scene import Scene
 from tests.soak.strikes import Strikes
@@ -35,9 +34,6 @@ from tests.support.workers import Supervised, Worker
 
 #: So many shops sell at once.
 SHOPS = 3
-
-#: How a saga ends: what is parked goes on, by a person.
-_FOR_GOOD = (SagaStatus.COMPLETED, SagaStatus.COMPENSATED)
 
 #: One worker's clock is two hours fast.
 AHEAD_S = 7200
@@ -151,17 +147,12 @@ def _wait_until_quiet(place: Place, scene: Scene) -> list[str]:
 
 def _wait_until_ended(place: Place, scene: Scene) -> None:
     """Wait for as long as one saga after the other ends."""
-    most, moved_at = -1, time.monotonic()
-    while True:
-        counts = place.record.read(queries.count_by_status)
-        ended = sum(counts.get(status, 0) for status in _FOR_GOOD)
-        if all(shop.ended for shop in scene.shops) and ended == sum(counts.values()):
+    progress = Progress(place)
+    while not progress.hangs():
+        if all(shop.ended for shop in scene.shops) and progress.all_ended:
             return
-        if ended > most:
-            most, moved_at = ended, time.monotonic()
-        if time.monotonic() - moved_at > HANG_S:
-            raise AssertionError(f"for {HANG_S} s no saga has ended: {dict(counts)}")
         time.sleep(0.5)
+    raise AssertionError(f"for {HANG_S:.0f} s no saga has ended: {progress.counts}")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ it. Where a fault or a person comes between, it is played again.
 """
 
 import json
+import math
 import os
 import signal
 import sys
@@ -15,11 +16,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
-from typing import TypeVar
 
 import psutil
-from sqlalchemy import Connection, func, select
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import func, select
 
 from sagas import SagaStatus, StepStatus, barrier
 from sagas.record import queries
@@ -35,12 +34,14 @@ __all__ = ["Episodes"]
 #: Behind every shop's place.
 _FIRST = 100 * PLACES
 
-#: After so long one try has gone wrong in a way that nobody foresaw.
-_TRY_S = 120.0
+#: Until an attempt that goes on tells its worker's log so; one whose end could not be written
+#: never does.
+_WORD_S = 60.0
 
-_POLL_S = 0.2
+#: For all episodes, once the faults are over: a machine may have a long backlog to work off first.
+_ENOUGH_S = 3 * HANG_S
 
-T = TypeVar("T")
+_POLL_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +57,15 @@ class Stage:
 
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
+        self._record = scene.place.record
         self.closed = threading.Event()
         self._numbers = count(_FIRST)
 
-    def until(self, condition: Callable[[], object]) -> bool:
-        """Wait for a condition; False where it does not come true, and the try is lost."""
-        over_at = time.monotonic() + _TRY_S
-        while not condition():
-            if self.closed.wait(_POLL_S) or time.monotonic() > over_at:
-                return False
-        return True
+    def until(self, condition: Callable[[], object], *, at_most_s: float = math.inf) -> None:
+        """Wait for a condition, but not longer than the stage is open."""
+        over_at = time.monotonic() + at_most_s
+        while not condition() and time.monotonic() < over_at and not self.closed.wait(_POLL_S):
+            pass
 
     def buy(self, saga: str, **what: str) -> Bought:
         """Buy something, from a shop that is a process of its own."""
@@ -82,15 +82,9 @@ class Stage:
         self.until(lambda: shop.ended)
         return Bought(saga, f"P-{number}")
 
-    def read(self, work: Callable[[Connection], T]) -> T | None:
-        """Ask the record; None while a fault keeps it from answering."""
-        with suppress(DBAPIError):
-            return self.scene.place.record.read(work)
-        return None
-
     def saga(self, bought: Bought) -> SagaView | None:
         """Return the saga of a purchase."""
-        return self.read(lambda c: queries.saga_by_key(c, bought.saga, bought.key))
+        return self._record.read(lambda c: queries.saga_by_key(c, bought.saga, bought.key))
 
     def has_ended(self, bought: Bought, *statuses: SagaStatus) -> bool:
         """Tell whether its saga has ended, in one of these statuses if any are given."""
@@ -102,7 +96,7 @@ class Stage:
         """Tell whether its saga's history has an event of the saga."""
         if (saga := self.saga(bought)) is None:
             return False
-        history = self.read(lambda c: queries.history_of(c, saga.id)) or ()
+        history = self._record.read(lambda c: queries.history_of(c, saga.id))
         return any(entry.step is None and entry.event == event for entry in history)
 
     def meets(self, bought: Bought, event: str) -> bool:
@@ -121,7 +115,7 @@ class Stage:
             saga = self.saga(bought)
             steps: Sequence[queries.StepView] = ()
             if saga is not None:
-                steps = self.read(lambda c: queries.steps_of(c, saga.id)) or ()
+                steps = self._record.read(lambda c: queries.steps_of(c, saga.id))
             held = [step for step in steps if step.status is StepStatus.RUNNING]
             name = (held[0].hostname or "").partition("@")[0] if held else ""
             found.extend(w for w in self.scene.workers if w.log.stem == name)
@@ -163,9 +157,7 @@ def _undoes_nothing(stage: Stage) -> bool:
         table.made_by == "compensation",
     )
     query = select(func.count()).where(*tombstones)
-    with suppress(DBAPIError):
-        return bool(stage.scene.place.services.read(lambda c: c.scalar(query)))
-    return False
+    return bool(stage.scene.place.services.read(lambda c: c.scalar(query)))
 
 
 def _is_taken_over(stage: Stage) -> bool:
@@ -184,23 +176,24 @@ def _is_fenced(stage: Stage) -> bool:
     worker, saga = stage.holder(bought), stage.saga(bought)
     if worker is None or saga is None:
         return False
-    line, written = (
-        f"Saga {saga.id}, action of charge: dropped, {FENCED}",
-        worker.log.stat().st_size,
-    )
+    line = f"Saga {saga.id}, action of charge: dropped, {FENCED}"
+    written = worker.log.stat().st_size
 
     def was_fenced() -> bool:
         with worker.log.open("rb") as log:
             log.seek(written)
             return line.encode() in log.read()
 
+    def is_over() -> bool:
+        return stage.has_met(bought, "taken over") or stage.has_ended(bought)
+
     try:
         processes = [worker.main, *worker.children]
         with _stopped(processes[0].pid) as stop:
-            stage.until(lambda: stop() or stage.has_met(bought, "taken over"))
+            stage.until(lambda: stop() or is_over())
     except (psutil.NoSuchProcess, ProcessLookupError):  # a fault killed it meanwhile
         return False
-    stage.until(lambda: was_fenced() or not all(map(_lives, processes)))
+    stage.until(lambda: was_fenced() or not all(map(_lives, processes)), at_most_s=_WORD_S)
     return was_fenced()
 
 
@@ -254,8 +247,8 @@ class Episodes:
             thread.start()
 
     def finish(self) -> None:
-        """Wait until each has brought about what it is for; give up what hangs."""
-        over_at = time.monotonic() + HANG_S
+        """Wait until each has brought about what it is for; give up what does not come about."""
+        over_at = time.monotonic() + _ENOUGH_S
         for thread in self._threads:
             thread.join(max(0.0, over_at - time.monotonic()))
         self._stage.closed.set()

@@ -107,7 +107,10 @@ class PostgresProcess:
     @property
     def server(self) -> PostgresServer:
         """The server, not through a door."""
-        return PostgresServer(f"postgresql+psycopg://postgres@127.0.0.1:{self.port}/postgres")
+        address = f"127.0.0.1:{self.port}/postgres"
+        return PostgresServer(
+            f"postgresql+psycopg://postgres@{address}?connect_timeout={HANG_S:.0f}"
+        )
 
     def start(self) -> None:
         """Start it, let it recover, and wait until it lets clients in."""
@@ -142,7 +145,8 @@ class Place:
     """The servers, their doors, and the two databases: the shop's with the record, and the bank's.
 
     The record is where the orders are, since an order and its saga commit together. The services
-    have a database of their own.
+    have a database of their own. From here both are asked past the doors, and for as long as a
+    fault keeps them from answering.
     """
 
     directory: Path
@@ -199,10 +203,14 @@ def _doors(directory: Path, broker: RedisProcess, postgres: PostgresProcess) -> 
     server = postgres.server
     for database in ("shop", "services"):
         server.execute(f"CREATE DATABASE {database}")
-    record, services = (Database(_named(server.url, name)) for name in ("shop", "services"))
+    record, services = (
+        Database(_named(server.url, name), patience_s=HANG_S) for name in ("shop", "services")
+    )
     upgrade(record)
     create_tables(record, services)
-    with door(broker.url) as broker_door, door(server.url) as database_door:
+    # Workers and shops have the patience that they have by themselves.
+    plain = make_url(server.url).set(query={}).render_as_string(hide_password=False)
+    with door(broker.url) as broker_door, door(plain) as database_door:
         yield Place(directory, broker, postgres, broker_door, database_door, record, services)
     record.dispose()
     services.dispose()

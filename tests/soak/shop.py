@@ -1,9 +1,9 @@
 """A shop that sells enough: ``python -m tests.soak.shop FIRST UNTIL RATE BEGAN CLOSING``.
 
-It goes on, at the same rate, until the file *closing* is there: whatever is to be done to a sale
-finds one. Each purchase is one transaction: a row of the shop's and its saga, or neither. Whoever
-kills the shop loses at most the purchase that was not committed; the next shop goes on behind the
-last one.
+Until the file *closing* is there it sells more, while little is under way: whatever is to be done
+to a sale finds one. Each purchase is one transaction: a row of the shop's and its saga, or neither.
+Whoever kills the shop loses at most the purchase that was not committed; the next shop goes on
+behind the last one.
 """
 
 import random
@@ -17,7 +17,9 @@ from sqlalchemy import Connection, func, insert, select
 from sqlalchemy.exc import DBAPIError
 
 from sagas import Saga
+from sagas.record import queries
 from sagas.record.database import Database
+from sagas.states import ENDED
 from tests.soak import app as soak
 from tests.soak.tables import CUSTOMERS, PLACES, PRODUCTS, purchase
 
@@ -64,6 +66,14 @@ def _sell(connection: Connection, wanted: Sequence[Sale]) -> None:
     for saga in (soak.tip, soak.short, soak.order):
         mine = [(one, key_of(one.number)) for its, one in wanted if its is saga]
         saga.start_many(mine, session=connection)
+
+
+def _many_are_under_way(record: Database) -> bool:
+    try:
+        counts = record.read(queries.count_by_status)
+    except DBAPIError:
+        return True
+    return sum(counts.values()) - sum(counts.get(status, 0) for status in ENDED) > BATCH
 
 
 def key_of(number: int) -> str:
@@ -113,12 +123,14 @@ def main() -> None:
     sold = record.read(lambda c: c.scalar(mine))
 
     def is_time_for(number: int) -> bool:
-        """Wait until it is, and catch up after an outage; never again, once the shop closes."""
-        while (left_s := began + (number - first) / rate - time.time()) > 0:
-            if number >= until and closing.exists():
-                return False
-            time.sleep(min(left_s, 0.2))
-        return number < until or not closing.exists()
+        """Wait until it is, and catch up after an outage."""
+        enough, due_at = number >= until, began + (number - first) / rate
+        while not (enough and closing.exists()):
+            left_s = due_at - time.time()
+            if left_s <= 0 and not (enough and _many_are_under_way(record)):
+                return True
+            time.sleep(min(max(left_s, 0.1), 0.5))
+        return False
 
     sell(record, first if sold is None else sold + 1, is_time_for)
 
