@@ -143,7 +143,7 @@ class EmbeddedBroker:
     executable: Path = field(default_factory=find_server)
     port: int = field(default_factory=_free_port)
     password: str = field(default_factory=secrets.token_urlsafe, repr=False)
-    startup_timeout: timedelta = timedelta(seconds=10)
+    startup_timeout: timedelta = timedelta(minutes=1)
 
     @property
     def url(self) -> str:
@@ -203,7 +203,7 @@ def embedded_broker(
     url: str | None = None,
     *,
     executable: Path | None = None,
-    startup_timeout: timedelta = timedelta(seconds=10),
+    startup_timeout: timedelta = timedelta(minutes=1),
 ) -> Iterator[str]:
     """Yield the URL of a broker that lives as long as the block.
 

@@ -115,7 +115,8 @@ def _engine(url: str, _pid: int) -> Engine:
 
 def _configure_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # the driver must not begin transactions
-    connection.execute("PRAGMA busy_timeout = 5000")
+    # In milliseconds: a slow disk must cost no attempt. Less than the timeout of every step.
+    connection.execute("PRAGMA busy_timeout = 30000")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA foreign_keys = ON")
 

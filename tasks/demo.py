@@ -180,7 +180,7 @@ def _ending(handle: SagaHandle) -> Ending:
     met = view.failure or next(failed, None)
     # Only a refusal has a code. The kill alone leads to no other end: it costs a step one attempt,
     # and the next one runs on a worker that lives.
-    reason = met and (met.get("code") or met["type"])
+    reason = (met.get("code") or met["type"]) if met else None
     recovered = any(entry.actor.startswith("sweep ") for entry in handle.history())
     return Ending(view.status, reason, recovered)
 

@@ -26,7 +26,7 @@ stock = Table(
 )
 
 
-@step(name="inventory.reserve", queue="inventory", timeout=10)
+@step(name="inventory.reserve", queue="inventory", timeout=60)
 def reserve_inventory(order: Order, ctx: Context) -> Reservation:
     """Reserve every item of the order, or none of them."""
     with database.begin() as session:

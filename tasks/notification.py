@@ -47,7 +47,7 @@ thank you for your order {order.order_id}. {order.amount_due} EUR were charged.
 """
 
 
-@step(name="notification.send", queue="notification", timeout=10)
+@step(name="notification.send", queue="notification", timeout=60)
 def send_notification(order: Order, ctx: Context) -> Mail:
     """Hand the confirmation to the customer's mail server."""
     with database.begin() as session:

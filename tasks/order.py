@@ -43,7 +43,7 @@ lines = Table(
 )
 
 
-@step(name="order.create", queue="order", timeout=10)
+@step(name="order.create", queue="order", timeout=60)
 def create_order(order: Order, ctx: Context) -> Confirmation:
     """Record every line of the order that the shop placed."""
     with database.begin() as session:

@@ -38,7 +38,7 @@ method = Table(
     name="payment.charge",
     queue="payment",
     retry=Retry(max_attempts=4, wait_initial=0.2),
-    timeout=10,
+    timeout=60,
 )
 def charge(order: Order, ctx: Context) -> Payment:
     """Take what is due from the customer's account if the chosen method allows it."""

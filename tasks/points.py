@@ -34,7 +34,7 @@ account = Table(
 )
 
 
-@step(name="points.deduct", queue="points", timeout=10)
+@step(name="points.deduct", queue="points", timeout=60)
 def deduct_points(order: Order, ctx: Context) -> PointsChange:
     """Take the points that the customer pays with."""
     with database.begin() as session:
@@ -48,7 +48,7 @@ def restore_points(order: Order, ctx: CompensationContext[PointsChange]) -> None
         ctx.once(session, lambda: _reverse(session, order, ctx))
 
 
-@step(name="points.award", queue="points", timeout=10)
+@step(name="points.award", queue="points", timeout=60)
 def award_points(order: Order, ctx: Context) -> PointsChange:
     """Give the customer the points that the order earns."""
     with database.begin() as session:

@@ -41,7 +41,7 @@ shipment = Table(
 )
 
 
-@step(name="shipping.create", queue="shipping", timeout=10)
+@step(name="shipping.create", queue="shipping", timeout=60)
 def create_shipment(order: Order, ctx: Context) -> Shipment:
     """Hand the parcel to the carrier that serves the address."""
     with database.begin() as session:

@@ -16,6 +16,7 @@ from celery import _state as celery_state
 
 import sagas
 from sagas.dev import embedded_broker
+from sagas.record import database as database_module
 from sagas.record.database import Database
 from sagas.record.migrate import upgrade
 from sagas.record.store import Store
@@ -33,6 +34,7 @@ from tests.support.servers import (
     real_postgres_url,
     real_redis_url,
 )
+from tests.support.waiting import HANG_S
 
 _REDIS = ["embedded", *(["server"] if real_redis_url() else [])]
 _RABBIT = ["rabbitmq"] if real_rabbitmq_url() else []
@@ -77,6 +79,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         wanted -= set(names)
     for name in sorted(wanted):
         metafunc.parametrize(name, _RUNS_ON[name], indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def _patient_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no transaction be ended that a test holds open, however slow the machine is."""
+    monkeypatch.setattr(database_module, "_STALL_LIMIT_S", round(HANG_S))
 
 
 _SHARED_BROKERS = {"server", "rabbitmq"}

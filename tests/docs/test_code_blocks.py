@@ -16,6 +16,7 @@ import yaml
 from sagas.cli import main
 from tests.docs.blocks import PAGES, ROOT, Block, blocks
 from tests.support.servers import empty_redis
+from tests.support.waiting import HANG_S
 from tests.support.workers import running_worker
 
 #: The address that pages use; a test replaces it with that of a private broker.
@@ -35,9 +36,6 @@ _FOREIGN = {
     "python",
     "export",
 }
-
-#: A page that has not finished by then never will.
-_PATIENCE_S = 300
 
 _WITH_PYTHON = [page for page in PAGES if any(block.is_run for block in blocks(page, "python"))]
 
@@ -75,7 +73,7 @@ def _run(folder: Path, module: str) -> None:
         check=False,
         capture_output=True,
         text=True,
-        timeout=_PATIENCE_S,
+        timeout=HANG_S,
     )
     assert done.returncode == 0, done.stderr
 

@@ -132,7 +132,14 @@ def test_sqlite_is_durable_and_lets_readers_read_while_one_writes(tmp_path: Path
     database.dispose()
 
 
-def test_postgresql_lets_nobody_keep_a_saga_locked(postgres_url: str) -> None:
+#: As it is outside of the tests, none of which is to be cut short.
+STALL_LIMIT_S = database_module._STALL_LIMIT_S  # noqa: SLF001
+
+
+def test_postgresql_lets_nobody_keep_a_saga_locked(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_module, "_STALL_LIMIT_S", STALL_LIMIT_S)
     database = Database(postgres_url)
     limits = select(
         func.current_setting("idle_in_transaction_session_timeout"),
@@ -143,7 +150,10 @@ def test_postgresql_lets_nobody_keep_a_saga_locked(postgres_url: str) -> None:
     database.dispose()
 
 
-def test_mariadb_lets_nobody_keep_a_saga_locked(mariadb_url: str) -> None:
+def test_mariadb_lets_nobody_keep_a_saga_locked(
+    mariadb_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_module, "_STALL_LIMIT_S", STALL_LIMIT_S)
     database = Database(mariadb_url)
     for limit in ("idle_transaction_timeout", "innodb_lock_wait_timeout", "lock_wait_timeout"):
         assert asked(database, f"SELECT @@{limit}") == 5

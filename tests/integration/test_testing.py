@@ -186,8 +186,9 @@ def test_a_timer_in_the_future_is_no_hang_and_one_in_the_past_is(store: Store) -
     claims(store, saga_id, "flight")
     answer = concludes(store, saga_id, "flight", ERRORED).decision.answer
     assert isinstance(answer, RetryLater)
-    ahead = update(t.step).values(retry_at=after_now(3600))
-    store.database.write(lambda c: c.execute(ahead))
+    later = update(t.step).values(retry_at=after_now(3600))
+    store.database.write(lambda c: c.execute(later))
+    store.database.write(lambda c: c.execute(update(t.saga).values(due_at=after_now(3600))))
     assert rules(store.database) == set()
     over = update(t.step).values(retry_at=after_now(-1))
     store.database.write(lambda c: c.execute(over))

@@ -33,6 +33,7 @@ from sagas.sql import Instant, now
 from sagas.testing import Violation, violations
 from tests.races.schedule import Choices, in_every_order, race
 from tests.races.session import Move, Session
+from tests.support.waiting import HANG_S
 
 __all__ = ["Arena", "ledger", "open_arena"]
 
@@ -179,7 +180,7 @@ def _difference(
 @contextmanager
 def open_arena(url: str, level: str | None) -> Iterator[Arena]:
     """Open two sessions at an isolation level; None for a database with a single level."""
-    home, *others = databases = [Database(url) for _ in range(3)]
+    home, *others = databases = [Database(url, patience_s=HANG_S) for _ in range(3)]
     for database in databases:
         if level is None:
             event.listen(database.engine, "connect", _be_quick)

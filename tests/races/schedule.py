@@ -12,14 +12,12 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from tests.races.session import Session
+from tests.support.waiting import HANG_S
 
 __all__ = ["Choices", "in_every_order", "race"]
 
 #: More statements than any pair of transactions has, repeats included.
 _LONGEST = 100
-
-#: Longer than the record lets a transaction wait for another.
-_PATIENCE_S = 10
 
 T = TypeVar("T")
 
@@ -89,7 +87,7 @@ def _take_one(sessions: Sequence[Session], choices: Choices) -> None:
 
 def _settle(sessions: Sequence[Session], choices: Choices) -> None:
     """Wait until each session has stopped or is blocked by one that has stopped."""
-    deadline = time.monotonic() + _PATIENCE_S
+    deadline = time.monotonic() + HANG_S
     # Check for a stop first: the others do not wait for locks that a stopped session released.
     while moving := [session for session in sessions if not session.rests()]:
         # If each waits for the other, the database ends one of the transactions.

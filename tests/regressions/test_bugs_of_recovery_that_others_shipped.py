@@ -76,6 +76,7 @@ def test_a_rescue_does_not_overwrite_a_finished_job(
 def test_recovery_does_not_adopt_a_saga_that_has_just_started(
     runtime: Runtime, store: Store
 ) -> None:
+    runtime.app.conf.saga_lease_s = 3600.0
     handle = order_saga.start(Order(), key="ORD-1")
     before = saga_row(store.database, handle.id)
     assert Sweep(runtime, InFlight()).sweep_once() == 0

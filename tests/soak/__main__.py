@@ -15,24 +15,25 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from sagas.record import queries
-from sagas.states import ENDED
+from sqlalchemy import func, select
+
+from sagas.record import tables as t
 from sagas.testing import ended_rows
 from tests.soak.checks import found_wrong
-from tests.soak.faults import Scene
+from tests.soak.episodes import Episodes
+from tests.soak.faults import KINDS
 from tests.soak.measures import measure
 from tests.soak.place import Place, soak_place
+from tests.soak.progress import Progress
 from tests.soak.report import Report
+from tests.soak.scene import Scene
 from tests.soak.strikes import Strikes
-from tests.support.waiting import wait_until
+from tests.soak.tables import PLACES
+from tests.support.waiting import HANG_S, wait_until
 from tests.support.workers import Supervised, Worker
 
-#: So many shops sell at once; each numbers its purchases from a place of its own.
+#: So many shops sell at once.
 SHOPS = 3
-PLACES = 10_000_000
-
-#: How long everything may take to end, once the faults have stopped.
-QUIET_S = 600.0
 
 #: One worker's clock is two hours fast.
 AHEAD_S = 7200
@@ -56,6 +57,8 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     parser.add_argument("--keep", type=Path, help="keep the logs in this directory")
     given = parser.parse_args()
+    if given.faults < len(KINDS):
+        parser.error(f"there are {len(KINDS)} kinds of faults: give --faults {len(KINDS)} or more")
     print(f"soak: seed {given.seed}", flush=True)
     report = soak(given)
     page = "\n".join(report.lines())
@@ -72,16 +75,21 @@ def soak(given: argparse.Namespace) -> Report:
         if given.keep:
             stack.callback(shutil.copytree, place.logs, given.keep, dirs_exist_ok=True)
         scene = stack.enter_context(_processes(place, given))
-        strikes = Strikes(scene)
+        strikes, episodes = Strikes(scene), Episodes(scene)
         began = time.monotonic()
+        episodes.begin()
         strikes.run(count=given.faults, over_s=over_s)
         print(f"soak: the faults are over after {time.monotonic() - began:.0f} s", flush=True)
+        episodes.finish()
+        place.closing.touch()
+        for worker in scene.workers:  # the last of the next release: now each has every task
+            worker.restart(SOAK_VERSION="2")
         ended_before = ended_rows(place.record)
         late = _wait_until_quiet(place, scene)
         logs = [worker.log for worker in scene.workers]
         measures = measure(place.record, place.services, strikes.done, logs)
         wrong = found_wrong(place, ended_before=ended_before)
-        return Report(given.minutes, strikes, measures, [*late, *wrong])
+        return Report(given.minutes, strikes, episodes, measures, [*late, *wrong])
 
 
 @contextmanager
@@ -96,7 +104,7 @@ def _processes(place: Place, given: argparse.Namespace) -> Iterator[Scene]:
 
     def shop(name: str, first: int, count: int, **env: str) -> Supervised:
         words = (str(first), str(first + count), f"{count / (given.minutes * 60):.5f}", f"{began}")
-        return run(name, "shop", *words, once=True, **env)
+        return run(name, "shop", *words, str(place.closing), once=True, **env)
 
     few = max(given.sagas // 50, 1)
     each = (given.sagas - few) // SHOPS
@@ -120,20 +128,31 @@ def _worker(place: Place, name: str, env: dict[str, str]) -> Worker:
 def _wait_until_quiet(place: Place, scene: Scene) -> list[str]:
     """Wait until all is sold, every saga has ended, and no message is left; return what is not."""
 
-    def ended() -> bool:
-        counts = place.record.read(queries.count_by_status)
-        return all(shop.ended for shop in scene.shops) and set(counts) <= ENDED - {"FAILED"}
+    def told() -> bool:
+        undelivered = select(func.count()).where(t.alert.c.due_at.is_not(None))
+        return not place.record.read(lambda c: c.scalar(undelivered))
 
     def empty() -> bool:
         with place.redis.client() as client:
             return not client.llen("celery") and not client.hlen("unacked")
 
     try:
-        wait_until(ended, timeout_s=QUIET_S, what="every saga ends")
-        wait_until(empty, timeout_s=120, what="no message is left")
+        _wait_until_ended(place, scene)
+        wait_until(told, what="every alert is delivered")
+        wait_until(empty, what="no message is left")
     except AssertionError as error:
         return [str(error)]
     return []
+
+
+def _wait_until_ended(place: Place, scene: Scene) -> None:
+    """Wait for as long as one saga after the other ends."""
+    progress = Progress(place)
+    while not progress.hangs():
+        if all(shop.ended for shop in scene.shops) and progress.all_ended:
+            return
+        time.sleep(0.5)
+    raise AssertionError(f"for {HANG_S:.0f} s no saga has ended: {progress.counts}")
 
 
 if __name__ == "__main__":

@@ -12,12 +12,24 @@ import time
 from celery import Celery
 from pydantic import BaseModel
 from sqlalchemy import Connection, insert, select, update
+from sqlalchemy.exc import DBAPIError
 
 import sagas
-from sagas import Alert, Context, HangingAction, Retry, Saga, Step, StepFailed, step
+from sagas import (
+    Alert,
+    AttemptSuperseded,
+    Context,
+    HangingAction,
+    Retry,
+    Saga,
+    Step,
+    StepFailed,
+    step,
+)
 from sagas.definition import StepDefinition
 from sagas.record.database import Database
 from tests.soak.tables import CUSTOMERS, PRICE, alerted, ledger, repaired, stock, wallet
+from tests.support.waiting import HANG_S
 
 __all__ = ["Purchase", "app", "order", "second", "short", "tip"]
 
@@ -44,7 +56,9 @@ services = Database(os.environ.get("SOAK_SERVICES_URL", ""), patience_s=0.5)
 class Purchase(BaseModel):
     """What is bought by whom, and what goes wrong at which step.
 
-    ``flaky`` is the chance that an attempt breaks, before its effect or after it.
+    ``flaky`` is the chance that an attempt breaks, before its effect or after it. ``down``: the
+    step whose service never answers. ``lingers``: the step whose first attempt goes on until it
+    was taken over.
     """
 
     number: int
@@ -54,6 +68,8 @@ class Purchase(BaseModel):
     slow: str = ""
     hang: str = ""
     broken_undo: str = ""
+    down: str = ""
+    lingers: str = ""
     flaky: float = 0.0
 
 
@@ -84,8 +100,10 @@ def _act(bought: Purchase, ctx: Context, change: Change) -> str:
         time.sleep(4)  # longer than the lease
     if bought.hang == ctx.step and ctx.attempt == 1:
         time.sleep(60)  # its timeout ends it
+    if bought.lingers == ctx.step and ctx.attempt == 1:
+        _linger(ctx)
     _be_busy()
-    if random.random() < bought.flaky / 2:
+    if bought.down == ctx.step or random.random() < bought.flaky / 2:
         raise RuntimeError("nobody answers")
     # A pivot in doubt that is refused afterwards parks for good, until the refusal is taken back.
     if bought.refuse == ctx.step and not _is_repaired(ctx):
@@ -100,6 +118,20 @@ def _act(bought: Purchase, ctx: Context, change: Change) -> str:
 def _be_busy() -> None:
     """Take a while, as a service does; whoever is killed is killed in the middle of something."""
     time.sleep(random.expovariate(1 / BUSY_S))
+
+
+def _linger(ctx: Context) -> None:
+    """Go on until the saga has gone on without this attempt, and then as if it had not."""
+    until = time.monotonic() + HANG_S
+    while time.monotonic() < until:
+        try:
+            ctx.heartbeat()
+        except AttemptSuperseded:
+            return
+        except DBAPIError:  # the record is away: it is asked again
+            continue
+        finally:
+            time.sleep(0.1)
 
 
 def _undo(bought: Purchase, ctx: Context, change: Change) -> None:

@@ -16,9 +16,10 @@ from sagas.record import tables as t
 from sagas.record.database import Database
 from tests.soak.strikes import Strike
 
-__all__ = ["Durations", "Measures", "measure"]
+__all__ = ["FENCED", "Durations", "Measures", "measure"]
 
-_FENCED = "the saga went on without it"
+#: What a worker's log says of an attempt that had been taken over.
+FENCED = "the saga went on without it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ def measure(
         ends=record.read(_ends),
         events=history.events,
         null_compensations=services.read(_null_compensations),
-        fenced=sum(line.count(_FENCED) for log in logs for line in log.open()),
+        fenced=sum(line.count(FENCED) for log in logs for line in log.open()),
         killed=Durations(history.killed),
         lost=Durations(history.lost),
         resumed=_resumed(strikes, sorted(history.progress)),

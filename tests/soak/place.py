@@ -21,7 +21,7 @@ from sagas.record.migrate import upgrade
 from tests.soak.tables import create_tables
 from tests.support.proxy import Door, door
 from tests.support.servers import PostgresServer, free_port
-from tests.support.waiting import wait_until
+from tests.support.waiting import HANG_S, wait_until
 
 __all__ = ["MAX_CONNECTIONS", "Place", "PostgresProcess", "RedisProcess", "soak_place"]
 
@@ -30,6 +30,11 @@ MAX_CONNECTIONS = 100
 # Only processes are killed here and never the machine: what a process has written, the operating
 # system keeps, so that nothing would be shown by waiting for the disk.
 _POSTGRES = ["-h", "127.0.0.1", "-c", "fsync=off", "-c", f"max_connections={MAX_CONNECTIONS}"]
+
+
+def _runs(process: "subprocess.Popen[bytes] | None") -> bool:
+    """Tell whether a server runs; one whose port somebody else had for a moment has ended."""
+    return process is not None and process.poll() is None
 
 
 @dataclass(slots=True)
@@ -50,17 +55,22 @@ class RedisProcess:
 
     def client(self) -> "redis.Redis":
         """Return a client that does not wait for a server that is away."""
-        return redis.Redis.from_url(self.url, retry=Retry(NoBackoff(), 0), socket_timeout=5)
+        return redis.Redis.from_url(self.url, retry=Retry(NoBackoff(), 0), socket_timeout=HANG_S)
 
     def start(self) -> None:
         """Start it, with what its file holds, and wait until it answers."""
+        wait_until(self._runs_and_answers, what="Redis answers")
+
+    def _runs_and_answers(self) -> bool:
+        if not _runs(self.process):
+            self.process = self._started()
+        return self._answers()
+
+    def _started(self) -> "subprocess.Popen[bytes]":
         options = {"port": self.port, "requirepass": self.password, "bind": "127.0.0.1"}
         options |= {"appendonly": "yes", "maxmemory-policy": "noeviction", "dir": self.directory}
         words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
-        self.process = start_guarded(
-            [find_server(), *words, "--save", ""], log=self.directory / "log"
-        )
-        wait_until(self._answers, timeout_s=30, what="Redis answers")
+        return start_guarded([find_server(), *words, "--save", ""], log=self.directory / "log")
 
     def kill(self) -> None:
         """SIGKILL it."""
@@ -97,12 +107,23 @@ class PostgresProcess:
     @property
     def server(self) -> PostgresServer:
         """The server, not through a door."""
-        return PostgresServer(f"postgresql+psycopg://postgres@127.0.0.1:{self.port}/postgres")
+        address = f"127.0.0.1:{self.port}/postgres"
+        return PostgresServer(
+            f"postgresql+psycopg://postgres@{address}?connect_timeout={HANG_S:.0f}"
+        )
 
     def start(self) -> None:
         """Start it, let it recover, and wait until it lets clients in."""
+        wait_until(self._runs_and_answers, what="PostgreSQL answers")
+
+    def _runs_and_answers(self) -> bool:
+        if not _runs(self.process):
+            self.process = self._started()
+        return self.server.answers()
+
+    def _started(self) -> "subprocess.Popen[bytes]":
         wheel = get_server(self.data, start=False)
-        self.process = start_guarded(
+        return start_guarded(
             [
                 wheel.bin_path / "postgres",
                 *("-D", str(self.data), "-k", str(self.data), "-p", str(self.port)),
@@ -112,7 +133,6 @@ class PostgresProcess:
             user=wheel.system_user,
             at_end="kill -QUIT $$",  # not KILL, so that it frees its shared memory
         )
-        wait_until(self.server.answers, timeout_s=60, what="PostgreSQL answers")
 
     def stop(self) -> None:
         """Stop it at once: no transaction ends, no buffer is written."""
@@ -125,7 +145,8 @@ class Place:
     """The servers, their doors, and the two databases: the shop's with the record, and the bank's.
 
     The record is where the orders are, since an order and its saga commit together. The services
-    have a database of their own.
+    have a database of their own. From here both are asked past the doors, and for as long as a
+    fault keeps them from answering.
     """
 
     directory: Path
@@ -140,6 +161,11 @@ class Place:
     def logs(self) -> Path:
         """Where the processes write their logs."""
         return self.directory / "logs"
+
+    @property
+    def closing(self) -> Path:
+        """The file that is made when the shops may close."""
+        return self.directory / "closing"
 
     @property
     def environment(self) -> Mapping[str, str]:
@@ -177,10 +203,14 @@ def _doors(directory: Path, broker: RedisProcess, postgres: PostgresProcess) -> 
     server = postgres.server
     for database in ("shop", "services"):
         server.execute(f"CREATE DATABASE {database}")
-    record, services = (Database(_named(server.url, name)) for name in ("shop", "services"))
+    record, services = (
+        Database(_named(server.url, name), patience_s=HANG_S) for name in ("shop", "services")
+    )
     upgrade(record)
     create_tables(record, services)
-    with door(broker.url) as broker_door, door(server.url) as database_door:
+    # Workers and shops have the patience that they have by themselves.
+    plain = make_url(server.url).set(query={}).render_as_string(hide_password=False)
+    with door(broker.url) as broker_door, door(plain) as database_door:
         yield Place(directory, broker, postgres, broker_door, database_door, record, services)
     record.dispose()
     services.dispose()

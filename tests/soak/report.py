@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from tests.soak.episodes import Episodes
 from tests.soak.measures import Durations, Measures
 from tests.soak.strikes import Strikes
 
@@ -26,6 +27,7 @@ class Report:
 
     minutes: float
     strikes: Strikes
+    episodes: Episodes
     measures: Measures
     violations: Sequence[str]
 
@@ -49,7 +51,7 @@ class Report:
         """Why the soak has failed; empty where it has not."""
         absent = [f"it did not occur: {what}" for what in self.absent]
         errors = [f"a fault could not be done: {error!r}" for error in self.strikes.errors]
-        return [*self.violations, *absent, *errors]
+        return [*self.violations, *absent, *errors, *self.episodes.errors]
 
     def lines(self) -> Iterator[str]:
         """Yield the page, as Markdown."""

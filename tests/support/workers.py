@@ -70,6 +70,12 @@ class Supervised:
         """Send a signal to the process and to its children."""
         os.killpg(self.process.pid, number)
 
+    def restart(self, **env: str) -> None:
+        """Ask it to end, and to come back with these variables in its environment."""
+        self._env |= env
+        with suppress(ProcessLookupError):
+            self.process.terminate()
+
     def terminate(self) -> None:
         """Ask it to end, and do not wait."""
         self._stopping = True

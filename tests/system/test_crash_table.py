@@ -2,15 +2,15 @@
 
 import os
 import signal
+import time
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from itertools import count
 
 import pytest
 
-from sagas.decision import Timing
 from sagas.faults import POINTS
 from sagas.states import SagaStatus
-from tests.support.waiting import wait_until
+from tests.support.waiting import HANG_S, wait_until
 from tests.support.workers import Worker
 from tests.system.crashes import (
     BY_MAIN,
@@ -32,12 +32,6 @@ COMPLETES: dict[str, object] = {}
 
 #: How often the whole matrix is gone through: ``make crashes`` says 20.
 ROUNDS = range(int(os.environ.get("SAGAS_CRASH_ROUNDS", "1")))
-
-#: How often a row is begun whose trip does not get to its point.
-AGAIN = 4
-
-#: For the machine that has much else to do.
-LONG_S = 200
 
 
 def test_every_fault_point_has_a_row() -> None:
@@ -91,7 +85,8 @@ def force(world: World, deaths: Sequence[Death]) -> None:
     its point: the row is then begun again, among fewer deaths.
     """
     trips: dict[str, Row] = {}
-    for again in range(AGAIN):
+    until = time.monotonic() + HANG_S
+    for again in count():
         keyed = {f"{n:02}-{again}-{death.row.name}": death for n, death in enumerate(deaths)}
         for key, death in keyed.items():
             world.arm(death.row.point, key, death.row.step, victim=death.victim)
@@ -103,18 +98,8 @@ def force(world: World, deaths: Sequence[Death]) -> None:
         deaths = [death for key, death in keyed.items() if world.disarm(key)]
         if not deaths:
             break
-    assert not deaths, "these faults did not fire"
-    assert longest_pause_s(world) < Timing().max_check_interval_s, (
-        "found by a look at what runs, not as lost"
-    )
+        assert time.monotonic() < until, f"these faults do not fire: {deaths}"
     assert ends(world) == {key: row.ends for key, row in trips.items()}
-
-
-def longest_pause_s(world: World) -> float:
-    """Return the longest time for which nothing happened to a trip before it ended."""
-    histories = [world.history(saga.key) for saga in world.sagas()]
-    pairs = [pair for history in histories for pair in pairwise(history)]
-    return max((later.at - earlier.at).total_seconds() for earlier, later in pairs)
 
 
 def births(workers: Sequence[Worker]) -> int:
@@ -158,10 +143,10 @@ def operate_and_die(world: World) -> dict[str, Row]:
         for key, row in trips.items()
     ]
     assert set(world.do(*started)) == {0}
-    wait_until(lambda: world.steps(cancel)["hotel"].status == "UNKNOWN", timeout_s=60)
-    wait_until(lambda: world.steps("cancelled")["hotel"].status == "RUNNING", timeout_s=60)
-    wait_until(lambda: world.saga(retry).status is SagaStatus.FAILED, timeout_s=60)
-    wait_until(lambda: world.saga(skip).status is SagaStatus.FAILED, timeout_s=60)
+    wait_until(lambda: world.steps(cancel)["hotel"].status == "UNKNOWN")
+    wait_until(lambda: world.steps("cancelled")["hotel"].status == "RUNNING")
+    wait_until(lambda: world.saga(retry).status is SagaStatus.FAILED)
+    wait_until(lambda: world.saga(skip).status is SagaStatus.FAILED)
     opens.touch()
     commands: list[Job] = [("cancel", "patient", cancel), ("retry", "tour", retry)]
     assert set(world.do(*commands, ("skip", "trek", skip, "insurance"))) == {-signal.SIGKILL}
@@ -177,8 +162,8 @@ def arm(world: World, trips: Mapping[str, Row]) -> None:
 
 def settle(world: World) -> None:
     """Wait until every trip has ended and every alert is delivered, and check the trips."""
-    world.wait_until_ended(timeout_s=LONG_S)
-    wait_until(lambda: not world.undelivered(), timeout_s=LONG_S, what="alerts are delivered")
+    world.wait_until_ended()
+    wait_until(lambda: not world.undelivered(), what="alerts are delivered")
 
 
 def ends(world: World) -> dict[str, SagaStatus]:
@@ -197,7 +182,7 @@ def test_a_worker_that_wakes_after_its_lease_changes_nothing(world: World) -> No
     gate = world.directory / "gate"
     zombie = world.worker("zombie")
     world.start(rome={"wait_for_file": str(gate)})
-    wait_until(lambda: len(world.effects()) > 1, timeout_s=30, what="the hotel is booked")
+    wait_until(lambda: len(world.effects()) > 1, what="the hotel is booked")
     zombie.signal_all(signal.SIGSTOP)
     gate.touch()
     world.worker("other")
@@ -207,7 +192,7 @@ def test_a_worker_that_wakes_after_its_lease_changes_nothing(world: World) -> No
     finally:
         zombie.signal_all(signal.SIGCONT)
     fenced = "the saga went on without it"
-    wait_until(lambda: fenced in zombie.log.read_text(), timeout_s=30, what="the zombie is fenced")
+    wait_until(lambda: fenced in zombie.log.read_text(), what="the zombie is fenced")
     assert (world.saga("rome"), world.steps("rome")) == (ended, steps)
     world.wait_until_ended()
 
@@ -216,7 +201,7 @@ def test_a_lost_child_is_missed_though_its_errback_is_lost_too(world: World) -> 
     worker = world.worker("one")
     gate = world.directory / "gate"
     world.start(rome={"wait_for_file": str(gate)})
-    wait_until(lambda: len(world.effects()) > 1, timeout_s=30, what="the hotel is booked")
+    wait_until(lambda: len(world.effects()) > 1, what="the hotel is booked")
     for child in worker.children:
         child.kill()
     gate.touch()

@@ -21,7 +21,7 @@ import pytest
 from click.testing import CliRunner
 
 from sagas.cli import saga
-from tests.support.waiting import wait_until
+from tests.support.waiting import HANG_S, wait_until
 
 APP = """
 from celery import Celery
@@ -63,7 +63,7 @@ class Run:
 
     def shows(self, text: str, times: int = 1) -> None:
         try:
-            wait_until(lambda: self.output.count(text) >= times, timeout_s=40, what=text)
+            wait_until(lambda: self.output.count(text) >= times, what=text)
         except AssertionError:
             raise AssertionError(self.output) from None
 
@@ -111,7 +111,7 @@ def status_of(url: str) -> int:
     if found[1]:
         request.add_header("Authorization", f"Basic {b64encode(found[1].encode()).decode()}")
     try:
-        with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=HANG_S) as answer:  # noqa: S310
             return int(answer.status)
     except urllib.error.HTTPError as error:
         return error.code
@@ -127,23 +127,23 @@ def test_a_saga_is_run_by_a_worker_that_reloads_and_nothing_is_left(
         run.shows(" ready.")
         (tmp_path / "name.json").write_text('"Ada"')
         run.elsewhere("start greeting name.json --key G-1")
-        wait_until(lambda: shown(run, "G-1")["status"] == "COMPLETED", timeout_s=20)
+        wait_until(lambda: shown(run, "G-1")["status"] == "COMPLETED")
 
         found = re.search(r"http://dev:\S+", run.output)
         assert found
-        wait_until(lambda: status_of(found[0]) == 200, timeout_s=20, what="Flower answers")
+        wait_until(lambda: status_of(found[0]) == 200, what="Flower answers")
         assert status_of(re.sub("dev:.*@", "", found[0])) == 401
 
         (tmp_path / "little.py").write_text(APP.replace("Hello", "Good evening,"))
         run.shows("little.py changed: restarting the worker.")
         run.shows(" ready.", times=2)
         run.elsewhere("start greeting name.json --key G-2")
-        wait_until(lambda: shown(run, "G-2")["status"] == "COMPLETED", timeout_s=20)
+        wait_until(lambda: shown(run, "G-2")["status"] == "COMPLETED")
         assert "Good evening, Ada" in run.elsewhere("show G-2 --json")
 
         run.process.send_signal(end)
-        assert run.process.wait(timeout=20) == (0 if end is signal.SIGINT else -end)
-        wait_until(lambda: not run.left(), timeout_s=20, what="every process has ended")
+        assert run.process.wait(timeout=HANG_S) == (0 if end is signal.SIGINT else -end)
+        wait_until(lambda: not run.left(), what="every process has ended")
 
 
 def shown(run: Run, key: str) -> dict[str, object]:

@@ -12,7 +12,7 @@ def test_sagas_end_as_their_steps_do(world: World) -> None:
         breaks={"breaks": "hotel"},
         parked={"refuse": "car", "cannot_undo": "hotel"},
     )
-    world.wait_until_ended(timeout_s=60)
+    world.wait_until_ended()
     assert world.saga("completes").status is SagaStatus.COMPLETED
 
     assert world.saga("refused").status is SagaStatus.COMPENSATED

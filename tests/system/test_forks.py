@@ -8,4 +8,4 @@ def test_children_that_are_forked_while_the_duties_work_can_work_themselves(worl
     world.env.update(TRIP_SWEEP_S="0.01")
     world.worker("one", "--max-tasks-per-child=1")
     world.start(**{f"trip-{n}": {} for n in range(6)})
-    world.wait_until_ended(timeout_s=100)
+    world.wait_until_ended()

@@ -21,8 +21,8 @@ def test_hostile_messages_change_nothing_and_stop_nobody(world: World, broker: B
     gate, pwned = world.directory / "gate", world.directory / "pwned"
     worker = world.worker("one")
     world.start(done={}, waits={"wait_for_file": str(gate)})
-    wait_until(lambda: world.saga("done").status is SagaStatus.COMPLETED, timeout_s=40)
-    wait_until(lambda: world.steps("waits")["hotel"].status == "RUNNING", timeout_s=40)
+    wait_until(lambda: world.saga("done").status is SagaStatus.COMPLETED)
+    wait_until(lambda: world.steps("waits")["hotel"].status == "RUNNING")
     before = (world.saga("done"), world.steps("done"), world.history("done"))
     done, waits = str(world.saga("done").id), str(world.saga("waits").id)
 
@@ -53,12 +53,14 @@ def test_hostile_messages_change_nothing_and_stop_nobody(world: World, broker: B
             )
 
     world.start(after={})
-    wait_until(lambda: world.saga("after").status is SagaStatus.COMPLETED, timeout_s=40)
+    wait_until(lambda: world.saga("after").status is SagaStatus.COMPLETED)
     gate.touch()
     world.wait_until_ended()
     assert (world.saga("done"), world.steps("done"), world.history("done")) == before
     assert world.saga("waits").status is SagaStatus.COMPLETED
-    assert {step.attempt for step in world.steps("waits").values()} == {1}
+    # A busy machine may make the worker's own signs of life late, and cost an attempt.
+    lost = sum(entry.event == "taken over" for entry in world.history("waits"))
+    assert sum(step.attempt - 1 for step in world.steps("waits").values()) == lost
     assert worker.starts == 1
     assert "The saga sweep failed" not in worker.log.read_text()
     assert not pwned.exists()

@@ -22,7 +22,7 @@ def test_a_secret_is_in_the_record_and_never_in_broker_logs_history_or_on_the_sc
     if isinstance(broker, RedisBroker):
         assert CANARY not in _everything_in(broker)
     worker = world.worker("one")
-    wait_until(lambda: world.saga("guest").status is SagaStatus.COMPENSATED, timeout_s=40)
+    wait_until(lambda: world.saga("guest").status is SagaStatus.COMPENSATED)
 
     kept = world.record.read(lambda c: c.scalar(select(t.saga.c.input)))
     assert kept is not None

@@ -24,6 +24,7 @@ TRIPS: Mapping[str, tuple[Mapping[str, object], Mapping[str, SagaStatus]]] = {
     ),
 }
 OF_EACH = 3
+LACKS = "This worker has no task "
 
 
 def environment(world: World, version: str) -> dict[str, str]:
@@ -35,7 +36,7 @@ def worker(world: World, version: str, name: str) -> Worker:
     running = running_worker(APP, "-c", "2", log=log, env=environment(world, version))
     made = world.stack.enter_context(running)
     world.workers.append(made)
-    wait_until(lambda: made.ready, timeout_s=60, what=f"{name} is ready")
+    wait_until(lambda: made.ready, what=f"{name} is ready")
     return made
 
 
@@ -62,7 +63,9 @@ def check_trip(world: World, version: str, kind: str, key: str) -> None:
     assert saga.blocked is None
     assert list(world.steps(key)) == ["flight", SECOND[version], "car"]
     if kind == "breaks":
-        assert world.steps(key)["flight"].attempt == {"old": 2, "new": 4}[version]
+        # A busy machine may make a worker's signs of life late, and cost an attempt.
+        lost = sum(entry.event == "taken over" for entry in world.history(key))
+        assert 0 <= world.steps(key)["flight"].attempt - {"old": 2, "new": 4}[version] <= lost
     done = [(e.step, e.operation) for e in world.effects() if e.saga_id == saga.id]
     booked = [] if (version, kind) == ("old", "breaks") else ["flight", SECOND[version]]
     if saga.status is SagaStatus.COMPLETED:
@@ -80,23 +83,30 @@ def test_sagas_of_both_versions_end_by_their_own_plan_whichever_worker_takes_the
         for version in SECOND
         for kind in TRIPS
     }
-    old, new = worker(world, "old", "old"), worker(world, "new", "new")
+
+    def start_all(version: str, numbers: slice) -> None:
+        of_version = [(kind, keys[version, kind][numbers]) for kind in TRIPS]
+        trips = [{"key": key, **TRIPS[kind][0]} for kind, some in of_version for key in some]
+        start(world, version, trips)
+
+    # Who takes a message is left to chance while both work, and to none before and after that.
+    new = worker(world, "new", "new")
+    start_all("old", slice(1))
+    wait_until(lambda: LACKS in new.log.read_text(), what="it has taken what only the old one can")
+    old = worker(world, "old", "old")
     for version in SECOND:
-        of_version = [(kind, key) for (v, kind), ks in keys.items() if v == version for key in ks]
-        start(world, version, [{"key": key, **TRIPS[kind][0]} for kind, key in of_version])
-    lacks = "This worker has no task "
-    wait_until(
-        lambda: lacks in old.log.read_text() and lacks in new.log.read_text(),
-        timeout_s=60,
-        what="each has taken a message that is the other's",
-    )
-    # Chance decides who takes a message that is sent again. It is taken out here: first all that
-    # is old ends by old workers, as if the newer version were rolled back, then all that is new.
+        start_all(version, slice(1, 2))
+    # First all that is old ends by old workers, as if the newer version were rolled back.
     new.stop()
-    wait_until(lambda: all_ended(world, "old"), timeout_s=120, what="what is old ends")
+    start_all("new", slice(2, OF_EACH))
+    start_all("old", slice(2, OF_EACH))
+    wait_until(lambda: LACKS in old.log.read_text(), what="it has taken what only the new one can")
+    wait_until(lambda: all_ended(world, "old"), what="what is old ends")
+    # Then all that is new.
+    start_all("new", slice(1))
     worker(world, "new", "new-again")
     old.stop()
-    world.wait_until_ended(timeout_s=120)
+    world.wait_until_ended()
     for (version, kind), of_kind in keys.items():
         for key in of_kind:
             check_trip(world, version, kind, key)
@@ -107,8 +117,8 @@ def test_a_saga_that_no_worker_can_run_waits_and_alerts_and_goes_on_with_the_fir
 ) -> None:
     new = worker(world, "new", "new")
     start(world, "old", [{"key": "old-1"}])
-    wait_until(lambda: world.saga("old-1").blocked, timeout_s=60, what="it waits")
-    wait_until(lambda: "The action of hotel waits" in new.log.read_text(), timeout_s=20)
+    wait_until(lambda: world.saga("old-1").blocked, what="it waits")
+    wait_until(lambda: "No worker ran the action of hotel" in new.log.read_text())
     assert "This worker has no task hotel, so step hotel of saga" in new.log.read_text()
     listed = world.operate("list", "--blocked")
     assert "old-1" in listed
@@ -116,6 +126,6 @@ def test_a_saga_that_no_worker_can_run_waits_and_alerts_and_goes_on_with_the_fir
     assert (saga.status, saga.failure) == (SagaStatus.IN_PROGRESS, None)
     worker(world, "old", "old")
     new.stop()
-    world.wait_until_ended(timeout_s=120)
+    world.wait_until_ended()
     check_trip(world, "old", "plain", "old-1")
     assert new.log.read_text().count("is waiting: The action of hotel") == 1

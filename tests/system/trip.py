@@ -17,10 +17,12 @@ from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, ins
 
 import sagas
 from sagas import Context, Retry, Saga, Step, StepFailed, barrier, step
+from sagas.decision import Timing
 from sagas.duties import alerts as delivery
 from sagas.record.database import Database
+from sagas.runtime.settings import Settings
 from sagas.testing import Effect
-from tests.support.waiting import wait_until
+from tests.support.waiting import HANG_S, wait_until
 
 __all__ = ["Trip", "app", "book_trip", "create_tables", "effects"]
 
@@ -35,6 +37,15 @@ app.conf.update(
 )
 sagas.setup(app)
 delivery.RESERVATION_S = 3.0  # as short as the lease, for the same reason
+
+
+def _without_late_looks(settings: Settings) -> Timing:
+    """Let what only a late look would find be found by no test: it waits for less than that."""
+    lease_s, sweep_s = settings.saga_lease_s, settings.saga_sweep_interval_s
+    return Timing(lease_s=lease_s, timer_s=2 * sweep_s, max_check_interval_s=10 * HANG_S)
+
+
+Settings.timing = property(_without_late_looks)  # type: ignore[method-assign,assignment]
 
 participant = Database(os.environ.get("TRIP_PARTICIPANT_URL", ""))
 metadata = MetaData()
@@ -90,7 +101,7 @@ def _book(trip: Trip, ctx: Context) -> str:
     if trip.breaks == ctx.step or (trip.breaks_while_armed == ctx.step and _armed(ctx)):
         raise RuntimeError("the line went dead")
     if trip.wait_for_file and ctx.step == "hotel":
-        wait_until(Path(trip.wait_for_file).exists, timeout_s=60)
+        wait_until(Path(trip.wait_for_file).exists)
     return f"{ctx.step} to {trip.place}"
 
 
@@ -164,7 +175,8 @@ def cancel_car(trip: Trip, ctx: Context) -> None:
 
 #: Longer than two sweeps, so that the record keeps it and not a message.
 CALM = Retry(max_attempts=10, wait_initial=0.8, wait_exp_base=1)
-PATIENT = Retry(max_attempts=3, wait_initial=60.0)
+#: Longer than any test waits.
+PATIENT = Retry(max_attempts=3, wait_initial=10 * HANG_S, wait_max=10 * HANG_S)
 
 
 @step(name="visa", retry=Retry(max_attempts=2, wait_initial=0.1))

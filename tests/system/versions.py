@@ -21,7 +21,7 @@ OLD = os.environ["TRIP_VERSION"] == "old"
 app = Celery("versions", broker=os.environ["TRIP_BROKER_URL"])
 app.conf.update(
     saga_database_url=os.environ["TRIP_DATABASE_URL"],
-    saga_lease_s=0.5,
+    saga_lease_s=1.5,
     saga_sweep_interval_s=0.2,
     broker_connection_retry_on_startup=True,
     task_default_queue=os.environ["TRIP_QUEUE"],

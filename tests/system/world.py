@@ -130,14 +130,14 @@ class World:
         alerts = self.record.read(lambda c: c.execute(query).all())
         return [row.key for row in alerts if row.due_at is not None or not row.delivered_to]
 
-    def wait_until_ended(self, *, timeout_s: float = 40) -> None:
+    def wait_until_ended(self) -> None:
         """Wait until every trip has ended, and check that everything holds of it."""
 
         def ended() -> bool:
             return all(saga.status in ENDED for saga in self.sagas())
 
         try:
-            wait_until(ended, timeout_s=timeout_s, what="every saga ends")
+            wait_until(ended, what="every saga ends")
         finally:
             found = violations(self.record, self.effects())
             logs = "\n".join(log.read_text()[-3000:] for log in self.directory.glob("*.log"))

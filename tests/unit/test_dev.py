@@ -21,7 +21,7 @@ from sagas.dev import (
     find_server,
     start_guarded,
 )
-from tests.support.waiting import wait_until
+from tests.support.waiting import HANG_S, wait_until
 
 # Prints the broker's process id and directory, then waits for a signal.
 PARENT = """
@@ -99,7 +99,7 @@ def test_a_broker_is_gone_after_a_signal_to_its_parent(
         server = psutil.Process(int(pid))
         children = [child for child in children_of(parent.pid) if child != server]
         parent.send_signal(signal_sent)
-        parent.wait(10)
+        parent.wait(HANG_S)
         wait_until(lambda: has_ended(server), what="the end of the server")
         wait_until(lambda: not Path(directory).exists(), what="the end of its directory")
         for child in children:
@@ -144,8 +144,8 @@ def test_a_broker_that_is_run_again_keeps_its_address_and_loses_its_data() -> No
 
 def test_a_port_that_is_taken_is_left_to_its_owner(monkeypatch: pytest.MonkeyPatch) -> None:
     with embedded_broker() as taken:
-        ports = iter([port_of(taken), EmbeddedBroker().port])
-        monkeypatch.setattr(dev, "_free_port", lambda: next(ports))
+        first, free_port = iter([port_of(taken)]), dev._free_port  # noqa: SLF001
+        monkeypatch.setattr(dev, "_free_port", lambda: next(first, None) or free_port())
         with embedded_broker() as url:
             assert server_of(url) != server_of(taken)
 

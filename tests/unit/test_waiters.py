@@ -1,6 +1,7 @@
 """All waiters in a process share one query to the record."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import pairwise
@@ -26,6 +27,7 @@ class Record:
         self.ended: dict[UUID, SagaStatus] = {}
         self.questions: list[set[UUID]] = []
         self.asked_at: list[float] = []
+        self.clock = time.monotonic
         self.asking = 0
         self.most_asking = 0
         self.error: Exception | None = None
@@ -47,7 +49,7 @@ class Record:
 
     def answer(self, wanted: tuple[UUID, ...]) -> dict[UUID, SagaStatus]:
         self.questions.append(set(wanted))
-        self.asked_at.append(vars(waiters_module)["time"].monotonic())
+        self.asked_at.append(self.clock())
         if self.error is not None:
             raise self.error
         return {saga_id: self.ended[saga_id] for saga_id in wanted if saga_id in self.ended}
@@ -110,6 +112,7 @@ def test_a_wait_asks_less_and_less_often_until_its_timeout_ends_it(
     waiters: Waiters, record: Record, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock()
+    record.clock = clock.monotonic
     monkeypatch.setattr(waiters_module, "time", clock)
     monkeypatch.setattr(waiters._changed, "wait", clock.wait)  # noqa: SLF001 - the one way to wait
     assert waiters.wait(saga(), 1.1) is None
