@@ -33,7 +33,7 @@ APP = "tests.field.pools_app"
 
 
 def needs(library: str) -> ParameterSet:
-    """Return the pool of a library, skipped by its name where that is not installed."""
+    """Return a library's pool, skipped with a reason if the library is not installed."""
     missing = importlib.util.find_spec(library) is None
     return pytest.param(
         library, marks=pytest.mark.skipif(missing, reason=f"{library} is not installed")
@@ -58,7 +58,7 @@ class Pools:
         return running_worker(APP, "-P", pool, "-c", "4", *options, log=log, env=self.env)
 
     def start(self, saga: str, **inputs: Mapping[str, object]) -> None:
-        """Start sagas, by key, from an application process."""
+        """Start sagas by key from an application process."""
         code = (
             f"import json, sys; from {APP} import Job, {saga}\n"
             "for key, given in json.loads(sys.argv[1]).items():\n"
@@ -81,18 +81,18 @@ class Pools:
         )
 
     def history(self, key: str) -> list[HistoryEntry]:
-        """Return what happened to a saga."""
+        """Return the history of a saga."""
         saga_id = self.saga(key).id
         return list(self.record.read(lambda c: queries.history_of(c, saga_id)))
 
     def error_type(self, key: str) -> str:
-        """Return the type of the error with which the saga's only step ended."""
+        """Return the error type with which the saga's only step ended."""
         query = select(t.step.c.error).where(t.step.c.saga_id == self.saga(key).id)
         error = self.record.read(lambda c: c.execute(query).scalar_one())
         return str(error["type"])
 
     def effects(self, key: str) -> list[str]:
-        """Return what the participant noted about a saga, in order."""
+        """Return the effects that the participant recorded for a saga, in order."""
         file = self.directory / "effects.txt"
         lines = file.read_text().splitlines() if file.exists() else []
         return [line.removeprefix(f"{key} ") for line in lines if line.startswith(f"{key} ")]
@@ -100,7 +100,7 @@ class Pools:
 
 @pytest.fixture
 def pools(redis_url: str, tmp_path: Path) -> Iterator[Pools]:
-    """Return a broker and a record that are empty."""
+    """Return an empty broker and an empty record."""
     url = f"sqlite:///{tmp_path / 'record.db'}"
     record = Database(url)
     upgrade(record)
@@ -115,7 +115,7 @@ def pools(redis_url: str, tmp_path: Path) -> Iterator[Pools]:
 
 @pytest.fixture
 def runtime(tmp_path: Path) -> Iterator[Runtime]:
-    """Return the runtime of an app of this process, on a record that is empty."""
+    """Return the runtime of an app in this process, on an empty record."""
     url = f"sqlite:///{tmp_path / 'own.db'}"
     app = Celery("field", broker="memory://", set_as_current=False)
     app.conf.update(saga_database_url=url)
@@ -132,7 +132,7 @@ MakeApp = Callable[..., Runtime]
 
 @pytest.fixture
 def make_runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeApp]:
-    """Return a function that makes a current app from a record's URL and settings."""
+    """Return a function that makes an app from a record's URL and settings and makes it current."""
     with ExitStack() as stack:
 
         def make(url: str, **settings: Any) -> Runtime:
@@ -156,7 +156,7 @@ def _close(app: Celery) -> None:
 
 @pytest.fixture
 def field_runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Runtime]:
-    """Return the runtime of the current app: a record in a file, and a broker in memory."""
+    """Return the runtime of the current app: a record in a file and an in-memory broker."""
     app = Celery("field", broker="memory://", set_as_current=False)
     app.conf.saga_database_url = f"sqlite:///{tmp_path / 'record.db'}"
     app.conf.saga_lease_s = 1.0
