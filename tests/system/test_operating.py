@@ -7,7 +7,7 @@ from tests.support.waiting import wait_until
 from tests.system.world import World
 
 
-def test_what_people_and_deadlines_ask_for_comes_true(world: World) -> None:
+def test_requests_of_people_and_deadlines_take_effect(world: World) -> None:
     gate = world.directory / "gate"
     world.start(queued={})
     assert world.operate("cancel", "queued", "--reason", "a mistake").endswith(": COMPENSATED\n")
@@ -17,12 +17,12 @@ def test_what_people_and_deadlines_ask_for_comes_true(world: World) -> None:
     world.start("tour", bound={"breaks_until_file": str(world.directory / "open")})
     worker = world.worker("one", "-c", "4")
 
-    # In the middle of a backoff of a minute it takes effect at once.
+    # It takes effect at once, in the middle of a backoff of one minute.
     wait_until(lambda: _step(world, "backoff", "hotel") is StepStatus.UNKNOWN, timeout_s=30)
     world.operate("cancel", "backoff", "--reason", "no patience", "--by", "alice")
     wait_until(lambda: world.saga("backoff").status is SagaStatus.COMPENSATED, timeout_s=10)
 
-    # What is running comes to its end before it is undone.
+    # A running step comes to its end before it is undone.
     wait_until(lambda: _step(world, "running", "hotel") is StepStatus.RUNNING, timeout_s=30)
     assert world.operate("cancel", "running", "--reason", "…").endswith(": IN_PROGRESS\n")
     wait_until(lambda: world.saga("late").failure is not None, timeout_s=10)
@@ -36,7 +36,7 @@ def test_what_people_and_deadlines_ask_for_comes_true(world: World) -> None:
     assert failure is not None
     assert failure["type"] == "DeadlineExceeded"
 
-    # Past the pivot there is no way back: it is parked, with one alert, and goes on by a retry.
+    # Past the pivot there is no way back: the trip parks with one alert, and a retry continues it.
     wait_until(lambda: world.saga("bound").status is SagaStatus.FAILED, timeout_s=30)
     wait_until(lambda: "bound" in _alerts(worker.log), timeout_s=10)
     (world.directory / "open").touch()
@@ -46,8 +46,8 @@ def test_what_people_and_deadlines_ask_for_comes_true(world: World) -> None:
     assert len([line for line in _alerts(worker.log).splitlines() if "is parked" in line]) == 1
 
 
-def test_an_outcome_in_doubt_is_what_the_participant_says(world: World) -> None:
-    # The effect is there, its reply is not: the visa breaks after each booking.
+def test_the_participant_settles_an_outcome_in_doubt(world: World) -> None:
+    # The effect exists but its reply does not: the visa step fails after each booking.
     world.start("tour", happened={"breaks": "visa"}, never={"breaks_before": "visa"})
     world.worker("one")
     world.wait_until_ended()
