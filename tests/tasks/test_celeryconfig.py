@@ -15,7 +15,7 @@ def test_every_step_and_compensation_has_a_queue_that_a_plain_worker_serves() ->
     assert celeryconfig.task_default_queue in celeryconfig.task_queues
 
 
-def test_every_step_and_compensation_is_a_task_of_the_name_that_the_plan_gives_it() -> None:
+def test_every_step_and_compensation_is_a_task_with_the_name_that_the_plan_gives_it() -> None:
     app.loader.import_default_modules()
     names = {step.name for step in order_saga.plan}
     undone = {step.compensation.task for step in order_saga.plan if step.compensation}
@@ -30,7 +30,7 @@ def test_every_step_and_compensation_is_a_task_of_the_name_that_the_plan_gives_i
     }
 
 
-def test_only_json_is_read() -> None:
+def test_only_json_is_accepted() -> None:
     assert app.conf.accept_content == ["json"]
 
 

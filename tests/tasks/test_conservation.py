@@ -1,4 +1,4 @@
-"""The proof holds for a shop that did everything right, and fails for every single wrong."""
+"""The proof accepts a shop that did everything right, and rejects every single mistake."""
 
 from collections.abc import Callable
 from decimal import Decimal
@@ -31,7 +31,7 @@ def change(service: Any, statement: Any) -> None:
 
 
 def repeat(service: Any, step: str, op: str) -> None:
-    """Write the first ledger entry of a step once more."""
+    """Write the first ledger entry of a step again."""
     table = service.ledger.table
     found = select(table).where(table.c.step == step, table.c.op == op).limit(1)
     (entry,) = service.database.read(found)
@@ -45,7 +45,7 @@ def forget(service: Any, step: str, op: str, order_id: str) -> None:
     change(service, delete(table).where(wanted))
 
 
-def test_it_holds_for_a_shop_that_did_everything_right() -> None:
+def test_it_accepts_a_shop_that_did_everything_right() -> None:
     report = verify(STATUSES)
     assert report.holds, report.violations
     assert report.orders == 2
@@ -58,7 +58,7 @@ def test_it_holds_for_a_shop_that_did_everything_right() -> None:
     }
 
 
-def test_it_holds_for_a_saga_that_is_under_way_or_parked() -> None:
+def test_it_accepts_a_saga_that_is_running_or_parked() -> None:
     do(PLAN[0][0], make_order(order_id="ORD-3"))
     assert verify(STATUSES | {"ORD-3": "FAILED"}).holds
     assert verify(STATUSES | {"ORD-3": "IN_PROGRESS"}).holds
