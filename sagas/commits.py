@@ -21,20 +21,21 @@ class Followed:
 
     def __init__(self, connection: Connection, transaction: Transaction) -> None:
         self.transaction = transaction
-        self.committed = False
-        self._lost = False
-        self._later_savepoints: set[str] = set()
         self._connection = connection
+        self._committed = self._lost = self._released = False
+        #: The innermost savepoint that the work is in.
+        self._around = connection.get_nested_transaction()
         reactions: dict[str, Callable[..., None]] = {
-            "savepoint": self._began_savepoint,
-            "rollback_savepoint": self._rolled_back_savepoint,
+            "savepoint": self._savepoint_begins,
+            "release_savepoint": self._savepoint_ends,
+            "rollback_savepoint": self._savepoint_rolls_back,
             "commit": self._commits,
             "commit_twophase": self._commits,
             "rollback": self._rolls_back,
             "rollback_twophase": self._rolls_back,
         }
         for name, react in reactions.items():
-            # On the connection itself: it is the caller's, and so is its engine.
+            # On the connection itself: the engine is the caller's, and so are its events.
             event.listen(connection, name, react)
 
     def end(self) -> bool:
@@ -45,23 +46,35 @@ class Followed:
             with suppress(Exception):
                 self.transaction.rollback()
             return False
-        return self.committed and not self._lost
+        return self._committed and not self._lost
 
     def _is_current(self) -> bool:
         return self._connection.get_transaction() is self.transaction
 
-    def _began_savepoint(self, _: Connection, name: str) -> None:
-        if self._is_current():
-            self._later_savepoints.add(name)
+    def _look(self) -> None:
+        # Events come before what they announce: after a release the next one sees what is around.
+        if self._released:
+            self._around = self._connection.get_nested_transaction()
+            self._released = False
 
-    def _rolled_back_savepoint(self, _: Connection, name: str, __: Any) -> None:
-        if self._is_current() and name not in self._later_savepoints:
+    def _savepoint_begins(self, *_: Any) -> None:
+        self._look()
+
+    def _savepoint_ends(self, *_: Any) -> None:
+        self._look()
+        nested = self._connection.get_nested_transaction()
+        self._released = nested is not None and nested is self._around
+
+    def _savepoint_rolls_back(self, *_: Any) -> None:
+        self._look()
+        nested = self._connection.get_nested_transaction()
+        if self._is_current() and nested is not None and nested is self._around:
             self._lost = True
 
     def _commits(self, *_: Any) -> None:
         if self._is_current():
-            self.committed = True
+            self._committed = True
 
     def _rolls_back(self, *_: Any) -> None:
         if self._is_current():
-            self.committed = False
+            self._committed = False

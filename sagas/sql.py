@@ -5,9 +5,10 @@ of its URL: ``mariadb+pymysql://`` and ``mysql+pymysql://``. Both are treated al
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from itertools import islice
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, DateTime, Dialect, Table, Text, Uuid, insert
 from sqlalchemy.dialects import mysql, postgresql, sqlite
@@ -29,6 +30,7 @@ __all__ = [
     "PayloadText",
     "after_now",
     "before_now",
+    "chunked",
     "commits_each_statement",
     "error_code",
     "insert_if_absent",
@@ -37,6 +39,8 @@ __all__ = [
     "now",
     "statement_now",
 ]
+
+T = TypeVar("T")
 
 _MARIADB = ("mariadb", "mysql")
 
@@ -221,6 +225,17 @@ def _statement_now_sqlite(_: statement_now, compiler: SQLCompiler, **options: An
 @compiles(statement_now, *_MARIADB)
 def _statement_now_mariadb(_: statement_now, __: SQLCompiler, **___: Any) -> str:
     return "UTC_TIMESTAMP(6)"
+
+
+#: How many values one statement lists. Databases limit them, and PostgreSQL its parse depth.
+CHUNK = 300
+
+
+def chunked(values: Iterable[T]) -> Iterator[Sequence[T]]:
+    """Return the values in pieces that are short enough for one statement."""
+    rest = iter(values)
+    while chunk := tuple(islice(rest, CHUNK)):
+        yield chunk
 
 
 def insert_if_absent(connection: Connection, table: Table, row: Mapping[str, Any]) -> bool:

@@ -4,23 +4,20 @@ from collections.abc import Callable
 from typing import Any
 from weakref import WeakSet
 
-from sqlalchemy import Connection, Pool, event
+from sqlalchemy import Connection, Dialect, Pool, event
 
 __all__ = ["after_commit"]
 
 _PENDING = "saga_after_commit"
-_COMMITTED = "saga_committed"
 
-_watched: WeakSet[Pool] = WeakSet()
+_watched: WeakSet[Dialect | Pool] = WeakSet()
 
 
 def after_commit(connection: Connection, action: Callable[[], object]) -> None:
-    """Run *action* when the connection goes back to its pool after a commit.
+    """Run *action* right after the connection's transaction has committed.
 
-    SQLAlchemy reports a commit before it happens, and the connection's return right after it: the
-    two together mark the moment, for a Session as for a Connection. A rollback discards the action.
-    If the commit itself fails, the action may still run, so it must be harmless for a transaction
-    that was never committed.
+    A rollback discards it, and so does a commit that fails. It may still run after a savepoint
+    around it was rolled back, so it must be harmless for rows that were never committed.
     """
     _watch(connection)
     connection.info.setdefault(_PENDING, []).append(action)
@@ -28,26 +25,53 @@ def after_commit(connection: Connection, action: Callable[[], object]) -> None:
 
 def _watch(connection: Connection) -> None:
     # On the connection itself: engines with different options share a pool, but not their events.
-    if not event.contains(connection, "commit", _committing):
-        event.listen(connection, "commit", _committing)
+    if not event.contains(connection, "rollback", _rolled_back):
         event.listen(connection, "rollback", _rolled_back)
+        event.listen(connection, "rollback_twophase", _rolled_back)
     pool = connection.engine.pool
     if pool not in _watched:
         _watched.add(pool)
         event.listen(pool, "checkin", _returned)
+    if connection.dialect not in _watched:
+        _watched.add(connection.dialect)
+        _watch_commits(connection.dialect)
 
 
-def _committing(connection: Connection) -> None:
-    pending = connection.info.pop(_PENDING, [])
-    if pending:
-        connection.info.setdefault(_COMMITTED, []).extend(pending)
+def _watch_commits(dialect: Dialect) -> None:
+    # SQLAlchemy reports a commit before it happens, and nothing after it: a caller may keep the
+    # connection for long, so its return to the pool comes too late. The dialect belongs to one
+    # engine, and all commits of that engine go through these two methods.
+    commit, commit_twophase = dialect.do_commit, dialect.do_commit_twophase
+
+    def do_commit(connection: Any) -> None:
+        actions = _taken(connection)
+        commit(connection)
+        _run(actions)
+
+    def do_commit_twophase(connection: Connection, *arguments: Any, **options: Any) -> None:
+        actions = _taken(connection)
+        commit_twophase(connection, *arguments, **options)
+        _run(actions)
+
+    dialect.do_commit = do_commit  # type: ignore[assignment, method-assign]
+    dialect.do_commit_twophase = do_commit_twophase  # type: ignore[method-assign]
 
 
-def _rolled_back(connection: Connection) -> None:
+def _taken(connection: Any) -> list[Callable[[], object]]:
+    # Before the commit: where it fails, SQLAlchemy reports no rollback, and the next transaction
+    # must not find them.
+    actions: list[Callable[[], object]] = connection.info.pop(_PENDING, [])
+    return actions
+
+
+def _run(actions: list[Callable[[], object]]) -> None:
+    for action in actions:
+        action()
+
+
+def _rolled_back(connection: Connection, *_: Any) -> None:
     connection.info.pop(_PENDING, None)
 
 
 def _returned(_: Any, record: Any) -> None:
     record.info.pop(_PENDING, None)
-    for action in record.info.pop(_COMMITTED, []):
-        action()

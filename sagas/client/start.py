@@ -1,6 +1,7 @@
 """Starting sagas: one transaction in the record, then one publish to the broker."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -10,6 +11,12 @@ from sqlalchemy import Connection, select
 from sagas import faults
 from sagas.client.after_commit import after_commit
 from sagas.decision import Dispatch, SagaState, StepState
+from sagas.record.callers import (
+    all_or_none,
+    explained,
+    require_transaction,
+    sees_new_plans,
+)
 from sagas.record.starts import NewSaga, insert_sagas, require_same_record
 from sagas.runtime.app import Runtime
 from sagas.runtime.messages import Chain
@@ -52,16 +59,28 @@ def start_sagas(
                 faults.reach("start.published", chain.saga.key)
 
     if session is None:
+        if len(sagas) > 1:  # which may take long
+            runtime.store.plans.commit(runtime.database, sagas[0].plan)
         ids = runtime.database.write(insert)
         if not delay_s:
             publish()
         return ids
     connection = session if isinstance(session, Connection) else session.connection()
-    require_same_record(connection, runtime.record_id)
-    ids = insert(connection)
+    require_transaction(connection)
+    with explained(_names(sagas)):
+        if sees_new_plans(connection):
+            runtime.store.plans.commit(runtime.database, sagas[0].plan)
+        require_same_record(connection, runtime.record_id)
+        with all_or_none(connection) if len(sagas) > 1 else nullcontext():
+            ids = insert(connection)
     if not delay_s:
         after_commit(connection, publish)
     return ids
+
+
+def _names(sagas: Sequence[NewSaga]) -> str:
+    others = f" (and {len(sagas) - 1} more)" if len(sagas) > 1 else ""
+    return f"Saga {sagas[0].plan.name!r} {sagas[0].key!r}{others}"
 
 
 def _chain(new: NewSaga, moment: datetime) -> Chain | None:

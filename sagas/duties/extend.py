@@ -5,6 +5,7 @@ from functools import partial
 from sagas.duties.in_flight import InFlight
 from sagas.record import due, workers
 from sagas.runtime.app import Runtime
+from sagas.sql import chunked
 
 __all__ = ["Extend", "ExtendAttempts"]
 
@@ -24,8 +25,11 @@ class Extend:
         """Postpone them by a lease."""
         lease_s = self._runtime.settings.saga_lease_s
         within_s = self._runtime.settings.timing.timer_s + lease_s
-        if messages := self._in_flight.unstarted(within_s=within_s):
-            self._runtime.database.write(lambda c: due.extend(c, messages, extension_s=lease_s))
+        # Each piece in a transaction of its own: a prefetch without a limit may hold thousands.
+        for some in chunked(self._in_flight.unstarted(within_s=within_s)):
+            self._runtime.database.write(
+                lambda c, some=some: due.extend(c, some, extension_s=lease_s)  # type: ignore[misc]
+            )
 
 
 class ExtendAttempts:

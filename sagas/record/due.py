@@ -7,7 +7,7 @@ from sqlalchemy import Connection, or_, select, tuple_, update
 
 from sagas.decision import SagaState
 from sagas.record import tables as t
-from sagas.sql import after_now, statement_now
+from sagas.sql import after_now, chunked, statement_now
 
 __all__ = ["any_due", "extend", "note_unsent", "reserve_due"]
 
@@ -76,14 +76,15 @@ def extend(
 
     Each message is identified by its saga and its epoch: one of an older epoch proves nothing.
     """
-    connection.execute(
-        update(t.saga)
-        .where(
-            tuple_(t.saga.c.id, t.saga.c.epoch).in_(messages),
-            t.saga.c.due_at < after_now(extension_s / 2),
-            t.saga.c.sent_at.is_not(None),
-            # A message that a worker has received does not suspend the deadline.
-            or_(t.saga.c.deadline_at.is_(None), t.saga.c.deadline_at > after_now(extension_s)),
-        )
-        .values(due_at=after_now(extension_s))
+    postponed = update(t.saga).where(
+        t.saga.c.due_at < after_now(extension_s / 2),
+        t.saga.c.sent_at.is_not(None),
+        # A message that a worker has received does not suspend the deadline.
+        or_(t.saga.c.deadline_at.is_(None), t.saga.c.deadline_at > after_now(extension_s)),
     )
+    for some in chunked(messages):
+        connection.execute(
+            postponed.where(tuple_(t.saga.c.id, t.saga.c.epoch).in_(some)).values(
+                due_at=after_now(extension_s)
+            )
+        )

@@ -4,6 +4,7 @@ from sqlalchemy import Connection, select
 
 from sagas.plan import Plan
 from sagas.record import tables as t
+from sagas.record.database import Database
 from sagas.sql import insert_if_absent, now
 
 __all__ = ["Plans"]
@@ -14,6 +15,7 @@ class Plans:
 
     def __init__(self) -> None:
         self._known: dict[str, Plan] = {}
+        self._committed: set[str] = set()
 
     def get(self, connection: Connection, plan_hash: str) -> Plan:
         """Return the plan with that hash."""
@@ -34,3 +36,13 @@ class Plans:
             }
             insert_if_absent(connection, t.plan, row)
         return plan.hash
+
+    def commit(self, database: Database, plan: Plan) -> None:
+        """Store the plan in a transaction of its own, unless this process has done so before.
+
+        In a long transaction, a plan that is not committed yet would keep every other start of its
+        saga waiting.
+        """
+        if plan.hash not in self._committed:
+            database.write(lambda connection: self.put(connection, plan))
+            self._committed.add(plan.hash)

@@ -13,7 +13,7 @@ from sagas.errors import PlanUnreadable
 from sagas.events import Event
 from sagas.plan import Plan
 from sagas.record import tables as t
-from sagas.sql import before_now
+from sagas.sql import before_now, chunked
 from sagas.states import ENDED, SagaStatus, StepStatus
 
 __all__ = [
@@ -186,11 +186,11 @@ def _storable(*texts: str) -> bool:
 
 
 def ended_among(connection: Connection, saga_ids: Sequence[UUID]) -> dict[UUID, SagaStatus]:
-    """Return the final status of each of these sagas that has ended."""
-    query = select(t.saga.c.id, t.saga.c.status).where(
-        t.saga.c.id.in_(saga_ids), t.saga.c.status.in_(ENDED)
-    )
-    return {row.id: SagaStatus(row.status) for row in connection.execute(query)}
+    """Return the final status of each of the sagas that has ended."""
+    ended = select(t.saga.c.id, t.saga.c.status).where(t.saga.c.status.in_(ENDED))
+    queries = (ended.where(t.saga.c.id.in_(some)) for some in chunked(saga_ids))
+    rows = (row for query in queries for row in connection.execute(query))
+    return {row.id: SagaStatus(row.status) for row in rows}
 
 
 def count_by_status(connection: Connection) -> Mapping[SagaStatus, int]:

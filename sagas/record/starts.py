@@ -2,20 +2,20 @@
 
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, NestedTransaction, Row, exists, insert, select
+from sqlalchemy import Connection, Row, exists, insert, select
 from sqlalchemy.exc import DBAPIError
 
 from sagas.errors import KeyConflict, WrongDatabase
 from sagas.plan import Plan
 from sagas.record import tables as t
+from sagas.record.callers import savepoint
 from sagas.record.database import transient
 from sagas.record.plans import Plans
-from sagas.sql import after_now, insert_missing, now
+from sagas.sql import after_now, chunked, insert_missing, now
 from sagas.states import Operation, SagaStatus, StepStatus
 
 __all__ = ["NewSaga", "insert_sagas", "record_id", "require_same_record"]
@@ -35,10 +35,6 @@ class NewSaga:
     same_input: Callable[[str, str], bool] = operator.eq
 
 
-#: Upper bound for the keys in one statement.
-_CHUNK = 500
-
-
 def insert_sagas(
     connection: Connection,
     plans: Plans,
@@ -53,27 +49,19 @@ def insert_sagas(
     With *delay_s* they are due after the delay, and only the sweep publishes them.
 
     Raises:
-        KeyConflict: a name and key are taken by a saga with another input; no row was written.
+        KeyConflict: a name and key are taken by a saga with another input; undo what was written.
     """
-    with _savepoint(connection) if len(sagas) > 1 else nullcontext():
-        existing = _existing(connection, sagas)
-        _refuse_conflicts(sagas, existing)
-        if missing := [new for new in sagas if new.key not in existing]:
-            _insert(connection, plans, missing, lease_s, delay_s)
-            # Another transaction, or an earlier saga of this batch, may have taken the key.
-            existing |= _there(connection, missing)
-            _refuse_conflicts(missing, existing)
-            _first_entries(connection, [new for new in missing if _is_new(existing[new.key], new)])
+    existing = _existing(connection, sagas)
+    _refuse_conflicts(sagas, existing)
+    missing = [new for new in sagas if new.key not in existing]
+    missing.sort(key=lambda new: new.key)  # two who start the same sagas do not deadlock
+    if missing:
+        _insert(connection, plans, missing, lease_s, delay_s)
+        # Another transaction, or an earlier one of these, may have been first.
+        existing |= _there(connection, missing)
+        _refuse_conflicts(missing, existing)
+        _first_entries(connection, [new for new in missing if _is_new(existing[new.key], new)])
     return [existing[new.key].id for new in sagas]
-
-
-def _savepoint(connection: Connection) -> NestedTransaction:
-    own = connection.connection.dbapi_connection
-    if connection.dialect.name == "sqlite" and not getattr(own, "in_transaction", True):
-        # Python's driver begins a transaction only at the first INSERT. A savepoint before it would
-        # be a transaction of its own: its release would commit what the caller may roll back.
-        connection.exec_driver_sql("BEGIN")
-    return connection.begin_nested()
 
 
 def _insert(
@@ -123,9 +111,9 @@ def _existing(
     found: dict[str, Row[Any]] = {}
     begun = exists().where(t.history.c.saga_id == t.saga.c.id).label("begun")
     keys = sorted({new.key for new in sagas})
-    for start in range(0, len(keys), _CHUNK):
+    for some in chunked(keys):
         query = select(t.saga.c.id, t.saga.c.key, t.saga.c.input, begun).where(
-            t.saga.c.name == sagas[0].plan.name, t.saga.c.key.in_(keys[start : start + _CHUNK])
+            t.saga.c.name == sagas[0].plan.name, t.saga.c.key.in_(some)
         )
         if locking:
             query = query.with_for_update(read=True)
@@ -172,7 +160,7 @@ def require_same_record(connection: Connection, expected: UUID | None) -> None:
         WrongDatabase: it is on another database, so the two could not commit together.
     """
     try:
-        with connection.begin_nested():  # a failed SELECT must not spoil the caller's transaction
+        with savepoint(connection):  # a failed SELECT must not spoil the caller's transaction
             found = record_id(connection)
     except DBAPIError as error:
         if transient(error):  # it says nothing about which database this is

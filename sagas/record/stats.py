@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Connection, Table, func, select
 
 from sagas.record import tables as t
-from sagas.sql import before_now
+from sagas.sql import before_now, chunked
 from sagas.states import ENDED, SagaStatus
 
 __all__ = ["LivePlan", "Stats", "live_plans", "live_sagas_of", "stats"]
@@ -124,7 +124,11 @@ def live_plans(connection: Connection) -> list[LivePlan]:
     counts: dict[str, dict[str, int]] = {}
     for plan, status, number in connection.execute(query.group_by(t.saga.c.plan, t.saga.c.status)):
         counts.setdefault(plan, {})[status] = number
-    plans = select(t.plan).where(t.plan.c.hash.in_(counts)).order_by(t.plan.c.name, t.plan.c.hash)
+    plans = (
+        row
+        for some in chunked(counts)
+        for row in connection.execute(select(t.plan).where(t.plan.c.hash.in_(some)))
+    )
     return [
         LivePlan(
             row.hash,
@@ -133,7 +137,7 @@ def live_plans(connection: Connection) -> list[LivePlan]:
             sum(counts[row.hash].values()),
             counts[row.hash].get(SagaStatus.FAILED, 0),
         )
-        for row in connection.execute(plans)
+        for row in sorted(plans, key=lambda plan: (plan.name, plan.hash))
     ]
 
 

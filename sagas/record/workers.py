@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import Connection, delete, insert, select, update
 
 from sagas.record import tables as t
-from sagas.sql import after_now, before_now, now
+from sagas.sql import after_now, before_now, chunked, now
 from sagas.states import StepStatus
 
 __all__ = [
@@ -96,12 +96,11 @@ def expire(connection: Connection, worker_id: UUID, lease_s: float | None) -> bo
     if expired.rowcount == 0:
         return False
     held = select(t.step.c.saga_id).where(t.step.c.worker == worker_id, _HELD)
+    held_sagas = connection.execute(held.order_by(t.step.c.saga_id)).scalars().all()
     # A step whose end is committed in between costs one check that was not needed.
-    connection.execute(
-        update(t.saga)
-        .where(t.saga.c.id.in_(held), t.saga.c.due_at.is_not(None))
-        .values(due_at=now())
-    )
+    due = update(t.saga).where(t.saga.c.due_at.is_not(None)).values(due_at=now())
+    for some in chunked(held_sagas):
+        connection.execute(due.where(t.saga.c.id.in_(some)))
     return True
 
 

@@ -17,7 +17,7 @@ from sagas.duties.supervisor import Duty, Timer
 from sagas.record import tables as t
 from sagas.runtime.app import Runtime
 from sagas.sql import before_now, now
-from tests.support.waiting import wait_until
+from tests.support.waiting import HANG_S, wait_until
 
 GOOD: dict[str, Any] = Alert(
     event="saga.parked",
@@ -117,7 +117,7 @@ def test_a_duty_that_ends_with_a_base_exception_is_repeated(
 
     timer = Timer(Duty("sweep", once), every_s=0.01)
     timer.start()
-    wait_until(lambda: len(calls) >= 3, timeout_s=60)
+    wait_until(lambda: len(calls) >= 3, timeout_s=HANG_S)
     timer.stop()
     assert len([r for r in caplog.records if r.levelno == logging.ERROR]) == 1
 

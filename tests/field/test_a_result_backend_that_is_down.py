@@ -6,9 +6,9 @@ from contextlib import ExitStack
 import pytest
 
 from sagas.states import SagaStatus
-from tests.field.conftest import Pools
+from tests.support.pools import Pools
 from tests.support.servers import free_port
-from tests.support.waiting import wait_until
+from tests.support.waiting import HANG_S, wait_until
 
 #: Celery tries to reach a result backend for 20 seconds per message.
 ONE_TRY_S = 20
@@ -20,10 +20,10 @@ def test_refused_steps_do_not_wait_for_a_result_backend(pool: str, pools: Pools)
     keys = [f"job-{number}" for number in range(12)]  # with 4 in parallel: 3 tries each
     with ExitStack() as stack:
         worker = stack.enter_context(pools.worker(pool))
-        wait_until(lambda: worker.ready, timeout_s=120, what="the worker is ready")
+        wait_until(lambda: worker.ready, timeout_s=HANG_S, what="the worker is ready")
         began = time.monotonic()
         pools.start("ends", **{key: {"how": "refused"} for key in keys})
-        pools.wait_until_ended(*keys, timeout_s=120)
+        pools.wait_until_ended(*keys, timeout_s=HANG_S)
         took_s = time.monotonic() - began
         log = worker.log.read_text()
     assert {pools.saga(key).status for key in keys} == {SagaStatus.COMPENSATED}

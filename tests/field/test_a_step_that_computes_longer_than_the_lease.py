@@ -5,8 +5,8 @@ from contextlib import ExitStack
 import pytest
 
 from sagas.states import SagaStatus
-from tests.field.conftest import Pools, needs
-from tests.support.waiting import wait_until
+from tests.support.pools import Pools, needs
+from tests.support.waiting import HANG_S, wait_until
 
 KEY = "job-1"
 
@@ -15,9 +15,9 @@ KEY = "job-1"
 def test_its_worker_is_not_considered_dead(pool: str, pools: Pools) -> None:
     with ExitStack() as stack:
         workers = [stack.enter_context(pools.worker(pool, name=name)) for name in ("one", "two")]
-        wait_until(lambda: all(worker.ready for worker in workers), timeout_s=120)
+        wait_until(lambda: all(worker.ready for worker in workers), timeout_s=HANG_S)
         pools.start("computes", **{KEY: {"takes_s": 8.0}})  # eight leases
-        pools.wait_until_ended(KEY, timeout_s=120)
+        pools.wait_until_ended(KEY, timeout_s=HANG_S)
         logs = "".join(worker.log.read_text() for worker in workers)
     assert pools.effects(KEY) == ["began", "happened"]
     assert pools.saga(KEY).status is SagaStatus.COMPLETED

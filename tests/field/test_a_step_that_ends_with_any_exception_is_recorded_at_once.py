@@ -12,9 +12,9 @@ from celery.exceptions import WorkerShutdown, WorkerTerminate
 
 from sagas.events import Event
 from sagas.worker.end_of_process import ends_process
-from tests.field.conftest import POOLS, Pools
 from tests.field.pools_app import WAYS
-from tests.support.waiting import wait_until
+from tests.support.pools import POOLS, Pools
+from tests.support.waiting import HANG_S, wait_until
 
 
 @pytest.mark.parametrize("pool", POOLS)
@@ -38,10 +38,10 @@ def test_its_outcome_is_unknown_and_it_is_retried_and_undone_while_the_worker_go
 def test_a_child_that_is_told_to_stop_records_the_outcome_and_then_ends(pools: Pools) -> None:
     pools.start("ends", **{"job-1": {"how": "hangs at first"}})
     with pools.worker("prefork", "-c", "1") as worker:
-        wait_until(lambda: pools.effects("job-1") == ["began"], timeout_s=120)
+        wait_until(lambda: pools.effects("job-1") == ["began"], timeout_s=HANG_S)
         (child,) = worker.children
         child.send_signal(signal.SIGTERM)
-        pools.wait_until_ended("job-1", timeout_s=120)
+        pools.wait_until_ended("job-1", timeout_s=HANG_S)
         assert not child.is_running()
     first = next(entry for entry in pools.history("job-1") if entry.event == Event.UNKNOWN)
     assert first.detail is not None

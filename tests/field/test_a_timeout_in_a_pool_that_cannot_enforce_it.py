@@ -6,8 +6,8 @@ import pytest
 
 from sagas.events import Event
 from sagas.states import SagaStatus
-from tests.field.conftest import Pools, needs
-from tests.support.waiting import wait_until
+from tests.support.pools import Pools, needs
+from tests.support.waiting import HANG_S, wait_until
 
 KEY = "job-1"
 
@@ -26,10 +26,10 @@ def test_an_attempt_that_overruns_is_left_alone_by_every_worker_and_its_result_c
     pools.start("overruns", **{KEY: {"takes_s": TAKES_S}})
     with ExitStack() as stack:
         one = stack.enter_context(pools.worker(pool))
-        wait_until(lambda: pools.effects(KEY) == ["began"], timeout_s=120)
+        wait_until(lambda: pools.effects(KEY) == ["began"], timeout_s=HANG_S)
         other = stack.enter_context(pools.worker("prefork", name="other"))
-        wait_until(lambda: other.ready, timeout_s=120, what="another worker sweeps")
-        pools.wait_until_ended(KEY, timeout_s=120)
+        wait_until(lambda: other.ready, timeout_s=HANG_S, what="another worker sweeps")
+        pools.wait_until_ended(KEY, timeout_s=HANG_S)
         log = one.log.read_text()
     assert pools.effects(KEY) == ["began", "happened"]
     assert pools.saga(KEY).status is SagaStatus.COMPLETED
@@ -41,7 +41,7 @@ def test_an_attempt_that_overruns_is_left_alone_by_every_worker_and_its_result_c
 def test_a_step_that_can_be_interrupted_ends_at_its_timeout(pool: str, pools: Pools) -> None:
     pools.start("overruns", **{KEY: {"takes_s": 600}})
     with pools.worker(pool) as worker:
-        pools.wait_until_ended(KEY, timeout_s=120)
+        pools.wait_until_ended(KEY, timeout_s=HANG_S)
         log = worker.log.read_text()
     assert pools.effects(KEY) == ["began", "undone"]
     assert pools.error_type(KEY) == "SoftTimeLimitExceeded"

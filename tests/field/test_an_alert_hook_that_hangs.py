@@ -16,7 +16,7 @@ from sagas.record import alerts as outbox
 from sagas.record import tables as t
 from sagas.runtime.app import Runtime
 from sagas.sql import before_now
-from tests.support.waiting import wait_until
+from tests.support.waiting import HANG_S, wait_until
 
 
 class Hook:
@@ -115,5 +115,5 @@ def test_its_delivery_fails_after_a_time_and_is_repeated_once_the_call_has_retur
         duty.deliver_once()
         return row(runtime).due_at is None
 
-    wait_until(delivered, timeout_s=60)
+    wait_until(delivered, timeout_s=HANG_S)
     assert len(hook.alerts) == 2

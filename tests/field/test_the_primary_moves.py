@@ -20,7 +20,7 @@ from sagas.states import SagaStatus
 from tests.field.database_shop import Order, order
 from tests.support.postgres_pair import Cluster, Pair, address, postgres_cluster
 from tests.support.proxy import Door, door
-from tests.support.waiting import wait_until
+from tests.support.waiting import HANG_S, wait_until
 from tests.support.workers import running_worker
 
 
@@ -96,7 +96,7 @@ def test_a_replica_is_abandoned_once_the_address_leads_to_the_primary(
     entrance.there = address(pair.standby)
     database = Database(entrance.url, patience_s=60)
     exists = text("SELECT count(*) FROM pg_catalog.pg_tables WHERE tablename = 'saga_alert'")
-    wait_until(lambda: database.read(lambda c: c.scalar(exists)), timeout_s=60)
+    wait_until(lambda: database.read(lambda c: c.scalar(exists)), timeout_s=HANG_S)
     fill_pool(database)
     tries = []
 

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 
-from tests.field.conftest import Pools
+from tests.support.pools import Pools
 
 
 def run(pools: Pools, how: str) -> int:

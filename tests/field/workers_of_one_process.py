@@ -15,7 +15,7 @@ from sqlalchemy import select
 from sagas.record import tables as t
 from sagas.runtime.app import runtime_of
 from tests.field.pools_app import Job, app, ends
-from tests.support.waiting import wait_until
+from tests.support.waiting import HANG_S, wait_until
 
 
 def worker_rows() -> int:
@@ -35,13 +35,13 @@ def run(app: Celery, pool: str, key: str, *, workers: int = 1) -> None:
         for number in range(workers):
             name = f"{key}-{number}@here"
             worker = start_worker(
-                app, pool=pool, perform_ping_check=False, hostname=name, shutdown_timeout=60
+                app, pool=pool, perform_ping_check=False, hostname=name, shutdown_timeout=HANG_S
             )
             stack.enter_context(worker)
         assert worker_rows() == workers
         for number in range(3):
             ends.start(Job(key=f"{key}-{number}"), key=f"{key}-{number}").wait(60)
-    wait_until(lambda: worker_rows() == 0, timeout_s=60, what="the workers leave the record")
+    wait_until(lambda: worker_rows() == 0, timeout_s=HANG_S, what="the workers leave the record")
 
 
 def duties() -> list[str]:
@@ -55,5 +55,5 @@ if __name__ == "__main__":
     for pool in ("solo", "threads"):
         run(app, pool, f"{pool}-first", workers=1 + together)
         run(app, pool, f"{pool}-second", workers=1 + together)
-    wait_until(lambda: not duties(), timeout_s=60, what="no duty is left")
+    wait_until(lambda: not duties(), timeout_s=HANG_S, what="no duty is left")
     print(json.dumps({"holders": holders()}))  # noqa: T201 - for the test

@@ -66,7 +66,7 @@ DUTIES = (
     ),
     Mutant(
         "a waiting fork holds the locks that others need",
-        "_take_all",
+        "_acquire_all",
         "guard is awaited",
         "True",
         ("tests/unit/test_forking.py",),

@@ -33,7 +33,16 @@ __all__ = [
 ]
 
 # The data die with the run, so no write needs to reach the disk. Every worker process has a pool.
-_POSTGRES_SETTINGS = ["-h", "", "-c", "fsync=off", "-c", "max_connections=200"]
+_POSTGRES_SETTINGS = [
+    "-h",
+    "",
+    "-c",
+    "fsync=off",
+    "-c",
+    "max_connections=200",
+    "-c",
+    "max_prepared_transactions=9",
+]
 
 
 def real_redis_url() -> str | None:
