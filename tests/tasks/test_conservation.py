@@ -177,7 +177,7 @@ WRONGS: dict[str, tuple[str, Callable[[], None]]] = {
 
 
 @pytest.mark.parametrize("wrong", WRONGS)
-def test_it_fails_when_there_is(wrong: str) -> None:
+def test_every_single_mistake_is_detected(wrong: str) -> None:
     complaint, commit = WRONGS[wrong]
     commit()
     report = verify(STATUSES)
@@ -200,7 +200,9 @@ def test_it_fails_when_there_is(wrong: str) -> None:
         ),
     ],
 )
-def test_it_fails_when_the_sagas_say_otherwise(statuses: dict[str, str], complaint: str) -> None:
+def test_effects_that_contradict_their_sagas_are_detected(
+    statuses: dict[str, str], complaint: str
+) -> None:
     assert any(complaint in violation for violation in verify(statuses).violations)
 
 
@@ -221,9 +223,7 @@ def test_an_effect_on_several_subjects_is_one_effect() -> None:
         (notification, "notification.send", "action"),
     ],
 )
-def test_an_effect_that_is_written_again_is_another_effect(
-    service: Any, step: str, op: str
-) -> None:
+def test_a_repeated_ledger_entry_is_another_effect(service: Any, step: str, op: str) -> None:
     def count() -> int:
         return sum((effect.step, effect.operation) == (step, op) for effect in effects())
 

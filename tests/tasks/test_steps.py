@@ -54,7 +54,7 @@ def test_a_compensation_that_does_not_find_its_effect_asks_for_a_person(action: 
     assert failure.value.code == "INCONSISTENT"
 
 
-def test_money_comes_back_from_the_database_to_the_cent() -> None:
+def test_money_is_read_from_the_database_exact_to_the_cent() -> None:
     amounts = [Decimal("0.01"), Decimal("0.10"), Decimal("33333333.33"), Decimal("9999999999.99")]
     with payment.database.begin() as session:
         for number, amount in enumerate(amounts):
