@@ -74,7 +74,7 @@ def _says_why(error: Exception) -> None:
         str(error).encode()
 
 
-def test_a_start_runs_to_its_end_with_exactly_its_input_or_leaves_no_row(world: World) -> None:
+def test_a_saga_runs_to_its_end_with_exactly_its_input_or_leaves_no_row(world: World) -> None:
     ended = []
 
     @effort(120)

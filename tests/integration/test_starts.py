@@ -35,7 +35,7 @@ FIRST = "shop.reserve"
 pytestmark = pytest.mark.usefixtures("app")
 
 
-# In a transaction of its own.
+# In its own transaction.
 
 
 def test_a_saga_is_in_the_record_when_start_returns_and_is_published_afterwards(

@@ -208,7 +208,7 @@ def test_a_late_acknowledgement_by_a_zombie_does_not_delete_another_workers_deli
     assert store.holds(saga_id, "flight", "other", answered.epoch)
 
 
-def test_a_delivery_that_a_zombie_has_deleted_on_the_broker_is_made_again(
+def test_a_delivery_that_a_zombie_deleted_on_the_broker_is_repeated(
     redis_url: str, driver: Driver, store: Store
 ) -> None:
     """On Redis a redelivered message has the tag of its first delivery."""

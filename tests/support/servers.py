@@ -32,7 +32,7 @@ __all__ = [
     "real_redis_url",
 ]
 
-# The data die with the run, so no write needs to reach the disk. Every worker process has a pool.
+# The data dies with the run, so no write needs to reach the disk. Every worker process has a pool.
 _POSTGRES_SETTINGS = [
     "-h",
     "",

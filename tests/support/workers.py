@@ -19,7 +19,7 @@ __all__ = ["BORN", "Supervised", "Worker", "running_worker"]
 #: What a nursery writes to the log whenever its worker starts.
 BORN = "A worker is born."
 
-#: The workers need not know each other; without that they start and stop sooner.
+#: The workers need not know each other, and start and stop faster without these services.
 _QUICK = ("--without-gossip", "--without-mingle", "--without-heartbeat")
 
 
