@@ -1,8 +1,8 @@
-"""The servers of a test run, and a database of its own for every test.
+"""The servers of a test run, and a separate database for every test.
 
-Tests run on the private servers always, and on the real ones too where ``SAGAS_TEST_REDIS_URL``,
-``SAGAS_TEST_RABBITMQ_URL``, ``SAGAS_TEST_POSTGRES_URL`` or ``SAGAS_TEST_MARIADB_URL`` names them:
-each fixture here stands for one run on each of its servers.
+Tests always run on the private servers. They also run on the real ones that
+``SAGAS_TEST_REDIS_URL``, ``SAGAS_TEST_RABBITMQ_URL``, ``SAGAS_TEST_POSTGRES_URL`` or
+``SAGAS_TEST_MARIADB_URL`` name: each fixture here stands for one run on each of its servers.
 """
 
 import uuid
@@ -56,7 +56,7 @@ _RUNS_ON = {
 
 
 def _pairs(brokers: list[str], databases: list[str]) -> list[tuple[str, str]]:
-    """Return every broker and every database once, not their product, the private ones first."""
+    """Return pairs that cover every broker and every database once, the private ones first."""
     count = max(len(brokers), len(databases))
     brokers = brokers[:1] * (count - len(brokers)) + brokers
     databases = databases[:1] * (count - len(databases)) + databases
@@ -92,10 +92,10 @@ _SHARED_BROKERS = {"server", "rabbitmq"}
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let one process alone use a broker that runs already: there, workers know each other by name.
+    """Give a broker that is already running to one process: workers there know each other by name.
 
-    In a database server that runs already a test has a database of its own, and every process has
-    private servers of its own.
+    In a database server that is already running, a test has its own database, and every process has
+    its own private servers.
     """
     for item in items:
         called = getattr(item, "callspec", None)
@@ -109,14 +109,14 @@ def _words(values: Iterable[object]) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def embedded_url() -> Iterator[str]:
-    """Return the private broker of the whole run; a test wants ``redis_url``, which is empty."""
+    """Return the private broker of the whole run; a test uses ``redis_url``, which is empty."""
     with embedded_broker() as url:
         yield url
 
 
 @pytest.fixture
 def redis_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Return a Redis database that is empty, and this test's alone."""
+    """Return an empty Redis database that belongs to this test alone."""
     real = real_redis_url() if request.param == "server" else None
     with empty_redis(real or request.getfixturevalue("embedded_url")) as url:
         yield url
@@ -124,14 +124,14 @@ def redis_url(request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.fixture
 def rabbitmq_url(request: pytest.FixtureRequest) -> str:
-    """Return the RabbitMQ that runs already; whoever makes a queue there deletes it."""
+    """Return the RabbitMQ that is already running; a test deletes the queues that it creates."""
     assert request.param
     return real_rabbitmq_url() or ""
 
 
 @pytest.fixture
 def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
-    """Return a broker with a queue that is empty, and this test's alone."""
+    """Return a broker with an empty queue that belongs to this test alone."""
     if request.param == "rabbitmq":
         with empty_rabbit(real_rabbitmq_url() or "") as made:
             yield made
@@ -145,7 +145,7 @@ def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
 def blank_server(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Callable[[str], DatabaseServer]]:
-    """Return the server of a name; it is started when it is asked for first."""
+    """Return the server with a name; it starts when it is first requested."""
     with ExitStack() as stack:
 
         @cache
@@ -165,7 +165,7 @@ def blank_server(
 def record_server(
     blank_server: Callable[[str], DatabaseServer],
 ) -> Iterator[Callable[[str], DatabaseServer]]:
-    """Return the server of a name, each of whose databases has the record's tables."""
+    """Return the server with a name; each of its databases has the record's tables."""
     with ExitStack() as stack:
 
         @cache
@@ -185,7 +185,7 @@ def _migrate(url: str) -> None:
 def database_url(
     request: pytest.FixtureRequest, record_server: Callable[[str], DatabaseServer]
 ) -> Iterator[str]:
-    """Return a database of this test alone, with the record's tables and no row."""
+    """Return a database of this test alone, with the record's tables and no rows."""
     with record_server(request.param).database() as url:
         yield url
 
@@ -194,7 +194,7 @@ def database_url(
 def postgres_url(
     request: pytest.FixtureRequest, record_server: Callable[[str], DatabaseServer]
 ) -> Iterator[str]:
-    """Return what ``database_url`` does, on PostgreSQL only."""
+    """Return the same as ``database_url``, on PostgreSQL only."""
     with record_server(request.param).database() as url:
         yield url
 
@@ -203,7 +203,7 @@ def postgres_url(
 def server_url(
     request: pytest.FixtureRequest, record_server: Callable[[str], DatabaseServer]
 ) -> Iterator[str]:
-    """Return what ``database_url`` does, where transactions lock rows and not the whole file."""
+    """Return the same as ``database_url``, on servers that lock rows and not the whole file."""
     with record_server(request.param).database() as url:
         yield url
 
@@ -212,7 +212,7 @@ def server_url(
 def mariadb_url(
     request: pytest.FixtureRequest, record_server: Callable[[str], DatabaseServer]
 ) -> Iterator[str]:
-    """Return what ``database_url`` does, on MariaDB only."""
+    """Return the same as ``database_url``, on MariaDB only."""
     with record_server(request.param).database() as url:
         yield url
 
@@ -221,7 +221,7 @@ def mariadb_url(
 def blank_database_url(
     request: pytest.FixtureRequest, blank_server: Callable[[str], DatabaseServer]
 ) -> Iterator[str]:
-    """Return a database of this test alone, with nothing in it."""
+    """Return an empty database of this test alone."""
     with blank_server(request.param).database() as url:
         yield url
 
@@ -230,7 +230,7 @@ def blank_database_url(
 def blank_shop_url(
     request: pytest.FixtureRequest, blank_server: Callable[[str], DatabaseServer]
 ) -> Iterator[str]:
-    """Return what ``blank_database_url`` does, where the reference application can run."""
+    """Return the same as ``blank_database_url``, where the reference application can run."""
     with blank_server(request.param).database() as url:
         yield url
 
@@ -251,7 +251,7 @@ def store(database: Database) -> Store:
 
 @pytest.fixture
 def app(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Celery]:
-    """Return the current Celery app, with the record and a broker in memory."""
+    """Return the current Celery app, with the record and an in-memory broker."""
     made = Celery("shop", broker="memory://", set_as_current=False)
     made.conf.update(
         saga_database_url=database_url,
@@ -259,7 +259,7 @@ def app(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Celery]:
         broker_transport_options={"polling_interval": 0.01},
     )
     monkeypatch.setattr(celery_state._tls, "current_app", made)  # noqa: SLF001
-    # One process alone uses this broker, so that it knows the true lengths of its queues.
+    # Only this process uses the broker, so it knows the true lengths of its queues.
     monkeypatch.setattr(queues, "EXACT", (*queues.EXACT, "memory"))
     sagas.setup(made)
     yield made
@@ -276,6 +276,6 @@ def runtime(app: Celery) -> Runtime:
 
 @pytest.fixture
 def driver(runtime: Runtime) -> Driver:
-    """Return a worker of the app in this process."""
+    """Return a worker of the app that runs in this process."""
     runtime.app.finalize()
     return Driver(runtime.app)

@@ -1,8 +1,8 @@
 """The code blocks of the documentation, and what their pages say about them.
 
-A comment before a block says how it is tested: ``<!-- use -->`` for code that uses what the page
-defines, which runs beside a worker; ``<!-- not run: reason -->`` for code that does not run. The
-comment before a generated block, ``<!-- generated: part -->``, says nothing about that.
+A comment before a block says how it is tested: ``<!-- use -->`` for code that uses the page's
+definitions and runs beside a worker; ``<!-- not run: reason -->`` for code that does not run. The
+comment before a generated block, ``<!-- generated: part -->``, has no effect on that.
 """
 
 import re
@@ -34,7 +34,7 @@ class Block:
 
     @property
     def is_run(self) -> bool:
-        """Whether it is run, or checked if its language cannot be run."""
+        """Whether the block is run, or checked if its language cannot be run."""
         return not self.mark.startswith("not run: ")
 
     def __str__(self) -> str:

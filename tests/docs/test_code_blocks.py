@@ -19,10 +19,10 @@ from tests.support.servers import empty_redis
 from tests.support.waiting import HANG_S
 from tests.support.workers import running_worker
 
-#: The address that pages use; a test replaces it with that of a private broker.
+#: The address that the pages use; a test replaces it with the address of a private broker.
 _BROKER = "redis://127.0.0.1:6379/0"
 
-#: What follows a prompt, without its comment.
+#: The command after a prompt, without its comment.
 _COMMAND = r"^\$ (.+?)(?: +#.*)?$"
 
 #: Programs whose command lines are not checked here.
@@ -115,7 +115,7 @@ def _parse(command: click.Command, words: list[str], block: Block) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
-def test_the_configuration_of_a_page_can_be_read(page: Path) -> None:
+def test_the_configuration_of_a_page_can_be_parsed(page: Path) -> None:
     for block in blocks(page, "yaml"):
         assert list(yaml.safe_load_all(block.text)), block
     for block in blocks(page, "toml"):

@@ -1,4 +1,4 @@
-"""What the documentation generates from the code is complete, and the README is up to date."""
+"""The documentation's generated parts are complete, and the README is up to date."""
 
 import importlib.util
 import subprocess
@@ -25,7 +25,7 @@ def generated() -> ModuleType:
 
 
 def refreshed(text: str, folder: Path) -> str:
-    """Return what the command that contributors run makes of a README."""
+    """Return a README as the command that contributors run rewrites it."""
     page = folder / "README.md"
     page.write_text(text)
     subprocess.run([sys.executable, ROOT / "docs/generated.py", page], cwd=ROOT, check=True)
@@ -43,7 +43,7 @@ def test_the_command_restores_a_generated_part_that_was_changed(part: str, tmp_p
     assert refreshed(now.replace(part, "something else"), tmp_path) == now
 
 
-def test_every_fault_point_has_a_place_in_the_crash_table(generated: ModuleType) -> None:
+def test_every_fault_point_has_a_row_in_the_crash_table(generated: ModuleType) -> None:
     table = generated.crash_table()
     assert [name for name in POINTS if f"`{name}`" not in table] == []
 

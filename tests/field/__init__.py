@@ -1,1 +1,1 @@
-"""Situations that users met: each file has one kind of them, with its right outcome."""
+"""Situations that users have met: each file covers one kind of them and its correct outcome."""

@@ -20,7 +20,7 @@ from tests.support.pools import Pools
 
 @pytest.fixture
 def pools(redis_url: str, tmp_path: Path) -> Iterator[Pools]:
-    """Return a broker and a record that are empty."""
+    """Return an empty broker and an empty record."""
     url = f"sqlite:///{tmp_path / 'record.db'}"
     record = Database(url)
     upgrade(record)
@@ -35,7 +35,7 @@ def pools(redis_url: str, tmp_path: Path) -> Iterator[Pools]:
 
 @pytest.fixture
 def runtime(tmp_path: Path) -> Iterator[Runtime]:
-    """Return the runtime of an app of this process, on a record that is empty."""
+    """Return the runtime of an app in this process, on an empty record."""
     url = f"sqlite:///{tmp_path / 'own.db'}"
     app = Celery("field", broker="memory://", set_as_current=False)
     app.conf.update(saga_database_url=url)
@@ -52,7 +52,7 @@ MakeApp = Callable[..., Runtime]
 
 @pytest.fixture
 def make_runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeApp]:
-    """Return a function that makes a current app from a record's URL and settings."""
+    """Return a function that makes an app from a record's URL and settings and makes it current."""
     with ExitStack() as stack:
 
         def make(url: str, **settings: Any) -> Runtime:
@@ -63,7 +63,7 @@ def make_runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeApp]:
             monkeypatch.setattr(celery_state._tls, "current_app", app)  # noqa: SLF001
             sagas.setup(app)
             stack.callback(_close, app)
-            # In other threads no app is current: there, the only one that was set up is found.
+            # No app is current in other threads: they find the only one that was set up.
             monkeypatch.setattr(app_module, "_bound", [runtime_of(app)])
             return runtime_of(app)
 
@@ -78,7 +78,7 @@ def _close(app: Celery) -> None:
 
 @pytest.fixture
 def field_runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Runtime]:
-    """Return the runtime of the current app: a record in a file, and a broker in memory."""
+    """Return the runtime of the current app: a record in a file and an in-memory broker."""
     app = Celery("field", broker="memory://", set_as_current=False)
     app.conf.saga_database_url = f"sqlite:///{tmp_path / 'record.db'}"
     app.conf.saga_lease_s = 1.0

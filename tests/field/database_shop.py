@@ -1,6 +1,6 @@
 """The application of these tests: one saga of two steps.
 
-Run by a worker it takes its broker and its record from the environment.
+Run by a worker, it takes its broker and its record from the environment.
 """
 
 import os

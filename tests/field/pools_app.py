@@ -31,7 +31,7 @@ sagas.setup(app)
 
 
 class Job(BaseModel):
-    """What a step is to do."""
+    """What a step does."""
 
     key: str = ""
     how: str = ""
@@ -39,7 +39,7 @@ class Job(BaseModel):
 
 
 class Mute(Exception):
-    """An error that cannot be shown."""
+    """An error that cannot be formatted."""
 
     def __str__(self) -> str:
         raise LookupError("no text")
@@ -48,7 +48,7 @@ class Mute(Exception):
 
 
 class MuteExit(SystemExit):
-    """The same, and no Exception either."""
+    """The same, but not a subclass of Exception."""
 
     def __str__(self) -> str:
         raise SystemExit(3)
@@ -61,7 +61,7 @@ def _leak_cancellation() -> None:
     asyncio.run(cancelled())
 
 
-#: How a step may end, each with the type of the error that the record is to show.
+#: How a step may end, each with the error type that the record must show.
 WAYS: dict[str, tuple[str, Callable[[], object]]] = {
     "exit": ("SystemExit", lambda: sys.exit(3)),
     "cancelled": ("CancelledError", _leak_cancellation),
@@ -82,7 +82,7 @@ def _raise(error: BaseException) -> None:
 
 
 def note(what: str) -> None:
-    """Note an effect, in one write."""
+    """Record an effect in one write."""
     with (DIRECTORY / "effects.txt").open("a") as effects:
         effects.write(what + "\n")
 
@@ -102,7 +102,7 @@ def end(job: Job, ctx: Context) -> None:
 
 @end.compensation()
 def undo_end(job: Job) -> None:
-    """Note that it was undone."""
+    """Record that the effect was undone."""
     note(f"{job.key} undone")
 
 
@@ -111,7 +111,7 @@ ends = Saga("pools.ends", input=Job, steps=[end])
 
 @step(name="pools.overrun", timeout=0.5, retry=Retry(max_attempts=1))
 def overrun(job: Job) -> None:
-    """Take longer than the timeout, yielding all the time."""
+    """Take longer than the timeout, and yield continuously."""
     note(f"{job.key} began")
     until = time.monotonic() + job.takes_s
     while time.monotonic() < until and not (DIRECTORY / "go").exists():
@@ -121,7 +121,7 @@ def overrun(job: Job) -> None:
 
 @overrun.compensation()
 def undo_overrun(job: Job) -> None:
-    """Note that it was undone."""
+    """Record that the effect was undone."""
     note(f"{job.key} undone")
 
 
@@ -140,7 +140,7 @@ def compute(job: Job) -> None:
 
 @compute.compensation()
 def undo_compute(job: Job) -> None:
-    """Note that it was undone."""
+    """Record that the effect was undone."""
     note(f"{job.key} undone")
 
 

@@ -1,4 +1,4 @@
-"""One thing that a duty cannot handle stops neither the duty nor what it does besides."""
+"""One item that a duty cannot handle stops neither the duty nor its other work."""
 
 import json
 import logging
@@ -64,7 +64,7 @@ def make_due(runtime: Runtime, saga_id: UUID) -> None:
 
 
 @pytest.mark.parametrize("body", UNREADABLE.values(), ids=UNREADABLE.keys())
-def test_an_alert_that_cannot_be_read_is_set_aside_and_counted_and_the_others_are_delivered(
+def test_an_unreadable_alert_is_postponed_and_counted_and_the_others_are_delivered(
     body: str, runtime: Runtime, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     told: list[Alert] = []
@@ -92,7 +92,7 @@ def test_an_alert_with_a_field_of_a_later_version_is_delivered_without_it(
     assert [alert.key for alert in told] == ["T-1"]
 
 
-def test_a_hook_that_exits_counts_as_failed_and_the_others_are_told(
+def test_a_hook_that_exits_counts_as_failed_and_the_others_get_the_alert(
     runtime: Runtime, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     told: list[Alert] = []
@@ -106,7 +106,7 @@ def test_a_hook_that_exits_counts_as_failed_and_the_others_are_told(
 
 
 @pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), GeneratorExit()])
-def test_a_duty_that_ends_with_what_is_no_exception_is_repeated(
+def test_a_duty_that_ends_with_a_base_exception_is_repeated(
     error: BaseException, caplog: pytest.LogCaptureFixture
 ) -> None:
     calls: list[int] = []
@@ -122,6 +122,8 @@ def test_a_duty_that_ends_with_what_is_no_exception_is_repeated(
     assert len([r for r in caplog.records if r.levelno == logging.ERROR]) == 1
 
 
-def test_a_saga_whose_sweep_exits_keeps_nobody_from_the_next_one(runtime: Runtime) -> None:
+def test_a_saga_whose_sweep_exits_does_not_keep_the_next_one_from_being_swept(
+    runtime: Runtime,
+) -> None:
     with postponed_on_error(runtime, uuid4()):
         sys.exit(3)

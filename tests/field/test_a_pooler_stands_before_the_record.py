@@ -29,13 +29,13 @@ needs_pgbouncer = pytest.mark.skipif(
 
 @pytest.fixture
 def pooled_url(postgres_url: str) -> Iterator[str]:
-    """Return the URL of a record, through a pooler."""
+    """Return the URL of a record behind a pooler."""
     with pgbouncer(postgres_url) as url:
         yield url
 
 
 @needs_pgbouncer
-def test_many_clients_share_few_sessions_and_every_saga_ends_well(
+def test_many_clients_share_few_sessions_and_every_saga_ends_correctly(
     pooled_url: str, redis_url: str, tmp_path: Path, make_runtime: Callable[..., Runtime]
 ) -> None:
     make_runtime(pooled_url, broker_url=redis_url)
@@ -70,7 +70,7 @@ def test_other_applications_of_the_pool_keep_their_own_settings(
     pooled_url: str, make_runtime: Callable[..., Runtime]
 ) -> None:
     database = make_runtime(pooled_url).database
-    all_in = threading.Barrier(_SESSIONS)  # so that each session is used
+    all_in = threading.Barrier(_SESSIONS)  # so that every session is used
 
     def work(connection: Connection) -> tuple[Any, set[str]]:
         backend = connection.scalar(text("SELECT pg_backend_pid()"))
@@ -109,14 +109,14 @@ def one(connection: psycopg.Connection[Any], query: str) -> Any:
 
 
 @pytest.mark.parametrize(("value", "read"), [("0", 0), ("7", 7), ("none", None), ("None", None)])
-def test_an_option_of_the_url_has_the_type_that_the_driver_takes(
+def test_an_option_in_the_url_has_the_type_that_the_driver_expects(
     value: str, read: int | None, postgres_url: str
 ) -> None:
     url = make_url(postgres_url).update_query_dict({"prepare_threshold": value})
     assert driver_connection(url).prepare_threshold == read
 
 
-def test_nothing_is_prepared_unless_it_is_asked_for(postgres_url: str) -> None:
+def test_nothing_is_prepared_unless_it_is_requested(postgres_url: str) -> None:
     assert driver_connection(postgres_url).prepare_threshold is None
     options = {"connect_args": {"prepare_threshold": 3}}
     assert driver_connection(postgres_url, options).prepare_threshold == 3
@@ -130,12 +130,12 @@ def driver_connection(url: str | URL, options: dict[str, Any] | None = None) -> 
     return found
 
 
-def test_an_option_of_mariadbs_url_has_the_type_that_the_driver_takes(mariadb_url: str) -> None:
+def test_an_option_in_mariadbs_url_has_the_type_that_the_driver_expects(mariadb_url: str) -> None:
     url = make_url(mariadb_url).update_query_dict({"max_allowed_packet": "1048576"})
     assert driver_connection(url).max_allowed_packet == 1_048_576
 
 
-def test_an_option_of_the_url_that_is_no_number_is_named() -> None:
+def test_an_option_in_the_url_that_is_not_a_number_is_named() -> None:
     with pytest.raises(ConfigurationError, match="prepare_threshold='often'"):
         create_record_engine("postgresql+psycopg://me@here/x?prepare_threshold=often")
 
@@ -148,7 +148,7 @@ def test_an_option_of_the_url_that_is_no_number_is_named() -> None:
         "sqlite:////tmp/never/x.db?isolation_level=IMMEDIATE",
     ],
 )
-def test_a_url_cannot_take_the_transactions_away(url: str) -> None:
+def test_a_url_cannot_turn_transactions_off(url: str) -> None:
     with pytest.raises(ConfigurationError, match="saga_database_url sets autocommit"):
         create_record_engine(url)
 

@@ -1,4 +1,4 @@
-"""The record has the results: sagas never wait for the application's result backend."""
+"""The record stores the results: sagas never wait for the application's result backend."""
 
 import time
 from contextlib import ExitStack
@@ -10,12 +10,12 @@ from tests.support.pools import Pools
 from tests.support.servers import free_port
 from tests.support.waiting import HANG_S, wait_until
 
-#: Celery tries for 20 seconds to reach a result backend, for each message.
+#: Celery tries to reach a result backend for 20 seconds per message.
 ONE_TRY_S = 20
 
 
 @pytest.mark.parametrize("pool", ["prefork", "threads"])
-def test_steps_that_are_refused_wait_for_no_result_backend(pool: str, pools: Pools) -> None:
+def test_refused_steps_do_not_wait_for_a_result_backend(pool: str, pools: Pools) -> None:
     pools.env["POOLS_RESULT_BACKEND"] = f"redis://127.0.0.1:{free_port()}/0"
     keys = [f"job-{number}" for number in range(12)]  # with 4 in parallel: 3 tries each
     with ExitStack() as stack:

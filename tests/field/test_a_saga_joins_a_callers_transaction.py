@@ -1,4 +1,4 @@
-"""Sagas in transactions that are not the engine's: long ones, deadlocked ones, and none at all."""
+"""Sagas in a caller's transaction: a long one, a deadlocked one, or none at all."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -41,9 +41,9 @@ def sagas_in(engine: Engine) -> int:
 # A new plan in a long transaction
 
 
-# At SERIALIZABLE MariaDB locks what a transaction has read, gaps between keys included.
+# At SERIALIZABLE, MariaDB locks what a transaction has read, including the gaps between keys.
 @pytest.mark.parametrize("isolation", ["READ COMMITTED", "REPEATABLE READ"])
-def test_the_first_start_of_a_plan_in_a_long_transaction_holds_up_nobody(
+def test_the_first_start_of_a_plan_in_a_long_transaction_blocks_nobody(
     isolation: str, server_url: str, engine: Engine, make_runtime: Make
 ) -> None:
     make_runtime(server_url)
@@ -61,11 +61,11 @@ def start_meanwhile(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("start", ["start", "start_many"])
-def test_a_transaction_that_has_done_other_work_before_holds_up_nobody_either(
+def test_a_transaction_that_did_other_work_first_blocks_nobody_either(
     start: str, server_url: str, engine: Engine, make_runtime: Make
 ) -> None:
     make_runtime(server_url)
-    with engine.connect() as connection:  # at the isolation level that is the server's default
+    with engine.connect() as connection:  # at the server's default isolation level
         connection.scalar(select(func.count()).select_from(t.record))
         if start == "start":
             order.start(Order(id="1"), key="1", session=connection)
@@ -88,7 +88,7 @@ def test_a_transaction_with_an_older_snapshot_can_start_a_new_plan(
     assert sagas_in(engine) == 1
 
 
-def test_a_plan_whose_transaction_is_rolled_back_stays_and_its_saga_does_not(
+def test_a_plan_survives_the_rollback_of_its_transaction_and_its_saga_does_not(
     database_url: str, engine: Engine, make_runtime: Make
 ) -> None:
     make_runtime(database_url)
@@ -107,7 +107,7 @@ def overlapping(first: int, second: int) -> list[tuple[Order, str]]:
     return [(Order(id=str(number)), f"{number:02}") for number in (first, second)]
 
 
-def test_two_that_start_the_same_sagas_in_another_order_take_the_keys_in_one_order(
+def test_start_many_inserts_its_sagas_in_the_order_of_their_keys(
     server_url: str, engine: Engine, make_runtime: Make
 ) -> None:
     make_runtime(server_url)
@@ -125,7 +125,7 @@ def test_two_that_start_the_same_sagas_in_another_order_take_the_keys_in_one_ord
     assert inserted == ["a", "b", "c", "d"]
 
 
-def test_starts_with_overlapping_keys_meet_no_deadlock(server_url: str, make_runtime: Make) -> None:
+def test_starts_with_overlapping_keys_do_not_deadlock(server_url: str, make_runtime: Make) -> None:
     make_runtime(server_url)
     order.start(Order(id="0"), key="the plan is there")
     many = [(Order(id=str(number)), f"{number:02}") for number in range(30)]
@@ -137,7 +137,7 @@ def test_starts_with_overlapping_keys_meet_no_deadlock(server_url: str, make_run
         assert list(pool.map(start, range(12))) == [30] * 12
 
 
-def test_a_deadlock_of_our_own_transaction_is_repeated(
+def test_a_deadlock_of_the_engines_own_transaction_is_repeated(
     server_url: str, engine: Engine, make_runtime: Make
 ) -> None:
     make_runtime(server_url, saga_lease_s=30)  # which is how long it is repeated
@@ -146,7 +146,7 @@ def test_a_deadlock_of_our_own_transaction_is_repeated(
         order.start(Order(id="2"), key="02", session=session)
         ours = pool.submit(order.start_many, overlapping(1, 2))
         wait_until(lambda: waits_for_lock(server_url), timeout_s=60)
-        with suppress(DBAPIError):  # the database chooses which of the two it ends
+        with suppress(DBAPIError):  # the database chooses which of the two to end
             order.start(Order(id="1"), key="01", session=session)
             session.commit()
         session.rollback()
@@ -214,7 +214,7 @@ def test_an_engine_made_in_autocommit_is_refused(database_url: str, make_runtime
 
 
 @pytest.mark.parametrize("begin", ["BEGIN", "BEGIN IMMEDIATE"])
-def test_an_application_that_begins_transactions_of_sqlite_itself_is_let_in(
+def test_an_application_that_begins_its_own_sqlite_transactions_is_accepted(
     begin: str, tmp_path: Path, make_runtime: Make
 ) -> None:
     url = f"sqlite:///{tmp_path / 'shop.db'}"
@@ -244,7 +244,7 @@ def test_an_application_that_begins_transactions_of_sqlite_itself_is_let_in(
 
 @pytest.fixture
 def published() -> Iterator[list[str]]:
-    """Return the names of the tasks that are published."""
+    """Return the names of the published tasks."""
     names: list[str] = []
 
     def note(sender: str = "", **_: Any) -> None:

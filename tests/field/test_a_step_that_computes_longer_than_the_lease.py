@@ -1,4 +1,4 @@
-"""A step that never yields silences every greenlet of its worker, but not its heartbeat."""
+"""A step that never yields silences every greenlet of its worker, but not the heartbeat."""
 
 from contextlib import ExitStack
 
@@ -12,7 +12,7 @@ KEY = "job-1"
 
 
 @pytest.mark.parametrize("pool", ["prefork", "solo", "threads", needs("gevent")])
-def test_its_worker_is_not_taken_for_dead(pool: str, pools: Pools) -> None:
+def test_its_worker_is_not_considered_dead(pool: str, pools: Pools) -> None:
     with ExitStack() as stack:
         workers = [stack.enter_context(pools.worker(pool, name=name)) for name in ("one", "two")]
         wait_until(lambda: all(worker.ready for worker in workers), timeout_s=HANG_S)

@@ -1,4 +1,4 @@
-"""A step may end with what is no failure to Celery: ``sys.exit()``, a cancellation, ``Reject``."""
+"""A step may end in ways that Celery does not call a failure: ``sys.exit()``, ``Reject``, …"""
 
 import asyncio
 import os
@@ -18,7 +18,7 @@ from tests.support.waiting import HANG_S, wait_until
 
 
 @pytest.mark.parametrize("pool", POOLS)
-def test_its_outcome_is_unknown_and_it_is_retried_and_undone_and_the_worker_goes_on(
+def test_its_outcome_is_unknown_and_it_is_retried_and_undone_while_the_worker_goes_on(
     pool: str, pools: Pools
 ) -> None:
     pools.start("ends", **{way: {"how": way} for way in WAYS})
@@ -35,7 +35,7 @@ def test_its_outcome_is_unknown_and_it_is_retried_and_undone_and_the_worker_goes
     assert "ended with SystemExit: 3; its outcome is unknown" in log
 
 
-def test_a_child_that_is_told_to_end_records_the_outcome_and_then_ends(pools: Pools) -> None:
+def test_a_child_that_is_told_to_stop_records_the_outcome_and_then_ends(pools: Pools) -> None:
     pools.start("ends", **{"job-1": {"how": "hangs at first"}})
     with pools.worker("prefork", "-c", "1") as worker:
         wait_until(lambda: pools.effects("job-1") == ["began"], timeout_s=HANG_S)
@@ -51,7 +51,7 @@ def test_a_child_that_is_told_to_end_records_the_outcome_and_then_ends(pools: Po
 
 @pytest.fixture
 def handler() -> Iterator[Callable[[], None]]:
-    """Return what sends this process a signal whose handler exits."""
+    """Return a function that sends this process a signal whose handler exits."""
 
     def exit_here(*_: object) -> None:
         sys.exit(0)
@@ -73,7 +73,7 @@ def interrupt() -> None:
     raise KeyboardInterrupt
 
 
-def test_an_exit_ends_the_process_only_if_a_signal_or_celery_asked_for_it(
+def test_an_exit_ends_the_process_only_if_a_signal_or_celery_requested_it(
     handler: Callable[[], None],
 ) -> None:
     assert ends_process(error_of(handler))

@@ -1,4 +1,4 @@
-"""No attempt is undone while its own worker knows that it still runs; greenlets are interrupted."""
+"""No attempt is undone while its own worker knows that it runs; greenlets are interrupted."""
 
 from contextlib import ExitStack
 
@@ -20,7 +20,7 @@ def events(pools: Pools) -> list[str]:
 
 
 @pytest.mark.parametrize("pool", ["threads", "solo"])
-def test_an_attempt_that_overruns_is_left_alone_by_every_worker_and_its_end_counts(
+def test_an_attempt_that_overruns_is_left_alone_by_every_worker_and_its_result_counts(
     pool: str, pools: Pools
 ) -> None:
     pools.start("overruns", **{KEY: {"takes_s": TAKES_S}})
@@ -38,7 +38,7 @@ def test_an_attempt_that_overruns_is_left_alone_by_every_worker_and_its_end_coun
 
 
 @pytest.mark.parametrize("pool", [needs("gevent"), needs("eventlet"), "prefork"])
-def test_where_a_step_can_be_interrupted_it_ends_at_its_timeout(pool: str, pools: Pools) -> None:
+def test_a_step_that_can_be_interrupted_ends_at_its_timeout(pool: str, pools: Pools) -> None:
     pools.start("overruns", **{KEY: {"takes_s": 600}})
     with pools.worker(pool) as worker:
         pools.wait_until_ended(KEY, timeout_s=HANG_S)

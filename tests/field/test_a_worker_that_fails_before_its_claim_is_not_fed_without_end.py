@@ -27,7 +27,7 @@ def pack(order: str) -> None:
 
 packed = Saga("field.claim.packed", input=str, steps=[pack])
 
-#: Runs every message that waits, and those that come of it; returns how many.
+#: Runs every waiting message and those that result from it; returns how many.
 Drain = Callable[[], int]
 
 CLAIM = attempt._Attempt._claim  # noqa: SLF001
@@ -35,7 +35,7 @@ GRANTS = 'permission denied for table "saga_step"'
 
 
 class NoGrantsError(OperationalError):
-    """What a database says to a worker without grants, and which statement it was."""
+    """The error that a worker without grants gets from a database, with the statement."""
 
     def __init__(self) -> None:
         super().__init__("UPDATE saga_step SET secret='s3cret'", {}, Exception(GRANTS))
@@ -43,8 +43,8 @@ class NoGrantsError(OperationalError):
 
 @pytest.fixture
 def drain(field_runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> Iterator[Drain]:
-    """Return a fleet whose steps fail before their claims, and whose errbacks work."""
-    monkeypatch.setattr(queues, "EXACT", (*queues.EXACT, "memory"))  # one process alone uses it
+    """Return a fleet whose steps fail before their claims and whose errbacks work."""
+    monkeypatch.setattr(queues, "EXACT", (*queues.EXACT, "memory"))  # only this process uses it
     monkeypatch.setattr(attempt._Attempt, "_claim", _fail)  # noqa: SLF001
     app = field_runtime.app
 
@@ -82,17 +82,17 @@ def sweep(runtime: Runtime) -> None:
     Sweep(runtime, InFlight()).sweep_once()
 
 
-def test_its_message_is_sent_again_at_once_the_first_time_only(
+def test_its_message_is_sent_again_at_once_only_the_first_time(
     field_runtime: Runtime, drain: Drain
 ) -> None:
     handle = packed.start("C-1", key="C-1")
-    assert drain() == 4  # the step and its errback, and both once more
+    assert drain() == 4  # the step and its errback, both once more
     assert handle.describe().epoch == 2
     state = Store(field_runtime.database).peek(handle.id)
     assert state
     assert state.checks > 0
     sweep(field_runtime)
-    assert drain() == 4  # the alert sends it again, under an epoch of its own
+    assert drain() == 4  # the alert sends it again with a new epoch
     sweep(field_runtime)
     assert drain() == 2
     assert handle.describe().epoch == 5

@@ -1,4 +1,4 @@
-"""A hook may wait for ever, for instance for an answer to a request without a timeout."""
+"""A hook may wait forever, for example for the answer to a request without a timeout."""
 
 import threading
 from collections.abc import Callable
@@ -20,14 +20,14 @@ from tests.support.waiting import HANG_S, wait_until
 
 
 class Hook:
-    """Hangs until it is released, once it has noted the alert."""
+    """Records the alert, then hangs until it is released."""
 
     def __init__(self) -> None:
         self.alerts: list[Alert] = []
         self.released = threading.Event()
 
     def __call__(self, alert: Alert) -> None:
-        """Take the alert, and hang."""
+        """Record the alert and hang."""
         self.alerts.append(alert)
         self.released.wait()
 
@@ -69,12 +69,12 @@ def in_thread(function: Callable[[], object]) -> threading.Thread:
 
 
 def fork() -> None:
-    """Do what a fork does before and after; not everywhere may threads fork."""
+    """Run the hooks that surround a fork; not every platform lets threads fork."""
     forking._before()  # noqa: SLF001
     forking._after()  # noqa: SLF001
 
 
-def test_a_fork_does_not_wait_until_it_returns(
+def test_a_fork_does_not_wait_until_the_hook_returns(
     runtime: Runtime, hook: Hook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bounded_call, "DEADLINE_S", 600.0)

@@ -1,4 +1,4 @@
-"""Queues that nobody consumes: messages and errbacks in them, and routes that lead nowhere."""
+"""Messages and errbacks in queues that nobody consumes, and routes that lead nowhere."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -64,7 +64,7 @@ def route(field_runtime: Runtime) -> Route:
 
 
 def errbacks(runtime: Runtime, saga: Saga[str]) -> list[str | None]:
-    """Return where the errback of each link of a new saga is sent."""
+    """Return the queue of each errback of a new saga's chain."""
     sent: list[Any] = []
 
     build = runtime.messages.links
@@ -83,7 +83,7 @@ def test_an_errback_goes_to_the_queue_of_its_step(field_runtime: Runtime) -> Non
     assert errbacks(field_runtime, paid) == ["celery", "payments"]
 
 
-def test_an_errback_goes_to_the_queue_that_is_set(
+def test_an_errback_goes_to_the_configured_queue(
     field_runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with_queue = replace(field_runtime.settings, saga_queue="engine")
@@ -91,7 +91,7 @@ def test_an_errback_goes_to_the_queue_that_is_set(
     assert errbacks(field_runtime, paid) == ["engine", "engine"]
 
 
-def test_an_errback_follows_a_route_of_its_own(field_runtime: Runtime) -> None:
+def test_an_errback_follows_its_own_route(field_runtime: Runtime) -> None:
     field_runtime.app.conf.task_routes = {TURN_BACK: {"queue": "elsewhere"}}
     assert errbacks(field_runtime, paid) == [None, None]  # Celery routes it
 
@@ -148,8 +148,8 @@ def test_a_route_that_leads_to_several_queues_is_refused_with_their_names(
 
 @pytest.fixture
 def check(field_runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
-    """Return the sweep of a worker that consumes the default queue only."""
-    monkeypatch.setattr(queues, "EXACT", (*queues.EXACT, "memory"))  # one process alone uses it
+    """Return the sweep of a worker that consumes only the default queue."""
+    monkeypatch.setattr(queues, "EXACT", (*queues.EXACT, "memory"))  # only this process uses it
     field_runtime.enter_worker("one@here")
     in_flight = InFlight()
 
@@ -188,7 +188,7 @@ def test_a_worker_records_which_queues_it_consumes(
     assert found == {"payments", "celery"}
 
 
-def test_a_message_in_a_queue_that_no_living_worker_consumes_is_told_of_once(
+def test_a_message_in_a_queue_that_no_living_worker_consumes_is_reported_once(
     field_runtime: Runtime, check: Callable[[], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     handle = blocked_after(check, checks=6)
@@ -202,7 +202,7 @@ def test_a_message_in_a_queue_that_no_living_worker_consumes_is_told_of_once(
     assert "queue payments: no worker runs the messages of 1 saga" in capsys.readouterr().out
 
 
-def test_a_worker_that_restarts_is_waited_for(
+def test_a_restarting_worker_is_given_time(
     field_runtime: Runtime, check: Callable[[], None]
 ) -> None:
     blocked_after(check, checks=2)
@@ -214,7 +214,7 @@ def test_a_worker_that_restarts_is_waited_for(
     assert alerts(field_runtime) == []
 
 
-def test_nobody_is_told_while_no_worker_says_what_it_consumes(
+def test_nothing_is_reported_while_no_worker_says_what_it_consumes(
     field_runtime: Runtime, check: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(workers, "consumed_queues", lambda *_: set())

@@ -1,4 +1,4 @@
-"""Thousands of messages in flight, of callers that wait, of attempts that a dead worker held."""
+"""Thousands of messages in flight, waiting callers, and attempts that a dead worker held."""
 
 import uuid
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ MANY = 10_000
 
 @pytest.fixture
 def largest(field_runtime: Runtime) -> Iterator[list[int]]:
-    """Return how many values each statement was given, with the largest number first."""
+    """Return a list whose first item is the largest number of values that a statement was given."""
     sizes = [0]
 
     def note(*args: Any) -> None:
@@ -43,7 +43,7 @@ def largest(field_runtime: Runtime) -> Iterator[list[int]]:
 
 
 def started(database: Database, count: int) -> list[uuid.UUID]:
-    """Put sagas into the record."""
+    """Insert sagas into the record."""
     store = Store(database)
     plan = Plan("many", ())
     news = [
@@ -53,7 +53,7 @@ def started(database: Database, count: int) -> list[uuid.UUID]:
     return database.write(lambda c: insert_sagas(c, store.plans, news, lease_s=0.001))
 
 
-def test_ten_thousand_messages_in_flight_are_extended_in_pieces(
+def test_ten_thousand_messages_in_flight_are_extended_in_batches(
     field_runtime: Runtime, largest: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     database = field_runtime.database
@@ -77,7 +77,7 @@ def test_ten_thousand_messages_are_extended_on_every_database(database_url: str)
     database.dispose()
 
 
-def test_ten_thousand_callers_that_wait_are_looked_up_in_pieces(
+def test_ten_thousand_waiting_callers_are_looked_up_in_batches(
     field_runtime: Runtime, largest: list[int]
 ) -> None:
     ids = [uuid.uuid4() for _ in range(MANY)]
@@ -85,7 +85,7 @@ def test_ten_thousand_callers_that_wait_are_looked_up_in_pieces(
     assert largest[0] < 1_000
 
 
-def test_thousands_of_attempts_of_a_dead_worker_become_due_in_pieces(
+def test_thousands_of_attempts_of_a_dead_worker_become_due_in_batches(
     field_runtime: Runtime, largest: list[int]
 ) -> None:
     database, worker_id = field_runtime.database, uuid7()

@@ -1,4 +1,4 @@
-"""``ctx.once`` and the caller's transaction: committed, or the step did not end."""
+"""``ctx.once`` and the caller's transaction: a step that does not commit has not succeeded."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -74,7 +74,7 @@ def ship(order: Order) -> None:
 
 @ship.compensation
 def unship(order: Order) -> None:
-    """Take it back."""
+    """Recall it."""
 
 
 saga = Saga("once.order", input=Order, steps=[pay, ship])
@@ -244,7 +244,9 @@ def test_a_connection_in_autocommit_is_refused_and_leaves_no_row(engine: Engine,
     assert lines(engine) == ["paid"]
 
 
-def test_a_row_that_was_committed_before_the_end_is_an_error_and_never_done(engine: Engine) -> None:
+def test_a_row_committed_before_the_function_returned_is_an_error_and_never_a_result(
+    engine: Engine,
+) -> None:
     def breaks() -> None:
         raise OSError("in the middle")
 
@@ -263,7 +265,7 @@ def test_a_row_that_was_committed_before_the_end_is_an_error_and_never_done(engi
     assert lines(engine) == []
 
 
-def test_an_undo_that_found_nothing_is_done_and_no_error_when_it_is_repeated(
+def test_repeating_an_undo_that_found_nothing_is_no_error(
     engine: Engine,
 ) -> None:
     for attempt in (1, 2):
@@ -300,7 +302,7 @@ def seat() -> Seat:
     ],
     ids=range(10),
 )
-def test_a_result_of_any_type_of_its_own_is_stored_and_given_again(
+def test_a_result_of_any_type_is_stored_and_returned_again(
     engine: Engine, declared: Any, function: Callable[[], Any], returns: Any, result: Any
 ) -> None:
     for attempt in (1, 2):
@@ -310,7 +312,7 @@ def test_a_result_of_any_type_of_its_own_is_stored_and_given_again(
 
 
 @pytest.mark.parametrize("declared", [Payment, Any, int])
-def test_a_result_that_cannot_be_stored_names_once_the_step_and_the_remedy(
+def test_the_error_about_a_result_that_cannot_be_stored_names_once_the_step_and_the_remedy(
     engine: Engine, declared: Any
 ) -> None:
     with pytest.raises(BarrierError) as raised, engine.begin() as connection:

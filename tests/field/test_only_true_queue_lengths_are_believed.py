@@ -1,4 +1,4 @@
-"""Transports that answer 0, or an estimate, when they are asked how long a queue is."""
+"""Transports that answer 0 or an estimate when asked for the length of a queue."""
 
 import logging
 from pathlib import Path
@@ -36,7 +36,7 @@ def check_again_and_again(runtime: Runtime) -> None:
         assert Sweep(runtime, InFlight()).sweep_once() == 1
 
 
-def test_a_message_in_memory_is_not_taken_for_lost_because_this_process_does_not_see_it(
+def test_a_message_in_memory_is_not_considered_lost_because_this_process_does_not_see_it(
     field_runtime: Runtime,
 ) -> None:
     handle = counted.start("C-1", key="C-1")
@@ -46,7 +46,7 @@ def test_a_message_in_memory_is_not_taken_for_lost_because_this_process_does_not
     assert handle.describe().epoch == 1
 
 
-def test_a_message_in_the_file_system_is_not_taken_for_lost_because_others_have_its_folder(
+def test_a_message_in_the_file_system_is_not_considered_lost_because_others_use_its_folder(
     field_runtime: Runtime, tmp_path: Path
 ) -> None:
     folders = [tmp_path / name for name in ("ours", "theirs", "control")]
@@ -78,11 +78,11 @@ def test_a_message_in_the_file_system_is_not_taken_for_lost_because_others_have_
         ("sqlalchemy+sqlite:///broker.db", False),
     ],
 )
-def test_only_redis_and_amqp_are_known_to_tell_the_truth(url: str, *, known: bool) -> None:
+def test_only_redis_and_amqp_are_known_to_report_true_lengths(url: str, *, known: bool) -> None:
     assert queues.knows_lengths(Celery("any", broker=url, set_as_current=False)) is known
 
 
-def test_a_worker_warns_of_a_transport_that_cannot_miss_a_message(
+def test_a_worker_warns_about_a_transport_on_which_losses_go_unnoticed(
     field_runtime: Runtime, caplog: pytest.LogCaptureFixture
 ) -> None:
     field_runtime.enter_worker("one@here")
@@ -93,7 +93,7 @@ def test_a_worker_warns_of_a_transport_that_cannot_miss_a_message(
     assert "does not report how many messages wait" in caplog.text
 
 
-def test_a_queue_that_may_not_be_looked_at_is_not_taken_for_empty(
+def test_a_queue_that_may_not_be_inspected_is_not_considered_empty(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     class Locked:

@@ -1,4 +1,4 @@
-"""A value that its type does not read back alike: refused in time, and no obstacle to an undo."""
+"""A value that its type does not read back alike is refused in time and blocks no undo."""
 
 import json
 from collections.abc import Iterator
@@ -108,7 +108,7 @@ PLACE.floor = 3
 
 
 class Flattered(BaseModel):
-    """Says that it is equal to everything."""
+    """Claims to be equal to everything."""
 
     kept: str = ""
     left_out: str = Field(default="", exclude=True)
@@ -138,7 +138,7 @@ class Flattered(BaseModel):
     ],
     ids=str,
 )
-def test_a_value_that_would_come_back_as_another_is_refused_and_the_field_is_named(
+def test_a_value_that_would_come_back_changed_is_refused_and_the_field_is_named(
     declared: Any, value: Any, named: str
 ) -> None:
     with pytest.raises(NotReadAlike, match=named):
@@ -191,7 +191,7 @@ OPEN = {"held": Decimal("1.10"), "bare": {1: (1, 2)}, "more": UUID(int=1)}
     ],
     ids=str,
 )
-def test_a_value_that_comes_back_alike_is_accepted(declared: Any, value: Any) -> None:
+def test_a_value_that_comes_back_unchanged_is_accepted(declared: Any, value: Any) -> None:
     payload = Payload(declared)
     text = payload.dump(value)
     assert payload.same(payload.dump(payload.load(text)), text)
@@ -277,7 +277,7 @@ def app(tmp_path: Path) -> Iterator[Celery]:
 
 
 def rewrite(app: Celery, table: Any, **values: Any) -> None:
-    """Let the record hold what another version of the types has written."""
+    """Store what another version of the types would have written."""
     runtime_of(app).database.write(lambda c: c.execute(update(table).values(**values)))
 
 
@@ -303,10 +303,10 @@ def test_an_output_that_cannot_be_read_back_is_final_and_undone(app: Celery, ret
 YESTERDAY = date(2020, 1, 1)
 
 
-def test_an_undo_gets_what_can_still_be_read(app: Celery) -> None:
+def test_an_undo_receives_what_can_still_be_read(app: Celery) -> None:
     handle = saga.start(Order())
     run_one(app)
-    run_one(app)  # ship refuses: what is stored has been read by every action
+    run_one(app)  # ship refuses: every action reads what is stored
     rewrite(app, t.saga, input='{"id":"1","by":"2020-01-01"}')
     rewrite(app, t.step, output='{"no":"1","old":true}')
     run_all(app)
@@ -317,7 +317,7 @@ def test_an_undo_gets_what_can_still_be_read(app: Celery) -> None:
     assert (shop.again.no, shop.again.provider) == ("1", "new")
 
 
-def test_an_undo_of_an_output_of_another_kind_gets_its_json(app: Celery) -> None:
+def test_an_undo_of_an_output_of_another_type_receives_its_json(app: Celery) -> None:
     handle = saga.start(Order())
     run_one(app)
     run_one(app)
@@ -352,7 +352,7 @@ def test_a_pivot_that_cannot_read_its_input_turns_back_too(app: Celery) -> None:
     assert handle.steps()[0].status is StepStatus.FAILED
 
 
-def test_what_is_read_leniently_says_json_where_nothing_fits() -> None:
+def test_a_lenient_read_returns_plain_json_when_nothing_fits() -> None:
     value, problem = Payload(int).load_or_salvage('"R-1"')
     assert value == "R-1"
     assert (

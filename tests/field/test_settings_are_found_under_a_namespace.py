@@ -1,4 +1,4 @@
-"""Settings in a module of another framework, under a namespace of Celery's."""
+"""Settings in another framework's module, under one of Celery's namespaces."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -52,7 +52,7 @@ def test_a_namespace_may_be_written_in_lower_case() -> None:
     assert configured("my_app_", my_app_saga_database_url=URL).saga_database_url == URL
 
 
-def test_settings_are_found_before_the_configuration_is_read_and_when_it_is_changed_later() -> None:
+def test_settings_are_found_before_the_configuration_is_read_and_when_it_changes_later() -> None:
     app = Celery("shop", set_as_current=False)
     app.config_from_object(SimpleNamespace(CELERY_SAGA_DATABASE_URL=URL), namespace="CELERY")
     app.conf.saga_lease_s = 9.0
@@ -73,7 +73,7 @@ def test_settings_are_found_before_the_configuration_is_read_and_when_it_is_chan
         (None, "saga_leese_s", "saga_lease_s"),
     ],
 )
-def test_a_setting_that_would_be_overlooked_is_refused_with_the_name_that_was_meant(
+def test_a_setting_that_would_be_ignored_is_refused_with_the_intended_name(
     namespace: str | None, written: str, meant: str
 ) -> None:
     url = {"CELERY": "CELERY_SAGA_DATABASE_URL", "my_app": "my_app_saga_database_url"}
@@ -83,12 +83,12 @@ def test_a_setting_that_would_be_overlooked_is_refused_with_the_name_that_was_me
     assert f"Unknown setting {written}. Did you mean {meant}?" in str(raised.value)
 
 
-def test_names_of_other_frameworks_are_left_to_them() -> None:
+def test_names_of_other_frameworks_are_left_alone() -> None:
     settings = configured(CELERY_SAGA_DATABASE_URL=URL, SAGA_OF_THE_FAMILY=1, sagas=sagas, SAGAS=[])
     assert settings == Settings(URL)
 
 
-def test_a_missing_database_is_asked_for_by_the_name_under_the_namespace() -> None:
+def test_the_error_about_a_missing_database_uses_the_name_under_the_namespace() -> None:
     with pytest.raises(ConfigurationError, match="CELERY_SAGA_DATABASE_URL is not set"):
         configured(CELERY_BROKER_URL="memory://")
 
@@ -102,7 +102,7 @@ def _django_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_django_settings")
-def test_settings_of_django_are_found_as_its_guide_writes_them() -> None:
+def test_django_settings_are_found_as_its_guide_writes_them() -> None:
     app = Celery("shop", set_as_current=False)
     app.config_from_object("django.conf:settings", namespace="CELERY")
     sagas.setup(app)

@@ -1,4 +1,4 @@
-"""Which Celery app a start belongs to: factories that are called twice, and threads."""
+"""Which Celery app a start belongs to, with factories that are called twice and with threads."""
 
 import gc
 import weakref
@@ -29,7 +29,7 @@ Factory = Callable[[str], Celery]
 
 @pytest.fixture(autouse=True)
 def no_app_yet(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the test begin as a new program does."""
+    """Start the test in the state of a new program."""
     monkeypatch.setattr(runtime_app, "_bound", type(runtime_app._bound)())  # noqa: SLF001
     monkeypatch.setattr(celery_state._tls, "current_app", None)  # noqa: SLF001
     monkeypatch.setattr(celery_state, "default_app", Celery("no app of ours", set_as_current=False))
@@ -37,7 +37,7 @@ def no_app_yet(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def factory(tmp_path: Path) -> Iterator[Factory]:
-    """Return an app factory, each of whose apps has a record of its own."""
+    """Return an app factory; each of its apps has its own record."""
     made: list[weakref.ref[Celery]] = []
 
     def create(name: str) -> Celery:
@@ -56,7 +56,7 @@ def factory(tmp_path: Path) -> Iterator[Factory]:
 
 
 def in_a_thread(work: Callable[[], Any]) -> Any:
-    """Return what comes of the work in another thread, or what it raises."""
+    """Return the result of a function in another thread, or the exception that it raises."""
     results: list[Any] = []
 
     def run() -> None:
@@ -82,7 +82,7 @@ def test_a_start_from_another_thread_belongs_to_the_newest_app_of_a_factory(
         parcel.get(key="P-1", app=first)
 
 
-def test_of_apps_with_several_names_one_must_be_chosen(factory: Factory) -> None:
+def test_one_of_several_apps_with_different_names_must_be_chosen(factory: Factory) -> None:
     shop, office = factory("shop"), factory("office")
     error = in_a_thread(lambda: parcel.start("P-1", key="P-1"))
     assert isinstance(error, ConfigurationError)
@@ -114,7 +114,7 @@ def test_an_app_that_was_not_set_up_is_named() -> None:
         parcel.start("P-1", app=Celery("bare", set_as_current=False))
 
 
-def test_an_app_that_is_dropped_is_not_kept_and_no_longer_in_the_way(factory: Factory) -> None:
+def test_a_dropped_app_is_garbage_collected_and_no_longer_ambiguous(factory: Factory) -> None:
     dropped = weakref.ref(drop(factory("office")))
     shop = factory("shop")
     gc.collect()
@@ -123,7 +123,7 @@ def test_an_app_that_is_dropped_is_not_kept_and_no_longer_in_the_way(factory: Fa
 
 
 def drop(app: Celery) -> Runtime:
-    """Use an app as a program does, and keep nothing of it."""
+    """Use an app as a program does, and keep no reference to it."""
     runtime = runtime_of(app)
     parcel.start("P-1", key="P-1", app=app)
     runtime.database.dispose()

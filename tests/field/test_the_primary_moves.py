@@ -38,7 +38,7 @@ def pair(cluster: Cluster) -> Iterator[Pair]:
 
 @pytest.fixture
 def entrance(pair: Pair) -> Iterator[Door]:
-    """The address that applications know; it leads to the primary, which holds a record."""
+    """The address that applications know; it leads to the primary, which has a record."""
     with door(pair.primary.url) as made:
         database = Database(made.url)
         upgrade(database)
@@ -77,7 +77,7 @@ def keys(url: str) -> set[str]:
     return found
 
 
-def test_starts_go_to_the_new_primary_though_connections_to_the_old_one_live(
+def test_starts_go_to_the_new_primary_while_connections_to_the_old_one_are_alive(
     pair: Pair, entrance: Door, make_runtime: Callable[..., Runtime]
 ) -> None:
     runtime = make_runtime(entrance.url)
@@ -90,7 +90,7 @@ def test_starts_go_to_the_new_primary_though_connections_to_the_old_one_live(
     assert keys(pair.primary.url) == {"before"}
 
 
-def test_a_replica_behind_the_address_is_left_when_the_address_leads_to_the_primary(
+def test_a_replica_is_abandoned_once_the_address_leads_to_the_primary(
     pair: Pair, entrance: Door
 ) -> None:
     entrance.there = address(pair.standby)
@@ -107,7 +107,7 @@ def test_a_replica_behind_the_address_is_left_when_the_address_leads_to_the_prim
         connection.execute(t.alert.delete())
 
     database.write(work)
-    assert len(tries) == 4  # the third had its connection before
+    assert len(tries) == 4  # the third already had its connection
     database.dispose()
 
 
@@ -145,7 +145,7 @@ def test_every_pooled_connection_to_a_read_only_server_is_replaced(
             connection.rollback()
 
 
-def test_start_many_heals_as_one_start_does(
+def test_start_many_recovers_as_a_single_start_does(
     database_url: str, make_runtime: Callable[..., Runtime]
 ) -> None:
     fill_pool(make_runtime(database_url).database, read_only=True)
@@ -169,7 +169,7 @@ def test_a_process_that_only_reads_leaves_the_old_primary_within_a_minute(
 
 
 @pytest.mark.parametrize("code", [1036, 1047, 1053, 1290, 1792, 1836, 1874, 1927, 2006, 2013])
-def test_mariadb_says_in_many_ways_that_another_server_must_be_found(code: int) -> None:
+def test_every_mariadb_error_that_calls_for_another_server_is_recognised(code: int) -> None:
     assert server_is_lost(Exception(code, "as the server says it"))
 
 
@@ -185,7 +185,7 @@ def test_mariadb_says_in_many_ways_that_another_server_must_be_found(code: int) 
         psycopg.errors.ProtocolViolation,
     ],
 )
-def test_postgresql_says_in_many_ways_that_another_server_must_be_found(
+def test_every_postgresql_error_that_calls_for_another_server_is_recognised(
     error: type[psycopg.Error],
 ) -> None:
     assert server_is_lost(error("as the server says it"))

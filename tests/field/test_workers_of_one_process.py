@@ -1,4 +1,4 @@
-"""Tests of an application start and stop workers in their own process, one after the other."""
+"""An application's tests start and stop workers in their own process, one after the other."""
 
 import json
 import os
@@ -9,7 +9,7 @@ from tests.support.pools import Pools
 
 
 def run(pools: Pools, how: str) -> int:
-    """Run workers in a process of their own; return how many of them have held steps."""
+    """Run workers in a separate process; return how many of them have held steps."""
     command = [sys.executable, "-m", "tests.field.workers_of_one_process", how]
     environment = {**os.environ, **pools.env}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
@@ -18,11 +18,11 @@ def run(pools: Pools, how: str) -> int:
     return int(json.loads(done.stdout.splitlines()[-1])["holders"])
 
 
-def test_workers_that_come_and_go_in_one_process_have_each_their_own_duties(pools: Pools) -> None:
+def test_workers_that_come_and_go_in_one_process_each_have_their_own_duties(pools: Pools) -> None:
     assert run(pools, "in turn") == 4
 
 
-def test_two_workers_at_a_time_in_one_process_have_each_their_own_duties(pools: Pools) -> None:
+def test_two_simultaneous_workers_in_one_process_each_have_their_own_duties(pools: Pools) -> None:
     # In memory: on other transports all workers of one process share Celery's one event loop.
     pools.env["POOLS_BROKER_URL"] = "memory://"
-    assert run(pools, "together") in range(4, 9)  # one of two may have run all steps
+    assert run(pools, "together") in range(4, 9)  # one of the two may have run all steps

@@ -1,6 +1,6 @@
-"""Runs workers of one app in this process, as Celery's own test helpers do; prints what it saw.
+"""Runs workers of one app in this process, as Celery's own test helpers do; prints the counts.
 
-A program of its own, because Celery keeps the state of a worker in its modules.
+It is a separate program because Celery keeps the state of a worker in its modules.
 """
 
 import json
@@ -19,12 +19,12 @@ from tests.support.waiting import HANG_S, wait_until
 
 
 def worker_rows() -> int:
-    """Return how many workers the record knows."""
+    """Return the number of workers in the record."""
     return len(runtime_of(app).database.read(lambda c: c.execute(select(t.worker.c.id)).all()))
 
 
 def holders() -> int:
-    """Return how many different workers have held steps."""
+    """Return the number of different workers that have held steps."""
     query = select(t.step.c.worker).distinct()
     return len(runtime_of(app).database.read(lambda c: c.execute(query).all()))
 
@@ -45,7 +45,7 @@ def run(app: Celery, pool: str, key: str, *, workers: int = 1) -> None:
 
 
 def duties() -> list[str]:
-    """Return the threads of duties that are alive."""
+    """Return the duty threads that are alive."""
     names = ("extension of attempts", "sweep", "alerts", "leave")
     return [thread.name for thread in threading.enumerate() if thread.name in names]
 

@@ -1,4 +1,4 @@
-"""The world of every test here: on SQLite, since what is fuzzed does not depend on the database."""
+"""The world of every fuzz test: on SQLite, because the results do not depend on the database."""
 
 import uuid
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""How hard to look, and what JSON can say."""
+"""How many examples to try, and what JSON can contain."""
 
 import os
 from typing import Any
@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 __all__ = ["ANY_TEXT", "JSON", "effort"]
 
-#: More by hand: ``SAGAS_FUZZ=50 pytest tests/fuzz`` tries fifty times as many.
+#: For more, ``SAGAS_FUZZ=50 pytest tests/fuzz`` tries fifty times as many.
 TIMES = int(os.environ.get("SAGAS_FUZZ", "1"))
 
 
 def effort(examples: int) -> settings:
-    """Try so many examples, others at each run; the one that fails is printed, to be repeated."""
+    """Try this many examples, new ones on each run; print a failing one so it can be repeated."""
     return settings(
         max_examples=examples * TIMES,
         deadline=None,
@@ -25,7 +25,7 @@ def effort(examples: int) -> settings:
 
 NASTY = ["", "\x00", "\ud800", "\x1b[31m", "'; DROP TABLE saga; --", "<b>", "%s{0}", "x" * 300]
 
-#: Text as anybody may send it, broken Unicode included.
+#: Text as anyone may send it, including broken Unicode.
 ANY_TEXT = st.one_of(st.sampled_from(NASTY), st.text(max_size=20), st.characters(categories=["Cs"]))
 
 _SCALARS: st.SearchStrategy[Any] = st.one_of(
@@ -37,7 +37,7 @@ _SCALARS: st.SearchStrategy[Any] = st.one_of(
     ANY_TEXT,
 )
 
-#: What a message or an input may hold; JSON as Python writes it has NaN too.
+#: What a message or an input may contain; JSON as Python writes it includes NaN.
 JSON: st.SearchStrategy[Any] = st.recursive(
     _SCALARS,
     lambda inner: st.one_of(

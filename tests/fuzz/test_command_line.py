@@ -1,4 +1,4 @@
-"""Whatever is typed: an exit code and words, never a traceback, and no other saga is touched."""
+"""Any command line gives an exit code and a message, no traceback, and touches no other saga."""
 
 import os
 from typing import Any
@@ -51,7 +51,7 @@ def can_be_given(word: str) -> bool:
         return False
 
 
-def test_whatever_is_typed_ends_in_words_and_touches_no_other_saga(shown: World) -> None:
+def test_any_command_line_ends_in_a_message_and_touches_no_other_saga(shown: World) -> None:
     names = [name for key, saga in shown.states.items() for name in (key, str(saga.id))]
     anything = st.one_of(st.sampled_from(names), st.sampled_from(VALUES), ANY_TEXT)
     words = st.one_of(anything, st.sampled_from(OPTIONS)).filter(can_be_given)
@@ -59,7 +59,9 @@ def test_whatever_is_typed_ends_in_words_and_touches_no_other_saga(shown: World)
     codes = set()
 
     @effort(300)
-    @example("cancel", ["key of STARTED"], [], ["--reason", "…"], "{}")  # one that is sure to act
+    @example(
+        "cancel", ["key of STARTED"], [], ["--reason", "…"], "{}"
+    )  # one that is certain to act
     @given(
         command=st.sampled_from(COMMANDS),
         first=st.lists(st.sampled_from(names), max_size=1),
@@ -73,7 +75,7 @@ def test_whatever_is_typed_ends_in_words_and_touches_no_other_saga(shown: World)
         assert result.exception is None or isinstance(result.exception, SystemExit)
         assert result.exit_code in (0, 1, 2)
         codes.add(result.exit_code)
-        if result.exit_code != 2:  # where click quotes what was typed
+        if result.exit_code != 2:  # where click quotes the input
             assert all(c.isprintable() or c == "\n" for c in result.output), repr(result.output)
         named = {key for key, saga in shown.states.items() if {key, str(saga.id)} & set(argv)}
         assert shown.changed() <= named | {""}

@@ -1,4 +1,4 @@
-"""Whatever is sent: nothing is raised, and no saga moves but by its own message."""
+"""No message raises an exception, and a saga advances only by its own message."""
 
 import copy
 from contextlib import suppress
@@ -26,7 +26,7 @@ FORGED = st.dictionaries(st.sampled_from(HEADERS), JSON, max_size=3)
 
 
 def _may_move(saga: SagaState, task: str, args: Any) -> bool:
-    """Tell whether the engine itself may send this for the saga as it is."""
+    """Tell whether the engine itself may send this for the saga in its current state."""
     if saga.status in ENDED:
         return False
     if task == TURN_BACK:
@@ -43,7 +43,7 @@ def _moved_by(world: World, task: str, args: Any) -> set[str]:
 
 @st.composite
 def _nearly_right(draw: st.DrawFn, sagas: list[SagaState]) -> tuple[str, list[Any]]:
-    """Make a task and its arguments, most of which are right but for one thing, or for none."""
+    """Build a task and its arguments, with at most one mistake in most cases."""
     saga = draw(st.sampled_from(sagas))
     call = awaited_call(saga)
     operation = Operation.COMPENSATION if call and call.task == RELEASE else Operation.ACTION
@@ -67,7 +67,7 @@ def _nearly_right(draw: st.DrawFn, sagas: list[SagaState]) -> tuple[str, list[An
     return task, args
 
 
-def test_a_forged_message_raises_nothing_and_moves_no_saga_but_the_one_it_is_for(
+def test_a_forged_message_raises_nothing_and_advances_no_saga_but_its_own(
     world: World,
 ) -> None:
     sagas = list(world.states.values())
@@ -95,7 +95,7 @@ def test_a_forged_message_raises_nothing_and_moves_no_saga_but_the_one_it_is_for
     assert world.moves, "no message was right"
 
 
-def test_a_forged_header_moves_no_other_saga(world: World) -> None:
+def test_a_forged_header_advances_no_other_saga(world: World) -> None:
     sagas = list(world.states.values())
 
     @effort(150)
@@ -103,7 +103,7 @@ def test_a_forged_header_moves_no_other_saga(world: World) -> None:
     def is_safe(message: Any, forged: dict[str, Any]) -> None:
         task, args = message
         may = _moved_by(world, task, args)
-        with suppress(RuntimeWarning):  # so Celery reports headers that it cannot follow
+        with suppress(RuntimeWarning):  # so Celery reports headers that it cannot interpret
             world.driver.send(task, *args, **forged)
         assert world.changed() <= may
 
@@ -111,7 +111,7 @@ def test_a_forged_header_moves_no_other_saga(world: World) -> None:
     assert world.moves, "no message was right"
 
 
-def test_a_message_of_the_engine_that_was_changed_on_its_way_moves_no_other_saga(
+def test_a_message_that_was_changed_in_transit_advances_no_other_saga(
     world: World,
 ) -> None:
     assert len(world.sent) > 5
@@ -151,7 +151,7 @@ def _change(value: Any, data: st.DataObject) -> None:
 
 @effort(1000)
 @given(args=st.one_of(JSON, st.lists(JSON, min_size=3, max_size=3)))
-def test_a_link_is_read_as_one_or_as_none(args: Any) -> None:
+def test_any_value_is_parsed_as_a_link_or_as_none(args: Any) -> None:
     link = Link.read(args)
     if link is not None:
         assert isinstance(link.saga_id, UUID)

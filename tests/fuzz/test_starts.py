@@ -1,4 +1,4 @@
-"""Whatever a saga is started with: it runs to its end with exactly that, or it leaves no row."""
+"""A saga either runs to its end with exactly its input, or leaves no row."""
 
 import json
 import math
@@ -32,7 +32,7 @@ seen: list[Anything] = []
 
 @step(name="fuzz.see")
 def see(given: Anything) -> None:
-    """Note what came."""
+    """Record the input."""
     seen.append(given)
 
 
@@ -74,7 +74,7 @@ def _says_why(error: Exception) -> None:
         str(error).encode()
 
 
-def test_a_start_runs_to_its_end_with_exactly_its_input_or_leaves_no_row(world: World) -> None:
+def test_a_saga_runs_to_its_end_with_exactly_its_input_or_leaves_no_row(world: World) -> None:
     ended = []
 
     @effort(120)
@@ -95,7 +95,7 @@ def test_a_start_runs_to_its_end_with_exactly_its_input_or_leaves_no_row(world: 
     assert ended
 
 
-def test_of_many_starts_all_or_none_are_made(world: World) -> None:
+def test_all_of_many_starts_succeed_or_none_does(world: World) -> None:
     @effort(60)
     @given(keys=st.lists(KEYS, unique=True, min_size=1, max_size=4), value=INPUTS)
     def is_whole(keys: list[Any], value: Any) -> None:

@@ -1,4 +1,4 @@
-"""A record on SQLite with a saga in every status, put back whenever a test has changed it."""
+"""A record on SQLite with a saga in every status, restored whenever a test has changed it."""
 
 import shutil
 from collections.abc import Mapping, Sequence
@@ -35,7 +35,7 @@ class World:
     states: dict[str, SagaState] = field(default_factory=dict)
     sent: list[tuple[dict[str, Any], Any]] = field(default_factory=list)
     rows: Mapping[str, Any] = field(default_factory=dict)
-    #: How many changes were seen: a test in which nothing moves would prove nothing.
+    #: How many changes were seen: a test in which nothing changes would prove nothing.
     moves: int = 0
 
     def __post_init__(self) -> None:
@@ -56,7 +56,7 @@ class World:
         return self.file.with_suffix(".kept")
 
     def read(self) -> dict[str, list[Any]]:
-        """Return every row of the record, by the saga's key; under "" those of no saga."""
+        """Return every row of the record, by the saga's key; rows of no saga are under ""."""
         found: dict[str, list[Any]] = {key: [] for key in ("", *self.states)}
         keys = {saga.id: key for key, saga in self.states.items()}
         for table in t.metadata.sorted_tables:
@@ -67,7 +67,7 @@ class World:
         return found
 
     def changed(self) -> set[str]:
-        """Return the keys of the sagas that have changed, and put everything back."""
+        """Return the keys of the sagas that have changed, and restore everything."""
         now = self.read()
         found = {key for key, rows in now.items() if rows != self.rows[key]}
         self.moves += len(found)
@@ -80,7 +80,7 @@ class World:
         return found
 
     def drain(self) -> None:
-        """Throw away what waits on the broker; note the messages of the engine while filling."""
+        """Discard the waiting messages of the broker; while filling, record those of the engine."""
         queue = self.app.conf.task_default_queue
         with self.app.connection_for_read() as connection, connection.SimpleQueue(queue) as waiting:
             while waiting.qsize():
@@ -95,7 +95,7 @@ def _all(connection: Connection, *, query: Any) -> Sequence[RowMapping]:
 
 
 def _fill(world: World) -> None:
-    """Start sagas, and bring each to another status."""
+    """Start sagas and bring each to another status."""
     for status in (*SagaStatus, "held", "waits"):
         saga = patient_saga if status == "waits" else order_saga
         handle = saga.start(Order(), key=f"key of {status}")

@@ -1,4 +1,4 @@
-"""A Celery app for the tests of the command line; the environment says where its record is."""
+"""A Celery app for the command-line tests; the environment says where its record is."""
 
 import os
 

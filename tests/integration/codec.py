@@ -1,4 +1,4 @@
-"""An application with secrets, for the integration tests: what it is told, and what goes wrong."""
+"""An application with secrets for the integration tests: what its steps see and how they fail."""
 
 from typing import Any
 
@@ -9,10 +9,10 @@ from sagas import Context, Retry, Saga, StepFailed, step
 
 __all__ = ["CANARY", "FernetCodec", "Login", "Session", "login_saga", "open_", "told", "use"]
 
-#: The secrets: none of them may turn up anywhere but in the record and in the steps.
+#: The secrets. None of them may appear anywhere except in the record and in the steps.
 CANARY = "canary-7f3e"
 
-#: What the steps saw, in the clear.
+#: What the steps saw, in plain text.
 told: dict[str, Any] = {}
 
 RETRY = Retry(max_attempts=2, wait_initial=0)
@@ -28,7 +28,7 @@ class Login(BaseModel):
 
 
 class Session(BaseModel):
-    """A secret that is made on the way."""
+    """A secret that is created along the way."""
 
     token: SecretStr
     by: str = "open"
@@ -36,7 +36,7 @@ class Session(BaseModel):
 
 @step(name="vault.open", retry=RETRY)
 def open_(login: Login, ctx: Context) -> Session:
-    """Make a token."""
+    """Create a token."""
     told["password"] = login.password.get_secret_value()
     told["key"] = login.keys["a"] and login.keys["a"].get_secret_value()
     return Session(token=SecretStr(f"{CANARY}-token-{ctx.attempt}"))
@@ -44,7 +44,7 @@ def open_(login: Login, ctx: Context) -> Session:
 
 @open_.compensation(retry=RETRY)
 def close(login: Login, ctx: Context) -> None:
-    """Give it back."""
+    """Return the token."""
     told["closed"] = ctx.output and ctx.output.token.get_secret_value()
     if login.goes_wrong == "cannot be undone":
         raise StepFailed(f"who is {ctx.output.token.get_secret_value()}?", code="WHO")
@@ -72,7 +72,7 @@ def use(login: Login, ctx: Context) -> list[SecretStr]:
 
 @use.compensation(retry=RETRY)
 def unuse(login: Login, ctx: Context) -> None:
-    """Undo it."""
+    """Undo the use."""
     del login
     told["unused"] = (ctx.outcome, ctx.output)
 
@@ -81,7 +81,7 @@ login_saga = Saga("vault.login", input=Login, steps=[open_, use])
 
 
 class FernetCodec:
-    """Encrypts with the first key, and reads what any of them encrypted."""
+    """Encrypts with the first key and decrypts with any of them."""
 
     def __init__(self, *keys: bytes) -> None:
         self._fernet = MultiFernet([Fernet(key) for key in keys])
@@ -95,5 +95,5 @@ class FernetCodec:
         return self._fernet.decrypt(text).decode()
 
 
-#: What ``saga_codec = "tests.integration.codec:codec"`` finds.
+#: What ``saga_codec = "tests.integration.codec:codec"`` refers to.
 codec = FernetCodec(b"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=")

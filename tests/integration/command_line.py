@@ -1,4 +1,4 @@
-"""The command line as a test calls it, and what comes of a call."""
+"""The command line as a test calls it, and the result of a call."""
 
 import json
 from collections.abc import Callable

@@ -22,7 +22,7 @@ from tests.support.shop import metadata
 
 @pytest.fixture
 def engine(database_url: str) -> Iterator[Engine]:
-    """Return the application's own engine on the record's database, which has its tables too."""
+    """Return the application's own engine, on the record's database with its own tables."""
     made = create_engine(database_url)
     metadata.create_all(made)
     yield made
@@ -41,7 +41,7 @@ def outbox(database_url: str, app: Celery) -> Iterator[Outbox]:
 
 @pytest.fixture
 def cli(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Run]]:
-    """Return a way to the command line of an app on a database of that URL."""
+    """Return a function that runs the command line of an app with the given database URL."""
     current = celery_state._tls  # noqa: SLF001
     monkeypatch.setattr(current, "current_app", current.current_app)
     monkeypatch.setattr(sys, "path", list(sys.path))
@@ -62,13 +62,13 @@ def cli(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Run]]:
 
 @pytest.fixture
 def run_saga(cli: Callable[[str], Run], database_url: str) -> Run:
-    """Return a way to run a command on the record."""
+    """Return a function that runs a command on the record."""
     return cli(database_url)
 
 
 @pytest.fixture
 def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return the functions that were run, as their steps name them."""
+    """Return the functions that ran, by the names of their steps."""
     names: list[str] = []
     real = execution.Execution.run
 
@@ -82,13 +82,13 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.fixture
 def nothing_told() -> None:
-    """Let the steps with secrets have seen none yet."""
+    """Forget what the steps with secrets have seen."""
     told.clear()
 
 
 @pytest.fixture
 def closed_broker() -> Iterator[Door]:
-    """Return the way to a broker that is down; it counts the connections that it turns away."""
+    """Return a door to a broker that is down; the door counts the connections it refuses."""
     with door("redis://127.0.0.1:1/0") as made:
         made.is_open = False
         yield made

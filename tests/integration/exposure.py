@@ -1,4 +1,4 @@
-"""Where a text can be seen: in the columns of the record, and by people."""
+"""Where a text is visible: in the columns of the record and to people."""
 
 from collections.abc import Sequence
 
@@ -18,7 +18,7 @@ def rows_of(database: Database, table: Table) -> Sequence[RowMapping]:
 
 
 def columns(database: Database, *tables: Table) -> dict[str, str]:
-    """Return everything that the record holds, as text, by column."""
+    """Return everything that the record contains, as text, by column."""
     found: dict[str, str] = {}
     for table in tables or t.metadata.sorted_tables:
         for row in rows_of(database, table):
@@ -28,12 +28,12 @@ def columns(database: Database, *tables: Table) -> dict[str, str]:
 
 
 def holding(database: Database, text: str) -> set[str]:
-    """Return the columns in which a text is."""
+    """Return the columns that contain a text."""
     return {name for name, value in columns(database).items() if text in value}
 
 
 def what_people_see(handle: SagaHandle, capsys: pytest.CaptureFixture[str]) -> str:
-    """Return what ``show``, ``show --json`` and ``list`` print, and what the handle tells."""
+    """Return what ``show``, ``show --json`` and ``list`` print and what the handle describes."""
     view, steps, history = handle.describe(), handle.steps(), handle.history()
     render.print_saga(view, steps, history)
     render.print_json([{"saga": view, "steps": steps, "history": history}])

@@ -1,4 +1,4 @@
-"""A saga in the middle, and what an attacker may do to it."""
+"""A saga in the middle of its run, and what an attacker may do to it."""
 
 from sagas import SagaHandle
 from tests.support.driver import Driver
@@ -12,7 +12,7 @@ def fails(message: object, *_: object) -> None:
 
 
 def in_the_middle(driver: Driver) -> SagaHandle:
-    """Start a saga whose first step is done, and whose second is to come."""
+    """Start a saga whose first step is done and whose second step is next."""
     handle = order_saga.start(Order(), key="ORD-1")
     driver.run_one()
     return handle

@@ -1,4 +1,4 @@
-"""What an application publishes, and whether its saga was committed by then."""
+"""What an application publishes, and whether its saga was already committed."""
 
 import uuid
 from dataclasses import dataclass, field
@@ -28,7 +28,7 @@ class Outbox:
     messages: list[Published] = field(default_factory=list)
 
     def note(self, sender: str = "", body: Any = None, **_: Any) -> None:
-        """Note a message, and look into the record from a connection of our own."""
+        """Record a message, and read the saga over a separate connection."""
         saga_id = uuid.UUID(body[0][0])
         with self.record.connect() as connection:
             query = select(t.saga.c.id).where(t.saga.c.id == saga_id)
@@ -36,7 +36,7 @@ class Outbox:
         self.messages.append(Published(sender, saga_id, committed))
 
     def of(self, saga_id: uuid.UUID) -> list[str]:
-        """Return the tasks of the messages that were published for a saga, all after its commit."""
+        """Return the tasks of the messages published for a saga, all of them after its commit."""
         of_saga = [message for message in self.messages if message.saga_id == saga_id]
         assert all(message.committed for message in of_saga)
         return [message.task for message in of_saga]

@@ -1,4 +1,4 @@
-"""A parked saga gives one alert, to everybody who is to know."""
+"""A parked saga raises one alert, which reaches every receiver."""
 
 import http.server
 import json
@@ -26,7 +26,7 @@ from tests.support.waiting import HANG_S
 
 
 class Receiver(http.server.ThreadingHTTPServer):
-    """A webhook's other end; answers what it is told to."""
+    """The receiving end of a webhook, with the answer that a test chooses."""
 
     def __init__(self) -> None:
         self.answer = 200
@@ -63,7 +63,7 @@ def receiver() -> Iterator[Receiver]:
 def duty(
     runtime: Runtime, database: Database, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> delivery.Alerts:
-    # A busy machine takes a while to start the program that posts, and no test as long as a wait.
+    # A busy machine needs time to start the program that posts, and no test may last a full wait.
     monkeypatch.setattr(delivery, "TIMEOUT_S", HANG_S)
     monkeypatch.setattr(delivery, "FIRST_WAIT_S", delivery.LONGEST_WAIT_S)
     runtime.app.conf.update(saga_database_url=database.url, saga_alert_urls=[receiver.url])
@@ -80,7 +80,7 @@ def row_of(database: Database, saga_id: UUID) -> Any:
     return database.read(lambda c: c.execute(query).one())
 
 
-def test_a_parked_saga_gives_one_alert_to_the_log_and_to_webhooks(
+def test_a_parked_saga_sends_one_alert_to_the_log_and_to_webhooks(
     duty: delivery.Alerts,
     store: Store,
     receiver: Receiver,
@@ -100,7 +100,7 @@ def test_a_parked_saga_gives_one_alert_to_the_log_and_to_webhooks(
     assert headers["Idempotency-Key"] == f"{saga_id}:{body['epoch']}:saga.parked"
 
 
-def test_a_hook_gets_the_alert(
+def test_a_hook_receives_the_alert(
     duty: delivery.Alerts, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(delivery, "_hooks", {})
@@ -120,10 +120,10 @@ def test_a_hook_gets_the_alert(
 def test_slow_receivers_get_no_alert_twice(
     duty: delivery.Alerts, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was not tried within half of the hold is left to whoever takes it after the hold."""
+    """What was not tried within half of the reservation is left for the next one to reserve it."""
     monkeypatch.setattr(delivery, "_hooks", {})
     seen: list[Alert] = []
-    clock = SimpleNamespace(monotonic=lambda: 100.0 * len(seen))  # each delivery takes so long
+    clock = SimpleNamespace(monotonic=lambda: 100.0 * len(seen))  # each delivery takes this long
     monkeypatch.setattr(delivery, "time", clock)
     on_alert(seen.append)
     for number in range(4):
@@ -133,7 +133,7 @@ def test_slow_receivers_get_no_alert_twice(
     assert len(seen) == 1
 
 
-def test_a_receiver_that_fails_gets_it_later_and_the_others_get_it_once(
+def test_a_failing_receiver_gets_the_alert_later_and_the_others_get_it_once(
     duty: delivery.Alerts,
     store: Store,
     receiver: Receiver,
@@ -157,7 +157,7 @@ def test_a_receiver_that_fails_gets_it_later_and_the_others_get_it_once(
     assert row_of(store.database, saga_id).due_at is None
 
 
-def test_whoever_was_told_is_not_told_again_however_often_another_fails(
+def test_a_receiver_that_got_the_alert_does_not_get_it_again_while_another_keeps_failing(
     duty: delivery.Alerts, store: Store, receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
     saga_id = parked(store)
@@ -170,7 +170,7 @@ def test_whoever_was_told_is_not_told_again_however_often_another_fails(
     assert len([entry for entry in caplog.records if entry.levelno == logging.ERROR]) == 1
 
 
-def test_an_alert_that_one_worker_delivers_is_not_anothers(store: Store) -> None:
+def test_an_alert_that_one_worker_is_delivering_is_not_delivered_by_another(store: Store) -> None:
     parked(store)
     taken = [
         store.database.write(lambda c: alerts.reserve_alerts(c, limit=9, reservation_s=60))
@@ -179,7 +179,7 @@ def test_an_alert_that_one_worker_delivers_is_not_anothers(store: Store) -> None
     assert [len(batch) for batch in taken] == [1, 0]
 
 
-def test_a_receiver_that_is_away_is_asked_once_a_round(
+def test_an_unreachable_receiver_is_tried_once_per_round(
     duty: delivery.Alerts, store: Store, receiver: Receiver
 ) -> None:
     receiver.answer = 500

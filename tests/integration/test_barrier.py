@@ -57,13 +57,13 @@ def engine(blank_database_url: str) -> Iterator[Engine]:
 
 @pytest.fixture
 def server(server_url: str) -> Iterator[Engine]:
-    """Return the participant's database, where transactions lock rows."""
+    """Return the participant's database on a server that locks rows."""
     yield from participant(server_url)
 
 
 def participant(url: str) -> Iterator[Engine]:
     made = create_engine(url)
-    if made.dialect.name == "sqlite":  # a writer waits for its turn from the beginning
+    if made.dialect.name == "sqlite":  # a writer waits for its turn from the start
         event.listen(made, "connect", lambda raw, _: setattr(raw, "isolation_level", None))
         event.listen(made, "begin", lambda c: c.exec_driver_sql("BEGIN IMMEDIATE"))
     metadata.create_all(made)
@@ -76,14 +76,14 @@ SAGA = uuid7()
 
 
 def context(operation: Operation = ACTION, **more: Any) -> Context:
-    """Return what an attempt is given."""
+    """Return the context of an attempt."""
     values = {"saga_id": SAGA, "key": "T-1", "step": "pay", "attempt": 1, **more}
     values.setdefault("_result_type", Payload(Payment if operation is ACTION else None))
     return Context(operation=operation, **values)
 
 
 def effect(session: Any, what: str = "paid", result: T | None = None) -> Callable[[], T]:
-    """Return a function that writes a line into the ledger."""
+    """Return a function that writes a row to the ledger."""
 
     def apply() -> Any:
         session.execute(insert(ledger).values(what=what))
@@ -114,7 +114,7 @@ def pay_back(engine: Engine, **more: Any) -> None:
         context(COMPENSATION, **more).once(connection, undo(connection))
 
 
-def test_an_effect_happens_once_and_its_result_is_given_again_as_what_it_was(
+def test_an_effect_happens_once_and_repeats_return_its_result_with_the_same_type(
     engine: Engine,
 ) -> None:
     first, again = pay(engine), pay(engine, attempt=2)
@@ -128,7 +128,7 @@ def test_an_effect_happens_once_and_its_result_is_given_again_as_what_it_was(
     [(Decimal, Decimal("0.10")), (str, "seat 4"), (list[int], [1, 2]), (None, None), (bool, False)],
     ids=str,
 )
-def test_a_result_of_any_declared_type_is_given_again_as_what_it_was(
+def test_a_result_of_any_declared_type_is_returned_with_the_same_type(
     returns: Any, result: Any, engine: Engine
 ) -> None:
     for attempt in (1, 2):
@@ -139,7 +139,7 @@ def test_a_result_of_any_declared_type_is_given_again_as_what_it_was(
             assert type(found) is type(result)
 
 
-def test_a_result_of_another_type_than_the_steps_says_so(engine: Engine) -> None:
+def test_a_stored_result_that_does_not_match_the_declared_type_is_reported(engine: Engine) -> None:
     for _ in range(2):
         with engine.begin() as connection:
             found = context().once(connection, lambda: Decimal("0.10"), returns=Decimal)
@@ -147,14 +147,14 @@ def test_a_result_of_another_type_than_the_steps_says_so(engine: Engine) -> None
             assert isinstance(found, Decimal)
 
 
-def test_what_an_effect_returns_must_be_of_its_type_or_it_did_not_happen(engine: Engine) -> None:
+def test_an_effect_that_returns_the_wrong_type_did_not_happen(engine: Engine) -> None:
     with pytest.raises(ValueError, match="valid"), engine.begin() as connection:
         context().once(connection, effect(connection, result="no payment"))
     assert lines(engine) == []
     assert pay(engine) == Payment()
 
 
-def test_other_sagas_steps_and_operations_have_barriers_of_their_own(engine: Engine) -> None:
+def test_other_sagas_steps_and_operations_have_their_own_barriers(engine: Engine) -> None:
     pay(engine)
     pay(engine, step="tip")
     pay(engine, saga_id=uuid7())
@@ -169,14 +169,14 @@ def test_a_compensation_undoes_once(engine: Engine) -> None:
     assert lines(engine) == ["paid", "paid back"]
 
 
-def test_an_action_that_is_repeated_after_its_compensation_has_no_effect(engine: Engine) -> None:
+def test_an_action_repeated_after_its_compensation_has_no_effect(engine: Engine) -> None:
     pay(engine)
     pay_back(engine)
-    assert pay(engine) == Payment()  # what it returned then
+    assert pay(engine) == Payment()  # what it returned the first time
     assert lines(engine) == ["paid", "paid back"]
 
 
-def test_a_compensation_without_an_action_does_nothing_and_refuses_the_late_action(
+def test_a_compensation_without_an_action_does_nothing_and_blocks_the_late_action(
     engine: Engine,
 ) -> None:
     pay_back(engine)
@@ -186,7 +186,7 @@ def test_a_compensation_without_an_action_does_nothing_and_refuses_the_late_acti
     assert lines(engine) == []
     assert "The action of pay came after its compensation had been accepted" in str(raised.value)
     assert str(SAGA) in str(raised.value)
-    pay_back(engine)  # and so it stays
+    pay_back(engine)  # and stays blocked
     assert lines(engine) == []
 
 
@@ -245,7 +245,9 @@ EVERY_KIND = pytest.mark.parametrize(
 
 
 @EVERY_KIND
-def test_whatever_runs_transactions_can_be_used(opened: Opened, engine: Engine) -> None:
+def test_the_barrier_works_with_everything_that_runs_transactions(
+    opened: Opened, engine: Engine
+) -> None:
     for attempt in (1, 2):
         with opened(engine) as made:
             result = context(attempt=attempt).once(made, effect(made, result=Payment()))
@@ -254,7 +256,7 @@ def test_whatever_runs_transactions_can_be_used(opened: Opened, engine: Engine) 
 
 
 @EVERY_KIND
-def test_to_use_it_twice_in_one_transaction_is_an_error_that_says_what_to_do(
+def test_using_it_twice_in_one_transaction_is_an_error_that_says_what_to_do(
     opened: Opened, engine: Engine
 ) -> None:
     ctx = context()
@@ -268,7 +270,7 @@ def test_to_use_it_twice_in_one_transaction_is_an_error_that_says_what_to_do(
 
 
 @EVERY_KIND
-def test_to_use_it_within_itself_is_an_error(opened: Opened, engine: Engine) -> None:
+def test_nesting_it_is_an_error(opened: Opened, engine: Engine) -> None:
     ctx = context()
     with opened(engine) as made:
 
@@ -282,10 +284,10 @@ def test_to_use_it_within_itself_is_an_error(opened: Opened, engine: Engine) -> 
 
 
 @EVERY_KIND
-def test_to_use_it_again_in_a_transaction_in_which_it_failed_is_an_error(
+def test_using_it_again_in_a_transaction_in_which_it_failed_is_an_error(
     opened: Opened, engine: Engine
 ) -> None:
-    # The barrier's row is there and the effect is not: a commit would make that last.
+    # The barrier's row exists without the effect: a commit would make that permanent.
     def refuse() -> Payment:
         raise StepFailed("no stock in the north")
 
@@ -300,9 +302,7 @@ def test_to_use_it_again_in_a_transaction_in_which_it_failed_is_an_error(
 
 
 @EVERY_KIND
-def test_one_attempt_may_use_it_in_one_transaction_after_the_other(
-    opened: Opened, engine: Engine
-) -> None:
+def test_one_attempt_may_use_it_in_consecutive_transactions(opened: Opened, engine: Engine) -> None:
     ctx = context()
     for _ in range(2):
         with opened(engine) as made:
@@ -311,7 +311,7 @@ def test_one_attempt_may_use_it_in_one_transaction_after_the_other(
 
 
 @EVERY_KIND
-def test_one_attempt_may_use_it_in_two_databases_at_a_time(
+def test_one_attempt_may_use_it_in_two_databases_at_once(
     opened: Opened, engine: Engine, server: Engine
 ) -> None:
     ctx = context()
@@ -322,7 +322,7 @@ def test_one_attempt_may_use_it_in_two_databases_at_a_time(
 
 
 @EVERY_KIND
-def test_a_missing_table_is_an_error_that_says_how_to_make_it(
+def test_a_missing_table_is_an_error_that_says_how_to_create_it(
     opened: Opened, engine: Engine
 ) -> None:
     barrier.metadata.drop_all(engine)
@@ -337,7 +337,7 @@ def test_a_missing_table_is_an_error_that_says_how_to_make_it(
     assert lines(engine) == []
 
 
-def test_the_table_may_be_made_twice_and_by_a_connection(engine: Engine) -> None:
+def test_the_table_may_be_created_twice_and_over_a_connection(engine: Engine) -> None:
     pay(engine)
     with engine.begin() as connection:
         barrier.create_tables(connection)
@@ -345,7 +345,7 @@ def test_the_table_may_be_made_twice_and_by_a_connection(engine: Engine) -> None
     assert lines(engine) == ["paid"]
 
 
-def test_the_documented_migration_makes_the_same_table(engine: Engine) -> None:
+def test_the_documented_migration_creates_the_same_table(engine: Engine) -> None:
     declared = {c["name"]: c["nullable"] for c in inspect(engine).get_columns("saga_barrier")}
     barrier.metadata.drop_all(engine)
     documented = (barrier.__doc__ or "").partition("::\n\n")[2].partition(";")[0]
@@ -373,7 +373,7 @@ def test_a_second_attempt_waits_for_the_first_and_gets_its_result(server: Engine
     assert lines(server) == ["paid"]
 
 
-def test_a_second_attempt_runs_where_the_first_was_rolled_back(server: Engine) -> None:
+def test_a_second_attempt_runs_when_the_first_was_rolled_back(server: Engine) -> None:
     with ThreadPoolExecutor(1) as pool, server.connect() as first:
         context().once(first, effect(first, result=Payment(amount=Decimal(7))))
         second = pool.submit(pay, server, attempt=2)
@@ -383,7 +383,7 @@ def test_a_second_attempt_runs_where_the_first_was_rolled_back(server: Engine) -
     assert lines(server) == ["paid"]
 
 
-def test_a_compensation_waits_for_the_action_that_still_runs_and_then_undoes_it(
+def test_a_compensation_waits_for_a_running_action_and_then_undoes_it(
     server: Engine,
 ) -> None:
     with ThreadPoolExecutor(1) as pool, server.connect() as first:
@@ -399,8 +399,10 @@ def url_of(engine: Engine) -> str:
     return engine.url.render_as_string(hide_password=False)
 
 
-def test_a_second_attempt_gets_the_result_though_it_began_to_read_before(server: Engine) -> None:
-    # Where a transaction keeps its first view of the data, as it does on MariaDB by default.
+def test_a_second_attempt_gets_the_result_even_if_it_started_reading_earlier(
+    server: Engine,
+) -> None:
+    # A transaction may keep its first snapshot of the data, as it does on MariaDB by default.
     level = "REPEATABLE READ" if server.dialect.name != "postgresql" else "READ COMMITTED"
     with server.connect().execution_options(isolation_level=level) as late:
         assert not late.scalars(select(ledger.c.what)).all()
@@ -410,7 +412,7 @@ def test_a_second_attempt_gets_the_result_though_it_began_to_read_before(server:
     assert lines(server) == ["paid"]
 
 
-def test_steps_that_differ_in_case_or_in_a_space_only_are_others(engine: Engine) -> None:
+def test_steps_whose_names_differ_only_in_case_or_a_space_are_different(engine: Engine) -> None:
     for name in ("pay", "Pay", "pay "):
         pay(engine, step=name)
     assert lines(engine) == ["paid"] * 3
@@ -425,7 +427,7 @@ def test_a_result_may_be_long(engine: Engine) -> None:
     assert lines(engine) == ["paid"]
 
 
-def test_of_two_attempts_at_one_moment_one_has_the_effect_and_both_have_the_result(
+def test_of_two_simultaneous_attempts_one_has_the_effect_and_both_get_the_result(
     engine: Engine,
 ) -> None:
     ready = Event()

@@ -1,4 +1,4 @@
-"""How messages are published and queues are asked for, on each kind of broker."""
+"""How each kind of broker publishes messages and reports its queues."""
 
 import uuid
 from collections.abc import Iterator
@@ -22,14 +22,14 @@ from tests.support.waiting import HANG_S, wait_until
 
 @pytest.fixture
 def way(broker: Broker) -> Iterator[Door]:
-    """Return the way to the broker."""
+    """Return the door to the broker."""
     with door(broker.url) as made:
         yield made
 
 
 @pytest.fixture
 def messages(way: Door, broker: Broker, app: Celery) -> Iterator[Messages]:
-    """Return what the app publishes with, through the door."""
+    """Return the app's publisher, which goes through the door."""
     app.conf.update(broker_url=way.url, task_default_queue=broker.queue)
     app.conf.broker_transport_options = {"confirm_publish": True}
     yield runtime_of(app).messages
@@ -45,7 +45,7 @@ def length(messages: Messages, broker: Broker) -> int | None:
     return messages.backlog([Queue(broker.queue)])[broker.queue]
 
 
-def test_a_queue_is_as_long_as_its_messages_and_one_that_is_not_there_is_empty(
+def test_a_queue_is_as_long_as_its_messages_and_a_missing_queue_is_empty(
     messages: Messages, broker: Broker
 ) -> None:
     nowhere = Queue(f"nowhere-{broker.queue}")
@@ -56,7 +56,7 @@ def test_a_queue_is_as_long_as_its_messages_and_one_that_is_not_there_is_empty(
     assert messages.backlog([nowhere, Queue(broker.queue), nowhere])[broker.queue] == 2
 
 
-def test_a_broker_that_was_restarted_costs_a_start_nothing(
+def test_a_start_succeeds_after_the_broker_was_restarted(
     messages: Messages, broker: Broker, way: Door
 ) -> None:
     start()
@@ -94,7 +94,7 @@ class Request:
 
 
 def received(app: Celery, queue: Queue) -> Request:
-    """Return the next message of a queue as a worker's hand sees it."""
+    """Return the next message of a queue as a worker receives it."""
     with app.connection_for_read() as connection, connection.SimpleQueue(queue) as source:
         message = source.get(timeout=HANG_S)
         message.ack()
@@ -102,10 +102,10 @@ def received(app: Celery, queue: Queue) -> Request:
 
 
 @pytest.mark.parametrize("kind", ["direct", "topic"])
-def test_how_far_a_queue_has_moved_is_seen_whatever_its_routing_key(
+def test_the_progress_of_a_queue_is_seen_whatever_its_routing_key(
     kind: str, messages: Messages, broker: Broker, app: Celery
 ) -> None:
-    # Queues without a key of their own all get the default one.
+    # Queues without a routing key all get the default one.
     queue = Queue(broker.queue, Exchange(broker.queue, type=kind), routing_key="shared")
     app.conf.task_queues = [queue]
     order_saga.start(Order(), key="ORD-1")

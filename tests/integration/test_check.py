@@ -1,4 +1,4 @@
-"""``sagas check``: which live sagas could this code not finish?"""
+"""``sagas check`` finds the live sagas that this code could not finish."""
 
 import json
 from collections.abc import Iterator
@@ -23,13 +23,13 @@ RESERVE, CHARGE, NOTIFY = order_saga.plan.steps
 
 @pytest.fixture
 def queues() -> Iterator[None]:
-    """Let the app list its queues, for one test."""
+    """Let a test set the queues that the app lists."""
     yield
     cli_app.app.conf.task_queues = None
 
 
 def started(store: Store, plan: Plan, *keys: str) -> list[UUID]:
-    """Start sagas by a plan that an older version of the shop declared."""
+    """Start sagas with a plan that an older version of the shop declared."""
     news: list[NewSaga] = [replace(new_saga(key), plan=plan) for key in keys]
     return store.database.write(lambda c: insert_sagas(c, store.plans, news, lease_s=3))
 
@@ -68,14 +68,14 @@ def test_sagas_of_an_older_plan_are_counted_with_their_steps_and_what_to_do(
     assert (found["count"], found["parked"], len(found["examples"])) == (4, 1, 3)
 
 
-def test_what_older_sagas_need_and_this_code_has_is_no_trouble(run_saga: Run, store: Store) -> None:
+def test_older_sagas_are_fine_when_this_code_has_all_they_need(run_saga: Run, store: Store) -> None:
     # Fewer steps, another order, another policy, and no definition of that name any more.
     started(store, order(NOTIFY, replace(RESERVE, compensation=None)), "A")
     started(store, Plan("shop.forgotten", (RESERVE,)), "B")
     assert "Every live saga can be finished" in output_of(run_saga("check"))
 
 
-def test_a_lost_compensation_and_a_lost_probe_are_found(run_saga: Run, store: Store) -> None:
+def test_a_missing_compensation_and_a_missing_probe_are_found(run_saga: Run, store: Store) -> None:
     assert CHARGE.compensation
     undo = replace(CHARGE.compensation, task="shop.give_back")
     started(store, order(replace(CHARGE, compensation=undo), replace(RESERVE, probe=True)), "A")
@@ -84,7 +84,7 @@ def test_a_lost_compensation_and_a_lost_probe_are_found(run_saga: Run, store: St
     assert "the probe of shop.reserve, of step shop.reserve" in shown
 
 
-def test_a_queue_is_lost_where_the_code_lists_all_that_it_has(
+def test_a_queue_is_missing_only_when_the_code_lists_all_its_queues(
     run_saga: Run, store: Store, queues: None
 ) -> None:
     assert queues is None
@@ -94,7 +94,7 @@ def test_a_queue_is_lost_where_the_code_lists_all_that_it_has(
     assert "queue old, of the action of step shop.reserve" in run_saga("check").stdout
 
 
-def test_a_plan_of_a_newer_engine_is_found_and_its_saga_can_be_looked_at(
+def test_a_plan_of_a_newer_engine_is_found_and_its_saga_can_be_shown(
     run_saga: Run, store: Store
 ) -> None:
     (saga_id,) = started(store, order(RESERVE), "A")

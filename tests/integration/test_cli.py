@@ -1,4 +1,4 @@
-"""The command line, on the real record."""
+"""The command line on the real record."""
 
 import json
 import subprocess
@@ -37,7 +37,7 @@ from tests.support.shop import order_saga
 # List.
 
 
-def test_a_list_of_nothing_says_so(run_saga: Run) -> None:
+def test_an_empty_list_says_so(run_saga: Run) -> None:
     assert output_of(run_saga("list")) == "No sagas match.\n"
     assert json_of(run_saga("list", "--json")) == []
 
@@ -74,7 +74,7 @@ def test_a_list_as_json_has_every_column(run_saga: Run, store: Store) -> None:
     ],
     ids=" ".join,
 )
-def test_a_list_can_be_narrowed(
+def test_a_list_can_be_filtered(
     options: list[str], keys: list[str], run_saga: Run, store: Store
 ) -> None:
     turned_back(store, "T-1")
@@ -83,7 +83,7 @@ def test_a_list_can_be_narrowed(
     assert [saga["key"] for saga in json_of(run_saga("list", "--json", *options))] == keys
 
 
-def test_a_list_that_is_cut_off_says_so(run_saga: Run, store: Store) -> None:
+def test_a_truncated_list_says_so(run_saga: Run, store: Store) -> None:
     for number in range(3):
         started(store, f"T-{number}")
     assert "The newest 2; more with --limit." in output_of(run_saga("list", "--limit", "2"))
@@ -101,7 +101,7 @@ def test_a_saga_is_shown_by_its_id_and_by_its_key(run_saga: Run, store: Store) -
         assert word in by_key
 
 
-def test_the_history_tells_the_error_of_an_attempt_and_when_the_next_one_is(
+def test_the_history_shows_the_error_of_an_attempt_and_when_the_next_one_is_due(
     run_saga: Run, store: Store
 ) -> None:
     saga_id = started(store, steps=PLAN.steps[:1])
@@ -117,7 +117,7 @@ def test_the_history_tells_the_error_of_an_attempt_and_when_the_next_one_is(
     assert f"{ERRORED.error['type']}: {ERRORED.error['message']}" in history
 
 
-def test_the_history_tells_why_a_saga_turned_back_and_why_it_is_parked(
+def test_the_history_shows_why_a_saga_turned_back_and_why_it_is_parked(
     run_saga: Run, store: Store
 ) -> None:
     parked(store)
@@ -130,7 +130,7 @@ def test_the_history_tells_why_a_saga_turned_back_and_why_it_is_parked(
     assert "is not undone: flight." in is_parked
 
 
-def test_an_undo_that_succeeded_at_last_shows_no_error_of_its_own(
+def test_an_undo_that_finally_succeeded_shows_no_error_of_its_own(
     run_saga: Run, store: Store
 ) -> None:
     saga_id = started(store, steps=PLAN.steps[:1])
@@ -147,7 +147,7 @@ def test_an_undo_that_succeeded_at_last_shows_no_error_of_its_own(
     assert "OSError: not now" in history
 
 
-def test_a_history_of_more_than_one_day_has_the_days(run_saga: Run, store: Store) -> None:
+def test_a_history_that_spans_days_shows_the_dates(run_saga: Run, store: Store) -> None:
     saga_id = turned_back(store)
     _, history = halves(output_of(run_saga("show", "T-1")))
     day = f"{saga_row(store.database, saga_id).started_at:%Y-%m-%d}"
@@ -159,7 +159,7 @@ def test_a_history_of_more_than_one_day_has_the_days(run_saga: Run, store: Store
 
 
 def halves(shown: str) -> tuple[str, str]:
-    """Return the steps and the history of a saga, as they are shown."""
+    """Return the steps and the history of a saga as they are shown."""
     steps, history = shown.split("at (UTC)")
     return steps, history
 
@@ -185,7 +185,7 @@ def test_a_parked_saga_shows_what_is_left(run_saga: Run, store: Store) -> None:
     assert left == {"reason": reason, "steps": ["flight"], "operation": "compensation"}
 
 
-def test_sagas_of_two_names_under_one_key_are_both_shown(run_saga: Run, store: Store) -> None:
+def test_sagas_of_two_names_with_the_same_key_are_both_shown(run_saga: Run, store: Store) -> None:
     started(store, "ORD-1")
     json_of(run_saga("start", "shop.order", "-", "--key", "ORD-1", "--json", input="{}"))
     shown = json_of(run_saga("show", "ORD-1", "--json"))
@@ -193,7 +193,7 @@ def test_sagas_of_two_names_under_one_key_are_both_shown(run_saga: Run, store: S
 
 
 @pytest.mark.parametrize("word", ["X-9", "00000000-0000-0000-0000-000000000000"])
-def test_a_saga_that_is_not_there_is_an_error(word: str, run_saga: Run) -> None:
+def test_an_unknown_saga_is_an_error(word: str, run_saga: Run) -> None:
     expected = f"Error: The record has no saga with the id or the key '{word}'.\n"
     assert error_of(run_saga("show", word)) == expected
 
@@ -201,7 +201,7 @@ def test_a_saga_that_is_not_there_is_an_error(word: str, run_saga: Run) -> None:
 @pytest.mark.parametrize(
     "error", ["[/red]", "[bold]seat[/bold]", "a\nb", "\x1b[31mred", "[link=x]"]
 )
-def test_an_error_of_a_step_cannot_break_what_is_shown(
+def test_an_error_of_a_step_cannot_garble_the_output(
     error: str, run_saga: Run, store: Store
 ) -> None:
     saga_id = started(store, error if error.isprintable() else "T-1")
@@ -242,7 +242,7 @@ def test_many_sagas_are_started_with_an_array_of_inputs(run_saga: Run) -> None:
     assert again == first
 
 
-def test_a_saga_is_started_once_though_the_reply_to_its_commit_is_lost(
+def test_a_saga_is_started_once_when_the_reply_to_its_commit_is_lost(
     run_saga: Run, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lost: list[object] = []
@@ -261,8 +261,8 @@ def test_a_saga_is_started_once_though_the_reply_to_its_commit_is_lost(
     assert len(store.database.read(queries.find_sagas)) == 1
 
 
-def test_of_inputs_one_of_which_is_invalid_none_is_started(run_saga: Run) -> None:
-    # Without keys of their own, whoever corrects the file would start the first one twice.
+def test_one_invalid_input_keeps_all_the_others_from_starting(run_saga: Run) -> None:
+    # Without keys, correcting the file and running it again would start the first saga twice.
     text = '[{"id": "ORD-1"}, {"id": "ORD-2", "total": "much"}]'
     message = error_of(run_saga("start", "shop.order", "-", input=text))
     assert "total: Input should be a valid decimal" in message
@@ -283,7 +283,7 @@ def test_of_inputs_one_of_which_is_invalid_none_is_started(run_saga: Run) -> Non
         (("shop.order", "-", "--key", "a\nb"), "{}", "1 to 200 printable characters"),
     ],
 )
-def test_a_start_that_cannot_be_is_an_error_in_one_line(
+def test_a_start_that_fails_is_an_error_in_one_line(
     words: tuple[str, ...], text: str, message: str, run_saga: Run
 ) -> None:
     error = error_of(run_saga("start", *words, input=text))
@@ -302,9 +302,7 @@ def test_a_key_that_is_taken_is_an_error(run_saga: Run) -> None:
 # The database.
 
 
-def test_a_record_is_made_and_made_only_once(
-    cli: Callable[[str], Run], blank_database_url: str
-) -> None:
+def test_a_record_is_created_only_once(cli: Callable[[str], Run], blank_database_url: str) -> None:
     run_saga = cli(blank_database_url)
     assert "sagas -A <your app> db upgrade" in error_of(run_saga("list"))
     for _ in range(2):
@@ -320,7 +318,7 @@ def test_no_message_shows_the_password_of_the_database(cli: Callable[[str], Run]
         assert error.startswith("Error: The record's database refused: ")
 
 
-def test_a_database_that_is_not_set_is_an_error(cli: Callable[[str | None], Run]) -> None:
+def test_a_missing_database_setting_is_an_error(cli: Callable[[str | None], Run]) -> None:
     assert "saga_database_url is not set" in error_of(cli(None)("list"))
 
 
@@ -340,9 +338,7 @@ def test_a_database_that_is_not_set_is_an_error(cli: Callable[[str | None], Run]
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
 )
-def test_wrong_usage_is_told_with_exit_code_2(
-    words: tuple[str, ...], message: str, run_saga: Run
-) -> None:
+def test_wrong_usage_exits_with_code_2(words: tuple[str, ...], message: str, run_saga: Run) -> None:
     assert message in error_of(run_saga(*words, input="[{}, {}]"), exit_code=2)
 
 
@@ -359,13 +355,13 @@ def test_an_app_may_be_named_by_the_environment(
 
 
 @pytest.mark.parametrize("app", ["no_such_module", f"{APP}:nothing", "tests.support.records"])
-def test_an_app_that_cannot_be_found_is_told_with_exit_code_2(app: str, run_saga: Run) -> None:
+def test_an_app_that_cannot_be_found_exits_with_code_2(app: str, run_saga: Run) -> None:
     error = error_of(run_saga("list", app=app), exit_code=2)
     assert f"The Celery app '{app}' cannot be imported" in error
     assert "Run the command where its module can be found." in error
 
 
-def test_an_app_that_was_not_set_up_is_told_how(run_saga: Run, tmp_path: Path) -> None:
+def test_an_app_that_was_not_set_up_gets_instructions(run_saga: Run, tmp_path: Path) -> None:
     (tmp_path / "bare_app.py").write_text(
         "from celery import Celery\napp = Celery('bare', set_as_current=False)\n"
     )
@@ -383,7 +379,7 @@ def test_the_version_is_that_of_the_package(run_saga: Run) -> None:
     assert output_of(run_saga("--version", app=None)).startswith("celery-sagas, version 0.")
 
 
-def test_the_same_commands_are_celerys_own(store: Store, database_url: str) -> None:
+def test_the_same_commands_are_available_in_celery(store: Store, database_url: str) -> None:
     saga_id = turned_back(store)
     command = [sys.executable, "-m", "celery", "-A", APP, "saga", "list", "--json"]
     shown = subprocess.run(

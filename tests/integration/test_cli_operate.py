@@ -1,4 +1,4 @@
-"""What an operator does to sagas, on the command line."""
+"""What an operator does to sagas on the command line."""
 
 import getpass
 
@@ -20,7 +20,7 @@ from tests.support.records import (
 from tests.support.states import planned
 
 
-def test_a_cancelled_saga_says_who_and_why(run_saga: Run, store: Store) -> None:
+def test_a_cancelled_saga_shows_who_cancelled_it_and_why(run_saga: Run, store: Store) -> None:
     saga_id = started(store)
     shown = output_of(run_saga("cancel", "T-1", "--reason", "the customer left", "--by", "alice"))
     assert shown == f"trip T-1 ({saga_id}): COMPENSATED\n"
@@ -36,13 +36,15 @@ def test_a_cancelled_saga_says_who_and_why(run_saga: Run, store: Store) -> None:
     assert "because of: Cancelled: the customer left" in history
 
 
-def test_whoever_runs_the_command_is_named_by_default(run_saga: Run, store: Store) -> None:
+def test_the_operator_defaults_to_the_user_who_runs_the_command(
+    run_saga: Run, store: Store
+) -> None:
     started(store)
     output_of(run_saga("cancel", "T-1", "--reason", "…"))
     assert f"operator {getpass.getuser()}" in output_of(run_saga("show", "T-1"))
 
 
-def test_what_cannot_be_cancelled_is_named_and_the_others_are_cancelled(
+def test_sagas_that_cannot_be_cancelled_are_named_and_the_others_are_cancelled(
     run_saga: Run, store: Store
 ) -> None:
     plan = (planned("flight"), planned("hotel", pivot=True, undo=False))
@@ -72,9 +74,7 @@ def test_a_parked_saga_is_retried(run_saga: Run, store: Store) -> None:
     assert "the desk is open" in output_of(run_saga("show", "T-1"))
 
 
-def test_a_parked_saga_is_skipped_at_the_step_where_it_is_stuck(
-    run_saga: Run, store: Store
-) -> None:
+def test_a_parked_saga_skips_the_step_where_it_is_stuck(run_saga: Run, store: Store) -> None:
     parked(store)
     assert "not at hotel" in error_of(run_saga("skip", "T-1", "hotel", "--note", "…"))
     assert output_of(run_saga("skip", "T-1", "flight", "--note", "by phone")).endswith(
@@ -99,7 +99,7 @@ def test_a_saga_is_resolved_as_the_operator_says(run_saga: Run, store: Store) ->
     assert output_of(result).endswith(": COMPLETED\n")
 
 
-def test_only_a_parked_saga_is_resolved(run_saga: Run, store: Store) -> None:
+def test_only_a_parked_saga_can_be_resolved(run_saga: Run, store: Store) -> None:
     turned_back(store)
     result = run_saga("resolve", "T-1", "--note", "…")
     assert result.exit_code == 1
@@ -115,7 +115,7 @@ def test_sagas_are_listed_by_age(run_saga: Run, store: Store) -> None:
     assert "write 90s, 30m, 2h or 7d" in result.stderr
 
 
-def test_the_figures_count_sagas_by_name_and_status(run_saga: Run, store: Store) -> None:
+def test_the_statistics_count_sagas_by_name_and_status(run_saga: Run, store: Store) -> None:
     started(store, "one")
     turned_back(store, "two")
     parked(store, "three")
@@ -139,7 +139,7 @@ def test_a_plan_is_drawn_as_mermaid(run_saga: Run) -> None:
 def test_live_sagas_that_the_code_cannot_finish_are_listed(run_saga: Run, store: Store) -> None:
     output_of(run_saga("start", "shop.order", "-", "--key", "ORD-1", input="{}"))
     assert "Every live saga can be finished" in output_of(run_saga("check"))
-    strange = started(store, steps=PLAN.steps)  # its tasks are of no module here
+    strange = started(store, steps=PLAN.steps)  # none of its tasks is in a module of this process
     turned_back(store, "ended")
     result = run_saga("check")
     assert result.exit_code == 1

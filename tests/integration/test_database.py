@@ -30,7 +30,7 @@ from tests.support.waiting import HANG_S, wait_until, waits_for_lock
     "url",
     ["", "not a url", "postgresql+nodriver://me@here/x", "sqlite://", "sqlite:///:memory:"],
 )
-def test_a_database_that_cannot_be_used_is_an_error_that_shows_one_that_can(url: str) -> None:
+def test_an_unusable_database_is_an_error_that_shows_a_usable_one(url: str) -> None:
     with pytest.raises(ConfigurationError, match="saga_database_url cannot be used") as raised:
         _ = Database(url).engine
     for example in ("postgresql+psycopg://user@host/database", "mariadb+pymysql://", "sqlite:///"):
@@ -63,13 +63,13 @@ def test_missing_tables_are_an_error_that_names_the_command(blank_database_url: 
     database.dispose()
 
 
-def test_a_table_of_somebody_else_that_is_missing_is_their_error(database: Database) -> None:
+def test_a_missing_table_of_somebody_else_is_their_error(database: Database) -> None:
     with pytest.raises(DBAPIError, match="shop_order"):
         database.read(lambda c: c.execute(text("SELECT * FROM shop_order")))
 
 
 @pytest.mark.parametrize("times", [1, 3])
-def test_a_write_is_repeated_while_the_database_is_in_the_way(
+def test_a_write_is_repeated_after_a_transient_error_of_the_database(
     times: int, database: Database
 ) -> None:
     tries = []
@@ -84,7 +84,7 @@ def test_a_write_is_repeated_while_the_database_is_in_the_way(
     assert len(tries) == times + 1
 
 
-def test_a_write_gives_up_when_its_patience_is_at_an_end(database_url: str) -> None:
+def test_a_write_gives_up_when_its_time_is_up(database_url: str) -> None:
     database = Database(database_url, patience_s=0)
 
     def work(_: Connection) -> None:
@@ -95,7 +95,7 @@ def test_a_write_gives_up_when_its_patience_is_at_an_end(database_url: str) -> N
     database.dispose()
 
 
-def test_a_statement_that_is_wrong_is_not_repeated(database: Database) -> None:
+def test_an_invalid_statement_is_not_repeated(database: Database) -> None:
     tries: list[Any] = []
 
     def work(connection: Connection) -> None:
@@ -107,7 +107,7 @@ def test_a_statement_that_is_wrong_is_not_repeated(database: Database) -> None:
     assert len(tries) == 1
 
 
-def test_what_failed_half_way_is_not_written(database: Database) -> None:
+def test_a_transaction_that_failed_halfway_writes_nothing(database: Database) -> None:
     store = Store(database)
 
     def work(connection: Connection) -> None:
@@ -124,7 +124,7 @@ def asked(database: Database, statement: str) -> Any:
     return database.read(lambda c: c.scalar(text(statement)))
 
 
-def test_sqlite_is_durable_and_lets_readers_read_while_one_writes(tmp_path: Path) -> None:
+def test_sqlite_is_durable_and_does_not_block_readers_during_a_write(tmp_path: Path) -> None:
     database = Database(f"sqlite:///{tmp_path / 'saga.db'}")
     wanted = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
     for pragma, value in wanted.items():
@@ -177,13 +177,13 @@ def test_mariadb_refuses_text_that_is_too_long(mariadb_url: str) -> None:
     database.dispose()
 
 
-def test_mysql_is_refused_with_the_databases_that_will_do() -> None:
+def test_mysql_is_refused_and_the_supported_databases_are_named() -> None:
     connection = SimpleNamespace(get_server_info=lambda: "8.4.3")
     with pytest.raises(ConfigurationError, match=r"points to MySQL 8\.4\.3.*needs MariaDB"):
         _mariadb_connect(connection, None)
 
 
-def test_a_write_is_repeated_on_a_connection_of_its_own_when_the_server_cut_the_first(
+def test_a_write_is_repeated_on_a_new_connection_when_the_server_closed_the_first(
     server_url: str,
 ) -> None:
     database = Database(server_url)
@@ -205,7 +205,7 @@ def test_a_write_is_repeated_on_a_connection_of_its_own_when_the_server_cut_the_
     database.dispose()
 
 
-def test_of_two_that_lock_each_other_out_one_is_repeated(server_url: str) -> None:
+def test_one_of_two_deadlocked_writes_is_repeated(server_url: str) -> None:
     database = Database(server_url)
     ids = [started(Store(database), key) for key in ("T-1", "T-2")]
     each_has_one, tries = threading.Barrier(2), []
@@ -237,7 +237,7 @@ _FAR_AWAY = {
 }
 
 
-def test_the_clock_moves_within_a_transaction_and_is_utc_wherever_the_session_is(
+def test_the_clock_advances_within_a_transaction_and_is_utc_in_any_session_time_zone(
     database: Database,
 ) -> None:
     def times(connection: Connection) -> list[datetime]:
@@ -251,18 +251,18 @@ def test_the_clock_moves_within_a_transaction_and_is_utc_wherever_the_session_is
         return [first, *found, connection.execute(select(now())).scalar_one()]
 
     first, moved, began, after, before, last = database.read(times)
-    # Far less than a time zone is off by, and longer than any machine takes.
+    # Far less than a time zone's offset, and more than any machine needs.
     assert abs(datetime.now(UTC) - first) < timedelta(minutes=15)
     assert began <= moved
     assert timedelta(milliseconds=3) < moved - first
-    # Each clock of a statement is read for itself, all of them before the next statement.
+    # A statement reads each clock separately, and all of them before the next statement.
     rounding = timedelta(milliseconds=5)
     for found, offset_s in ((after, 1.5), (before, -0.25)):
         moment = found - timedelta(seconds=offset_s)
         assert moved - rounding < moment < last + rounding
 
 
-def test_the_clock_of_a_writer_that_waited_for_its_lock_is_that_after_the_wait(
+def test_a_writer_that_waited_for_its_lock_sees_the_time_after_the_wait(
     server_url: str,
 ) -> None:
     database = Database(server_url)
@@ -286,9 +286,9 @@ def test_the_clock_of_a_writer_that_waited_for_its_lock_is_that_after_the_wait(
     database.dispose()
 
 
-# With threads about, newer Pythons warn of every fork; Celery's pool forks all the same.
+# Newer Pythons warn of every fork while threads run; Celery's pool forks anyway.
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_a_child_process_opens_connections_of_its_own(database: Database) -> None:
+def test_a_child_process_opens_its_own_connections(database: Database) -> None:
     database.read(lambda c: c.execute(text("SELECT 1")))
     parent = database.engine
     read_end, write_end = os.pipe()
@@ -304,7 +304,7 @@ def test_a_child_process_opens_connections_of_its_own(database: Database) -> Non
     os.close(write_end)
 
 
-def test_a_time_limit_that_runs_out_while_the_engine_is_made_is_no_bad_url(
+def test_a_time_limit_that_expires_while_the_engine_is_made_is_not_reported_as_a_bad_url(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def too_late(*_: object, **__: object) -> None:

@@ -1,4 +1,4 @@
-"""Which sagas are due, and who takes them."""
+"""Which sagas are due, and who reserves them."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +25,7 @@ from tests.support.records import (
 )
 from tests.support.waiting import HANG_S
 
-#: The unit of every moment here: no test takes so long that one passes which is to come.
+#: The unit of all times here: no test runs so long that a future time passes.
 HOUR_S = 3600.0
 
 
@@ -33,7 +33,7 @@ def take(database: Database, limit: int = 100, reservation_s: float = HOUR_S) ->
     return database.write(lambda c: due.reserve_due(c, limit=limit, reservation_s=reservation_s))
 
 
-def test_a_saga_is_due_from_its_moment_on(store: Store) -> None:
+def test_a_saga_becomes_due_at_its_time(store: Store) -> None:
     insert_due(store, "later", due_in_s=HOUR_S)
     assert not store.database.read(due.any_due)
     assert take(store.database) == []
@@ -48,7 +48,7 @@ def test_a_saga_that_has_ended_is_never_due(store: Store) -> None:
     assert take(store.database) == []
 
 
-def test_half_of_a_batch_are_those_overdue_the_longest_and_half_those_that_became_due_last(
+def test_a_batch_is_half_the_longest_overdue_and_half_the_most_recently_due(
     store: Store,
 ) -> None:
     ids = {n: insert_due(store, f"T-{n}", due_in_s=-n * HOUR_S) for n in range(1, 9)}
@@ -57,7 +57,7 @@ def test_half_of_a_batch_are_those_overdue_the_longest_and_half_those_that_becam
     assert take(store.database, limit=9) == [ids[n] for n in (5, 4, 3, 2)]
 
 
-def test_those_that_could_not_be_moved_on_before_are_taken_by_themselves(store: Store) -> None:
+def test_sagas_that_could_not_be_advanced_before_are_reserved_separately(store: Store) -> None:
     stumbled = insert_due(store, "T-1", due_in_s=-99, failed_sweeps=1)
     other = insert_due(store, "T-2")
     assert take(store.database) == [other]
@@ -68,7 +68,7 @@ def test_those_that_could_not_be_moved_on_before_are_taken_by_themselves(store: 
     assert taken == [stumbled]
 
 
-def test_what_was_taken_is_kept_from_others_for_a_while_and_then_due_again(store: Store) -> None:
+def test_a_reserved_saga_is_hidden_from_others_for_a_while_and_then_due_again(store: Store) -> None:
     saga_id = insert_due(store, "T-1")
     assert take(store.database, reservation_s=HOUR_S) == [saga_id]
     assert take(store.database) == []
@@ -81,14 +81,16 @@ def test_what_was_taken_is_kept_from_others_for_a_while_and_then_due_again(store
     assert take(store.database) == [saga_id]
 
 
-def test_a_full_batch_that_nobody_can_help_does_not_stand_before_the_rest(store: Store) -> None:
+def test_a_full_batch_of_sagas_that_cannot_be_advanced_does_not_block_the_rest(
+    store: Store,
+) -> None:
     hopeless = {insert_due(store, f"T-{number}", due_in_s=-99) for number in range(9)}
     rest = insert_due(store, "the rest")
     assert rest in take(store.database, limit=5)
     assert set(take(store.database, limit=5)) < hopeless
 
 
-def test_takers_of_one_moment_get_different_sagas(store: Store, database_url: str) -> None:
+def test_simultaneous_reservations_get_different_sagas(store: Store, database_url: str) -> None:
     ids = {insert_due(store, f"T-{number}") for number in range(30)}
     together = Barrier(3)
 
@@ -106,22 +108,22 @@ def test_takers_of_one_moment_get_different_sagas(store: Store, database_url: st
     assert set(taken) | set(take(store.database)) == ids
 
 
-def test_a_taker_passes_over_what_another_is_about_to_take(server_url: str) -> None:
+def test_a_reservation_passes_over_rows_that_another_has_locked(server_url: str) -> None:
     store = Store(Database(server_url))
     ids = {insert_due(store, f"T-{number}") for number in range(4)}
     with store.database.engine.begin() as one, store.database.engine.begin() as other:
         first = due.reserve_due(one, limit=2, reservation_s=HOUR_S)
-        second = due.reserve_due(other, limit=4, reservation_s=HOUR_S)  # it waits for nobody
+        second = due.reserve_due(
+            other, limit=4, reservation_s=HOUR_S
+        )  # it does not wait for the lock
     assert set(first).isdisjoint(second)
     assert {*first, *second} == ids
     store.database.dispose()
 
 
 @pytest.mark.parametrize("plan", ["hashjoin", "mergejoin", "nestloop", "hashagg", "seqscan"])
-def test_a_batch_is_never_larger_than_its_limit_however_it_is_planned(
-    plan: str, postgres_url: str
-) -> None:
-    # A sub-select that locks and is run once a row would lock and take more at each run.
+def test_a_batch_never_exceeds_its_limit_with_any_query_plan(plan: str, postgres_url: str) -> None:
+    # A locking sub-select that ran once per row would lock and reserve more rows each time.
     store = Store(Database(postgres_url))
     for number in range(30):
         insert_due(store, f"T-{number}", due_in_s=-number)
@@ -147,7 +149,7 @@ def extend(store: Store, *ids: UUID, epoch: int = 1) -> None:
     store.database.write(lambda c: due.extend(c, messages, extension_s=10 * HOUR_S))
 
 
-def test_a_saga_whose_message_is_in_good_hands_is_put_off(store: Store) -> None:
+def test_a_saga_whose_message_is_held_by_a_live_worker_is_postponed(store: Store) -> None:
     saga_id, other = (sent(store, key, due_in_s=-1) for key in ("T-1", "T-2"))
     extend(store, saga_id)
     assert take(store.database) == [other]
@@ -157,28 +159,30 @@ def test_a_saga_whose_message_is_in_good_hands_is_put_off(store: Store) -> None:
 
 
 @pytest.mark.parametrize("epoch", [0, 2])
-def test_a_message_of_another_epoch_puts_no_saga_off(epoch: int, store: Store) -> None:
+def test_a_message_of_another_epoch_postpones_no_saga(epoch: int, store: Store) -> None:
     saga_id = sent(store, "T-1", due_in_s=-1)
     extend(store, saga_id, epoch=epoch)
     assert take(store.database) == [saga_id]
 
 
-def test_a_saga_that_waits_for_no_message_is_not_put_off(store: Store) -> None:
-    # It has moved on since the worker received its message: a retry's timer, or a turn back.
+def test_a_saga_that_expects_no_message_is_not_postponed(store: Store) -> None:
+    # It has advanced since the worker received its message: it has a retry timer or turned back.
     saga_id = sent(store, "T-1", due_in_s=-1, unsent=True)
     extend(store, saga_id)
     assert take(store.database) == [saga_id]
 
 
 @pytest.mark.parametrize("due_in_h", [6, 100])
-def test_a_saga_that_is_put_off_already_is_not_written_again(due_in_h: float, store: Store) -> None:
+def test_a_saga_that_is_already_postponed_is_not_written_again(
+    due_in_h: float, store: Store
+) -> None:
     saga_id = sent(store, "T-1", due_in_s=due_in_h * HOUR_S)
     before = saga_row(store.database, saga_id).due_at
     extend(store, saga_id)
     assert saga_row(store.database, saga_id).due_at == before
 
 
-def test_a_saga_that_has_ended_is_not_made_due_by_a_message_that_is_still_held(
+def test_a_message_that_a_worker_still_has_does_not_make_an_ended_saga_due(
     store: Store,
 ) -> None:
     saga_id = turned_back(store)
@@ -186,7 +190,7 @@ def test_a_saga_that_has_ended_is_not_made_due_by_a_message_that_is_still_held(
     assert saga_row(store.database, saga_id).due_at is None
 
 
-def test_a_message_that_the_broker_did_not_take_is_noted_as_not_sent(store: Store) -> None:
+def test_a_message_that_the_broker_did_not_accept_is_recorded_as_unsent(store: Store) -> None:
     saga_id = started(store)
     state = store.peek(saga_id)
     assert state
@@ -194,8 +198,8 @@ def test_a_message_that_the_broker_did_not_take_is_noted_as_not_sent(store: Stor
     assert saga_row(store.database, saga_id).sent_at is None
 
 
-def test_one_that_it_took_all_the_same_hides_not_the_next_one_of_its_epoch(store: Store) -> None:
-    # Its word was lost, and a worker was quicker than the note: the next link is on its way.
+def test_recording_a_message_as_unsent_does_not_hide_the_next_one(store: Store) -> None:
+    # The broker's confirmation was lost, and a worker was faster: the next message is on its way.
     saga_id = started(store)
     state = store.peek(saga_id)
     assert state
@@ -206,7 +210,7 @@ def test_one_that_it_took_all_the_same_hides_not_the_next_one_of_its_epoch(store
     assert claims(store, saga_id, "hotel").decision.answer == Granted(1)
 
 
-def test_to_vouch_for_nothing_does_nothing(store: Store) -> None:
+def test_extending_nothing_changes_nothing(store: Store) -> None:
     saga_id = sent(store, "T-1", due_in_s=-1)
     extend(store)
     assert take(store.database) == [saga_id]
@@ -217,7 +221,7 @@ def let_it_end_within(store: Store, saga_id: UUID, left_s: float) -> None:
     store.database.write(lambda c: c.execute(statement.values(deadline_at=after_now(left_s))))
 
 
-def test_a_saga_is_looked_at_when_its_deadline_passes_whoever_has_its_message(
+def test_a_saga_is_checked_at_its_deadline_whoever_has_its_message(
     store: Store,
 ) -> None:
     soon, late = (sent(store, key, due_in_s=-1) for key in ("soon", "late"))

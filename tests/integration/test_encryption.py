@@ -1,4 +1,4 @@
-"""Payloads at rest: encrypted by the application's codec, and no larger than they may be."""
+"""Payloads at rest are encrypted by the application's codec and limited in size."""
 
 import json
 from typing import Any
@@ -38,12 +38,12 @@ def test_a_codec_keeps_inputs_and_outputs_encrypted(
     assert output is not None
     assert json.loads(codec.codec.decode(row.input))["big"] == 3
     assert CANARY in codec.codec.decode(output.output)
-    # People see what is no secret, decrypted.
+    # People see what is not secret, decrypted.
     assert '"by":"open"' in str(handle.steps()[0].output)
     assert CANARY not in what_people_see(handle, capsys)
 
 
-def test_the_same_input_is_known_by_its_plain_text_however_it_was_encrypted(
+def test_an_equal_input_is_recognised_by_its_plain_text_however_it_was_encrypted(
     app: Celery, database: Database
 ) -> None:
     app.conf.update(saga_codec=codec.codec)
@@ -66,7 +66,7 @@ def test_a_key_is_rotated_while_sagas_run(
     rotated = FernetCodec(new, old)
     app.conf.update(saga_codec=rotated)
     for name in ("settings", "payload_codec"):
-        vars(runtime).pop(name)  # as in a worker that was started anew
+        vars(runtime).pop(name)  # as in a restarted worker
     assert login_saga.start(Login(), key="L-1").id == handle.id
     driver.run_all()
     assert handle.status is SagaStatus.COMPLETED
@@ -77,7 +77,7 @@ def test_a_key_is_rotated_while_sagas_run(
 
 
 class Broken:
-    """A codec that fails, and quotes what it was given."""
+    """A codec that fails and quotes its argument."""
 
     def __init__(self, *fails: str) -> None:
         self.fails = set(fails)
@@ -105,7 +105,7 @@ def test_a_codec_that_cannot_encode_starts_nothing_and_says_so(
     assert count(database, t.saga) == 0
 
 
-def test_a_codec_that_gives_no_text_says_so(app: Celery, database: Database) -> None:
+def test_a_codec_that_returns_no_text_says_so(app: Celery, database: Database) -> None:
     class Bytes:
         def encode(self, text: str, /) -> Any:
             return text.encode()
@@ -119,7 +119,7 @@ def test_a_codec_that_gives_no_text_says_so(app: Celery, database: Database) -> 
     assert count(database, t.saga) == 0
 
 
-def test_a_codec_that_cannot_read_an_input_is_an_attempt_that_broke_with_a_clear_error(
+def test_an_input_that_the_codec_cannot_read_fails_the_attempt_with_a_clear_error(
     app: Celery, database: Database, driver: Driver
 ) -> None:
     codec = Broken()
@@ -127,7 +127,7 @@ def test_a_codec_that_cannot_read_an_input_is_an_attempt_that_broke_with_a_clear
     handle = login_saga.start(Login(), key="L-1")
     codec.fails.add("decode")  # the key is lost
     driver.run_all()
-    # Neither the action nor its undo can run: a person is asked.
+    # Neither the action nor its compensation can run: a person is asked.
     assert handle.describe().status is SagaStatus.FAILED
     row = step_row(database, handle.id, "vault.open")
     assert row is not None
@@ -136,7 +136,7 @@ def test_a_codec_that_cannot_read_an_input_is_an_attempt_that_broke_with_a_clear
     assert "saga_codec could not decode a payload of the record" in row.error["message"]
     assert not told
     assert CANARY not in json.dumps([row.error, row.compensation_error])
-    codec.fails.clear()  # and found again
+    codec.fails.clear()  # and the key is found again
     handle.retry(note="the key is back")
     driver.run_all()
     assert handle.describe().status is SagaStatus.COMPENSATED
@@ -152,11 +152,11 @@ def test_an_input_over_the_limit_is_refused_and_leaves_no_row(
     small = Login(goes_wrong="é" * 10)
     login_saga.start(small)
     with pytest.raises(PayloadTooLarge, match=r"over the limit of 300 \(saga_payload_limit_bytes"):
-        login_saga.start(Login(goes_wrong="é" * 100))  # each is two bytes
+        login_saga.start(Login(goes_wrong="é" * 100))  # each takes two bytes
     assert count(database, t.saga) == 1
 
 
-def test_the_limit_is_one_of_json_before_its_encryption(app: Celery, database: Database) -> None:
+def test_the_limit_applies_to_the_json_before_encryption(app: Celery, database: Database) -> None:
     app.conf.update(saga_codec=codec.codec, saga_payload_limit_bytes=200)
     handle = login_saga.start(Login())
     assert len(saga_row(database, handle.id).input) > 200

@@ -1,4 +1,4 @@
-"""A saga that cannot be moved on: what is written of it, and what is not."""
+"""What is recorded about a saga that sweeps fail to advance."""
 
 from uuid import UUID
 
@@ -17,7 +17,7 @@ def failed_sweeps(store: Store, saga_id: UUID, error: str = "no plan.") -> int |
     )
 
 
-def test_people_are_told_at_the_third_of_many_and_of_what_was_wrong_then(store: Store) -> None:
+def test_the_third_failed_sweep_in_a_row_is_reported_with_its_error(store: Store) -> None:
     saga_id = started(store)
     counted = [failed_sweeps(store, saga_id, f"error {number}.") for number in range(1, 7)]
     assert counted == [1, 2, 3, 4, 5, 6]
@@ -28,7 +28,7 @@ def test_people_are_told_at_the_third_of_many_and_of_what_was_wrong_then(store: 
     assert saga_row(store.database, saga_id).blocked["reason"] == body["reason"]
 
 
-def test_one_that_has_ended_meanwhile_is_left_as_it_is(store: Store) -> None:
+def test_a_saga_that_has_ended_meanwhile_is_left_as_it_is(store: Store) -> None:
     saga_id = turned_back(store)
     before, history = saga_row(store.database, saga_id), count(store.database, t.history)
     assert failed_sweeps(store, saga_id) is None
@@ -36,5 +36,5 @@ def test_one_that_has_ended_meanwhile_is_left_as_it_is(store: Store) -> None:
     assert count(store.database, t.history) == history
 
 
-def test_one_that_is_gone_has_not_stumbled(store: Store) -> None:
+def test_a_saga_that_is_gone_has_no_failed_sweeps(store: Store) -> None:
     assert failed_sweeps(store, UUID(int=0)) is None

@@ -1,4 +1,4 @@
-"""Forged headers: they break no attempt, hurry none, and hide nothing from the sweep."""
+"""Forged headers fail no attempt, hurry none, and hide nothing from the sweep."""
 
 import json
 import uuid
@@ -33,7 +33,7 @@ MOMENTS = [1e300, float("inf"), float("nan"), 10**400, -1e300, -1, True, "soon",
 
 @dataclass(eq=False)
 class Request:
-    """A message as a worker receives it; known by its identity, as Celery's are."""
+    """A message as a worker receives it; compared by identity, as Celery's are."""
 
     request_dict: dict[str, Any]
     args: tuple[Any, ...]
@@ -42,7 +42,7 @@ class Request:
 
 
 @pytest.mark.parametrize("moment", MOMENTS, ids=repr)
-def test_a_forged_time_is_no_evidence_and_does_not_hide_what_is(
+def test_a_forged_time_is_no_evidence_and_does_not_hide_real_evidence(
     moment: Any, store: Store, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     saga_id = started(store)
@@ -56,7 +56,7 @@ def test_a_forged_time_is_no_evidence_and_does_not_hide_what_is(
     )
 
     def lost(in_flight: InFlight) -> bool:
-        json.dumps(in_flight.seen)  # it goes into the record
+        json.dumps(in_flight.seen)  # it is written to the record
         return LostMessages(runtime.messages, in_flight.seen, margin_s=1).is_lost(saga)
 
     in_flight = InFlight()
@@ -64,7 +64,7 @@ def test_a_forged_time_is_no_evidence_and_does_not_hide_what_is(
         Request({SENT_AT: moment, QUEUE: queue}, (str(saga_id), "flight", 1), runtime.app)
     )
     assert not lost(in_flight)
-    # The next message that is the engine's own was sent after the saga's, and overtook it.
+    # The engine's own next message was sent after the saga's and overtook it.
     later = saga.sent_at.timestamp() + 1.5
     other = (str(uuid.uuid4()), "flight", 1)
     in_flight.note_received(Request({SENT_AT: later, QUEUE: queue}, other, runtime.app))
@@ -72,10 +72,10 @@ def test_a_forged_time_is_no_evidence_and_does_not_hide_what_is(
 
 
 @pytest.mark.parametrize("epoch", [2**31, 10**30, -(10**30), 0, -1])
-def test_a_message_in_a_workers_hands_does_not_stop_its_sweep(
+def test_a_message_that_a_worker_has_received_does_not_stop_its_sweep(
     epoch: int, store: Store, runtime: Runtime
 ) -> None:
-    """One with a far time to run stays there, and its epoch would go into SQL at every sweep."""
+    """A message scheduled far ahead stays in flight, and every sweep puts its epoch into SQL."""
     saga_id = started(store)
     store.database.write(lambda c: c.execute(update(t.saga).values(due_at=after_now(-1))))
     in_flight = InFlight()
@@ -86,7 +86,7 @@ def test_a_message_in_a_workers_hands_does_not_stop_its_sweep(
 
 
 def test_queues_that_nobody_consumes_are_not_counted(runtime: Runtime) -> None:
-    """Each would go into the record, again with every heartbeat."""
+    """Each would be written to the record again with every heartbeat."""
     in_flight = InFlight()
     names: list[Any] = ["nowhere", "x" * 1_000_000, "\x00", None, 7, ["celery"], {}]
     for name in names:
@@ -96,10 +96,10 @@ def test_queues_that_nobody_consumes_are_not_counted(runtime: Runtime) -> None:
 
 
 @pytest.mark.parametrize("eta", ["2099-01-01T00:00:00+00:00", "2099-01-01", "soon", 7, [], {}])
-def test_a_message_that_is_to_run_in_years_vouches_for_no_saga(
+def test_a_message_scheduled_years_ahead_extends_no_saga(
     eta: Any, store: Store, runtime: Runtime
 ) -> None:
-    """It stays in a worker's hands, and would keep every sweep from the saga."""
+    """It stays in flight and would keep every sweep away from the saga."""
     saga_id = started(store)
     in_flight = InFlight()
     headers = {SENT_AT: 1.0, "eta": eta}
@@ -111,10 +111,10 @@ def test_a_message_that_is_to_run_in_years_vouches_for_no_saga(
 
 
 @pytest.mark.parametrize("limits", [[0.001, 0.001], [None, 1], [1, None], [5, "x"], ["x", {}]])
-def test_a_forged_time_limit_breaks_no_attempt(
+def test_a_forged_time_limit_fails_no_attempt(
     limits: Any, driver: Driver, database: Database, ran: list[str]
 ) -> None:
-    """One attempt after the other would break, until the saga turned back."""
+    """One attempt after another would fail until the saga turned back."""
     handle = in_the_middle(driver)
     before = everything(database)
     ran.clear()
@@ -127,10 +127,10 @@ def test_a_forged_time_limit_breaks_no_attempt(
 
 
 @pytest.mark.parametrize("worker_s", [None, 60, 600])
-def test_a_limit_of_the_sender_alone_is_no_forgery(
+def test_a_limit_that_only_the_sender_has_is_not_forged(
     worker_s: float | None, driver: Driver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Workers may have another task_time_limit than applications, and than older workers."""
+    """Workers may have another task_time_limit than applications or older workers do."""
 
     def limit_tasks(seconds: float | None) -> None:  # as Celery does with that setting
         for name in (RESERVE, CHARGE, NOTIFY):
@@ -143,10 +143,10 @@ def test_a_limit_of_the_sender_alone_is_no_forgery(
     assert handle.status is SagaStatus.COMPLETED
 
 
-def test_a_forged_message_cannot_eat_the_attempts_that_a_saga_waits_for(
+def test_a_forged_message_cannot_use_up_the_attempts_that_a_saga_waits_for(
     driver: Driver, ran: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It would turn back at once where it is to outlast an outage of hours."""
+    """The saga would turn back at once although it is meant to outlast an outage of hours."""
     monkeypatch.setattr(execution.Execution, "_context", fails)
     handle = patient_saga.start(Order(), key="ORD-1")
     driver.run_all()
@@ -157,7 +157,9 @@ def test_a_forged_message_cannot_eat_the_attempts_that_a_saga_waits_for(
     assert handle.describe().status is SagaStatus.IN_PROGRESS
 
 
-def test_nor_start_a_saga_before_its_time(driver: Driver, ran: list[str]) -> None:
+def test_a_forged_message_cannot_start_a_saga_before_its_time(
+    driver: Driver, ran: list[str]
+) -> None:
     handle = order_saga.start(Order(), key="ORD-1", delay=timedelta(hours=1))
     driver.send(RESERVE, str(handle.id), RESERVE, 1)
     assert not ran

@@ -1,4 +1,4 @@
-"""Whoever can write to the broker can start no step out of its turn, nor touch what has ended."""
+"""Writing to the broker runs no step out of turn and changes nothing that has ended."""
 
 import uuid
 from functools import partial
@@ -82,7 +82,7 @@ def hostile_arguments(handle: SagaHandle) -> list[list[Any]]:
 
 @pytest.mark.parametrize("end", [completed, compensated])
 @pytest.mark.parametrize("task", EVERY_TASK)
-def test_nothing_that_is_sent_touches_a_saga_that_has_ended(
+def test_no_message_touches_a_saga_that_has_ended(
     end: Any, task: str, driver: Driver, database: Database, ran: list[str]
 ) -> None:
     handle = end(driver)
@@ -95,7 +95,7 @@ def test_nothing_that_is_sent_touches_a_saga_that_has_ended(
 
 
 @pytest.mark.parametrize("task", EVERY_TASK)
-def test_whatever_is_sent_runs_no_step_but_the_one_whose_turn_it_is(
+def test_no_message_runs_a_step_other_than_the_current_one(
     task: str, driver: Driver, database: Database, ran: list[str]
 ) -> None:
     handle = in_the_middle(driver)
@@ -111,10 +111,10 @@ def test_whatever_is_sent_runs_no_step_but_the_one_whose_turn_it_is(
     assert handle.status is SagaStatus.COMPLETED
 
 
-def test_a_step_is_not_done_by_the_function_of_another(
+def test_a_step_is_not_executed_by_the_function_of_another(
     driver: Driver, database: Database, ran: list[str]
 ) -> None:
-    """The message is right but for its task: to believe it would be to skip the charge."""
+    """Only the task of the message is wrong: believing it would skip the charge."""
     handle = in_the_middle(driver)
     before = everything(database)
     ran.clear()
@@ -124,7 +124,7 @@ def test_a_step_is_not_done_by_the_function_of_another(
     assert everything(database) == before
 
 
-def test_nor_is_it_undone_by_the_compensation_of_another(
+def test_a_step_is_not_undone_by_the_compensation_of_another(
     driver: Driver, database: Database, ran: list[str]
 ) -> None:
     handle = in_the_middle(driver)
@@ -138,7 +138,7 @@ def test_nor_is_it_undone_by_the_compensation_of_another(
     assert driver.send(RELEASE, str(handle.id), RESERVE, epoch) == "COMPENSATED"
 
 
-def test_a_message_of_the_right_step_and_epoch_runs_it_once_however_often_it_comes(
+def test_a_message_of_the_right_step_and_epoch_runs_it_once_however_often_it_arrives(
     driver: Driver, ran: list[str]
 ) -> None:
     handle = in_the_middle(driver)
@@ -175,7 +175,7 @@ def test_an_action_of_a_saga_that_turns_back_is_void(
 # The turn-back duty.
 
 
-def test_a_forged_turn_back_sends_the_saga_on_and_never_back(
+def test_a_forged_turn_back_advances_the_saga_and_never_turns_it_back(
     driver: Driver, database: Database, ran: list[str]
 ) -> None:
     handle = in_the_middle(driver)
@@ -218,7 +218,7 @@ def test_markup_and_control_characters_in_keys_and_errors_stay_text(
 @pytest.mark.parametrize(
     "task_id", ["x" * 10_000, "\x00", "'; DROP TABLE saga; --"], ids=["long", "NUL", "SQL"]
 )
-def test_a_forged_task_id_leaves_the_saga_able_to_go_on(
+def test_a_forged_task_id_does_not_stop_the_saga(
     task_id: str, driver: Driver, store: Store
 ) -> None:
     handle = in_the_middle(driver)
@@ -230,7 +230,9 @@ def test_a_forged_task_id_leaves_the_saga_able_to_go_on(
     assert handle.status is SagaStatus.COMPLETED
 
 
-def test_what_has_ended_by_hand_of_the_store_is_as_deaf(driver: Driver, store: Store) -> None:
+def test_no_message_touches_a_saga_that_was_ended_directly_in_the_store(
+    driver: Driver, store: Store
+) -> None:
     saga_id = turned_back(store)
     before = everything(store.database)
     for task in EVERY_TASK:

@@ -1,4 +1,4 @@
-"""Is a message lost? What its queue shows decides; silence proves nothing."""
+"""The evidence of its queue decides whether a message is lost; silence proves nothing."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,7 +13,7 @@ from sagas.record.store import Store
 from sagas.runtime.app import Runtime
 from tests.support.records import claims, started
 
-#: Judges the message of a saga that was sent a minute ago.
+#: Decides whether the message that a saga was sent a minute ago is lost.
 Judge = Callable[..., bool]
 
 
@@ -27,7 +27,7 @@ def saga(store: Store) -> SagaState:
 
 @pytest.fixture
 def lost(saga: SagaState, runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> Judge:
-    """Return what judges by a queue's length and by what was sent how much later and received."""
+    """Return a judge of the queue's length and of how much later a received message was sent."""
 
     def judge(length: int | None, *, moved_s: float | None = None) -> bool:
         monkeypatch.setattr(runtime.messages, "queue_of", lambda _: SimpleNamespace(name="q"))
@@ -39,11 +39,11 @@ def lost(saga: SagaState, runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> 
     return judge
 
 
-def test_a_message_is_lost_where_its_queue_is_empty(lost: Judge) -> None:
+def test_a_message_is_lost_when_its_queue_is_empty(lost: Judge) -> None:
     assert lost(0)
 
 
-def test_a_message_waits_where_its_queue_is_not_empty(lost: Judge) -> None:
+def test_a_message_waits_when_its_queue_is_not_empty(lost: Judge) -> None:
     assert not lost(1)
 
 
@@ -53,13 +53,13 @@ def test_a_broker_that_does_not_answer_proves_nothing(lost: Judge) -> None:
 
 
 @pytest.mark.parametrize("moved_s", [-30, 0.5])
-def test_a_message_waits_where_none_that_was_sent_clearly_later_has_been_received(
+def test_a_message_waits_when_no_clearly_later_message_has_been_received(
     moved_s: float, lost: Judge
 ) -> None:
     assert not lost(9, moved_s=moved_s)
 
 
-def test_a_message_is_lost_where_one_that_was_sent_clearly_later_has_been_received(
+def test_a_message_is_lost_when_a_clearly_later_message_has_been_received(
     lost: Judge,
 ) -> None:
     assert lost(9, moved_s=1.5)
@@ -69,10 +69,10 @@ def test_no_message_comes_from_the_future(lost: Judge) -> None:
     assert not lost(9, moved_s=3600)
 
 
-def test_a_saga_that_waits_for_no_message_has_lost_none(
+def test_a_saga_that_expects_no_message_has_lost_none(
     saga: SagaState, store: Store, runtime: Runtime
 ) -> None:
-    evidence = LostMessages(runtime.messages, {}, margin_s=1)  # which would ask for an empty queue
+    evidence = LostMessages(runtime.messages, {}, margin_s=1)  # which would report an empty queue
     assert not evidence.is_lost(replace(saga, sent_at=None))
     claims(store, saga.id, "flight")
     running = store.peek(saga.id)

@@ -1,4 +1,4 @@
-"""The migrations that are shipped with the package."""
+"""The migrations that ship with the package."""
 
 import logging
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ from tests.support.records import claims, saga_row, started
 
 @pytest.fixture
 def blank(blank_database_url: str) -> Iterator[Database]:
-    """Return a database with nothing in it."""
+    """Return an empty database."""
     made = Database(blank_database_url)
     yield made
     made.dispose()
@@ -53,7 +53,7 @@ def downgrade(database: Database, revision: str = "base") -> None:
         command.downgrade(config, revision)
 
 
-def test_an_upgrade_from_nothing_makes_exactly_the_tables_that_the_code_uses(
+def test_an_upgrade_of_an_empty_database_creates_exactly_the_tables_that_the_code_uses(
     blank: Database,
 ) -> None:
     upgrade(blank)
@@ -61,15 +61,15 @@ def test_an_upgrade_from_nothing_makes_exactly_the_tables_that_the_code_uses(
     assert differences(blank) == []
 
 
-def test_every_index_that_the_code_declares_is_made(blank: Database) -> None:
-    # Alembic compares neither the condition of an index nor its name on every database.
+def test_every_index_that_the_code_declares_is_created(blank: Database) -> None:
+    # Alembic does not compare the condition of an index, nor its name on every database.
     upgrade(blank)
     declared = {
         (index.name, tuple(column.name for column in index.columns))
         for table in t.metadata.tables.values()
         for index in table.indexes
     }
-    # MariaDB makes one for every constraint, and names it so.
+    # MariaDB creates one for every constraint and gives it the same name.
     implied = {key.name for table in t.metadata.tables.values() for key in table.constraints}
     made = blank.read(
         lambda c: {
@@ -82,7 +82,7 @@ def test_every_index_that_the_code_declares_is_made(blank: Database) -> None:
     assert made == declared
 
 
-def test_an_upgrade_is_at_the_newest_revision(blank: Database) -> None:
+def test_an_upgrade_ends_at_the_newest_revision(blank: Database) -> None:
     assert blank.read(current_revision) is None
     upgrade(blank)
     assert head_revision() is not None
@@ -98,7 +98,7 @@ def test_a_second_upgrade_does_nothing(blank: Database) -> None:
     assert saga_row(blank, saga_id).status == "STARTED"
 
 
-def test_upgrades_of_one_moment_do_the_work_once(blank_database_url: str) -> None:
+def test_simultaneous_upgrades_do_the_work_once(blank_database_url: str) -> None:
     def run(_: int) -> object:
         database = Database(blank_database_url)
         upgrade(database)
@@ -110,7 +110,7 @@ def test_upgrades_of_one_moment_do_the_work_once(blank_database_url: str) -> Non
         assert len(set(pool.map(run, range(3)))) == 1
 
 
-def test_every_record_has_an_identity_of_its_own(blank: Database) -> None:
+def test_every_record_has_its_own_identity(blank: Database) -> None:
     upgrade(blank)
     first = blank.read(record_id)
     downgrade(blank)

@@ -1,4 +1,4 @@
-"""The probe of a supervisor."""
+"""The liveness probe for a supervisor."""
 
 import re
 import socket
@@ -20,7 +20,7 @@ from sagas.sql import before_now
 
 HERE = f"celery@{socket.gethostname()}"
 
-#: Of an hour: no test takes so long that a worker dies meanwhile.
+#: An hour: no test runs so long that a worker dies meanwhile.
 LEASE_S = 3600
 
 
@@ -41,7 +41,7 @@ def ping(app: Celery, *options: str) -> Result:
     return CliRunner().invoke(saga, ["ping", *options], obj=SimpleNamespace(app=app))
 
 
-def test_a_worker_of_this_host_that_gives_signs_of_life_is_alive(
+def test_a_worker_of_this_host_that_sends_heartbeats_is_alive(
     app: Celery, database: Database
 ) -> None:
     beat(database, HERE)
@@ -51,7 +51,7 @@ def test_a_worker_of_this_host_that_gives_signs_of_life_is_alive(
     assert shown.stdout.endswith("The database and the broker answer.\n")
 
 
-def test_a_worker_that_is_silent_for_longer_than_its_lease_is_not(
+def test_a_worker_that_is_silent_for_longer_than_its_lease_is_not_alive(
     app: Celery, database: Database
 ) -> None:
     beat(database, HERE, ago_s=2 * LEASE_S)
@@ -61,13 +61,15 @@ def test_a_worker_that_is_silent_for_longer_than_its_lease_is_not(
     assert f"the lease is {LEASE_S} s" in shown.stderr
 
 
-def test_of_two_incarnations_the_livelier_counts(app: Celery, database: Database) -> None:
+def test_of_two_incarnations_the_one_with_the_latest_heartbeat_counts(
+    app: Celery, database: Database
+) -> None:
     beat(database, HERE)
     beat(database, HERE, ago_s=2 * LEASE_S)
     assert ping(app).exit_code == 0
 
 
-def test_a_worker_of_another_host_counts_only_where_any_will_do(
+def test_a_worker_of_another_host_counts_only_when_any_host_will_do(
     app: Celery, database: Database
 ) -> None:
     beat(database, "celery@elsewhere")
@@ -86,7 +88,7 @@ def test_a_worker_may_be_named(app: Celery, database: Database) -> None:
 
 
 @pytest.mark.parametrize("url", ["redis://127.0.0.1:1/0", "amqp://127.0.0.1:1//"])
-def test_a_broker_that_does_not_answer_is_not_the_workers_fault(
+def test_a_broker_that_does_not_answer_is_not_blamed_on_the_worker(
     url: str, app: Celery, database: Database
 ) -> None:
     beat(database, HERE)
@@ -96,7 +98,7 @@ def test_a_broker_that_does_not_answer_is_not_the_workers_fault(
     assert "The broker does not answer" in shown.stderr
 
 
-def test_a_database_that_does_not_answer_is_not_the_workers_fault(app: Celery) -> None:
+def test_a_database_that_does_not_answer_is_not_blamed_on_the_worker(app: Celery) -> None:
     app.conf.update(
         saga_database_url="postgresql+psycopg://me:hunter2@127.0.0.1:1/x", saga_lease_s=0.1
     )

@@ -1,4 +1,4 @@
-"""Reading the record."""
+"""Queries on the record."""
 
 from datetime import UTC
 
@@ -15,7 +15,7 @@ from tests.support.records import REFUSED, claims, concludes, started, turned_ba
 
 @pytest.fixture
 def ids(store: Store) -> dict[str, object]:
-    """Put three sagas into the record: one that ran, one that runs, one that waits."""
+    """Insert three sagas into the record: one ended, one running, one waiting."""
     made = {"ended": turned_back(store, "T-1"), "runs": started(store, "T-2")}
     claims(store, made["runs"], "flight", hostname="one@here", task_id="t-1")
     return {**made, "waits": started(store, "T-3")}
@@ -40,7 +40,7 @@ def test_a_saga_is_found_by_its_id_and_by_its_key(store: Store) -> None:
     assert view.ended_at >= view.started_at
 
 
-def test_a_saga_that_is_not_there_is_none(store: Store) -> None:
+def test_an_unknown_saga_is_none(store: Store) -> None:
     started(store)
     read = store.database.read
     assert read(lambda c: queries.saga_by_id(c, uuid7())) is None
@@ -62,7 +62,7 @@ def test_a_saga_that_is_not_there_is_none(store: Store) -> None:
     ids=str,
 )
 @pytest.mark.usefixtures("ids")
-def test_a_list_has_what_matches_everything_the_newest_first(
+def test_a_list_has_only_full_matches_newest_first(
     wanted: dict[str, object], found: list[str], database: Database
 ) -> None:
     views = database.read(lambda c: queries.find_sagas(c, **wanted))  # type: ignore[arg-type]
@@ -83,7 +83,7 @@ def test_an_empty_record_has_nothing_to_count_or_list(database: Database) -> Non
     assert list(database.read(queries.find_sagas)) == []
 
 
-def test_every_step_of_the_plan_is_shown_in_its_order(store: Store) -> None:
+def test_every_step_of_the_plan_is_shown_in_order(store: Store) -> None:
     saga_id = started(store)
     claims(store, saga_id, "flight", hostname="one@here", task_id="t-1")
     concludes(store, saga_id, "flight", Succeeded('"LH 1"'))
@@ -96,7 +96,7 @@ def test_every_step_of_the_plan_is_shown_in_its_order(store: Store) -> None:
     assert (hotel.name, hotel.status, hotel.attempt) == ("hotel", StepStatus.PENDING, 0)
 
 
-def test_the_two_directions_of_a_step_are_shown_apart(store: Store) -> None:
+def test_the_two_directions_of_a_step_are_shown_separately(store: Store) -> None:
     saga_id = turned_back(store)
     flight, hotel = store.database.read(lambda c: queries.steps_of(c, saga_id))
     assert flight.status is StepStatus.COMPENSATED
@@ -110,7 +110,7 @@ def test_the_two_directions_of_a_step_are_shown_apart(store: Store) -> None:
     assert hotel.compensation_attempt == 0
 
 
-def test_a_history_is_of_one_saga_the_oldest_first(store: Store) -> None:
+def test_a_history_belongs_to_one_saga_and_starts_with_the_oldest_entry(store: Store) -> None:
     turned_back(store, "T-1")
     saga_id = started(store, "T-2", skipped=("hotel",))
     entries = store.database.read(lambda c: queries.history_of(c, saga_id))
@@ -121,7 +121,7 @@ def test_a_history_is_of_one_saga_the_oldest_first(store: Store) -> None:
     assert entries[0].id < entries[1].id
 
 
-def test_the_reason_of_a_turn_back_is_in_the_history(store: Store) -> None:
+def test_the_reason_for_a_turn_back_is_in_the_history(store: Store) -> None:
     saga_id = turned_back(store)
     entries = store.database.read(lambda c: queries.history_of(c, saga_id))
     (turned,) = (entry for entry in entries if entry.event == "COMPENSATING" and not entry.step)

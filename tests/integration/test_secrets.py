@@ -1,4 +1,4 @@
-"""Secrets: what is kept, what the steps get, and what nobody else sees."""
+"""Secrets: what is stored, what the steps receive, and what nobody else sees."""
 
 import json
 import logging
@@ -34,7 +34,7 @@ def on_redis(redis_url: str, database_url: str, driver: Driver) -> Driver:
 
 @pytest.fixture
 def alerts(monkeypatch: pytest.MonkeyPatch) -> list[Alert]:
-    """Return the alerts that a hook gets."""
+    """Return the alerts that a hook receives."""
     found: list[Alert] = []
     monkeypatch.setattr(delivery, "_hooks", {})
     on_alert(found.append)
@@ -66,7 +66,7 @@ def test_a_secret_is_in_the_record_and_in_the_steps_and_nowhere_else(
 
     ends = {"": SagaStatus.COMPLETED, "cannot be undone": SagaStatus.FAILED}
     assert handle.status is ends.get(goes_wrong, SagaStatus.COMPENSATED)
-    # In the clear for the steps, and for whoever asks for an output by its step.
+    # In plain text for the steps and for anyone who asks for an output by its step.
     assert (told["password"], told["key"]) == (f"{CANARY}-password", f"{CANARY}-key".encode())
     assert told["token"] == f"{CANARY}-token-1"
     assert handle.output_of(open_).token.get_secret_value() == told["token"]
@@ -91,7 +91,7 @@ def test_a_secret_is_in_the_record_and_in_the_steps_and_nowhere_else(
 def test_without_the_guard_celery_logs_what_the_exception_quotes(
     driver: Driver, log: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The measure of the test before: it sees what an engine without care would show."""
+    """Control for the test above: it sees what a careless engine would show."""
     monkeypatch.setattr("sagas.worker.execution.safe_to_log", lambda error, _: error)
     login_saga.start(Login(goes_wrong="breaks"))
     driver.run_all()
@@ -101,7 +101,7 @@ def test_without_the_guard_celery_logs_what_the_exception_quotes(
 
 
 @pytest.mark.usefixtures("app")
-def test_an_input_that_cannot_be_written_is_not_quoted_by_the_error(database: Database) -> None:
+def test_the_error_about_an_invalid_input_does_not_quote_it(database: Database) -> None:
     database.write(lambda c: c.exec_driver_sql("ALTER TABLE saga DROP COLUMN checks"))
     with pytest.raises((DBAPIError, RecordNotReady)) as raised:
         login_saga.start(Login())
@@ -121,7 +121,7 @@ def test_a_conflict_does_not_quote_a_secret() -> None:
     assert login_saga.start(Login(), key="L-1").key == "L-1"
 
 
-def test_the_outbox_of_alerts_holds_no_secret(database: Database, driver: Driver) -> None:
+def test_the_outbox_of_alerts_contains_no_secret(database: Database, driver: Driver) -> None:
     login_saga.start(Login(goes_wrong="cannot be undone"), key="L-1")
     driver.run_all()
     database.write(lambda c: c.execute(update(t.alert).values(due_at=after_now(-1))))

@@ -32,7 +32,7 @@ FIRST = "shop.reserve"
 pytestmark = pytest.mark.usefixtures("app")
 
 
-#: Far less than the delays here, and longer than any machine takes for a start.
+#: Far shorter than the delays here, and longer than any machine needs for a start.
 ABOUT = timedelta(minutes=15)
 
 brief_saga = Saga("shop.brief", input=Order, steps=[reserve], deadline=timedelta(hours=1))
@@ -46,7 +46,7 @@ def nothing_is_there(database: Database) -> bool:
     return not any(count(database, table) for table in (t.saga, t.step, t.history))
 
 
-def test_all_are_in_the_record_and_published_after_the_commit_each_once(
+def test_all_are_recorded_and_published_once_each_after_the_commit(
     database: Database, outbox: Outbox
 ) -> None:
     handles = order_saga.start_many(batch("A", "B", "C"))
@@ -55,13 +55,13 @@ def test_all_are_in_the_record_and_published_after_the_commit_each_once(
     assert [events(database, handle.id) for handle in handles] == [["STARTED"]] * 3
 
 
-def test_none_started_is_no_error_and_writes_nothing(database: Database, outbox: Outbox) -> None:
+def test_starting_none_is_no_error_and_writes_nothing(database: Database, outbox: Outbox) -> None:
     assert order_saga.start_many([]) == []
     assert nothing_is_there(database)
     assert not outbox.messages
 
 
-def test_conditions_are_asked_of_each_input(database: Database, outbox: Outbox) -> None:
+def test_conditions_are_evaluated_for_each_input(database: Database, outbox: Outbox) -> None:
     sagas = [(Order(id="A", notify=False), "A"), (Order(id="B"), "B")]
     one, other = order_saga.start_many(sagas)
     assert events(database, one.id) == ["STARTED", "shop.notify SKIPPED"]
@@ -89,7 +89,7 @@ def bad_batches() -> Iterator[Any]:
 
 @pytest.mark.parametrize("within", [True, False], ids=["in a session", "alone"])
 @pytest.mark.parametrize(("sagas", "error"), list(bad_batches()))
-def test_one_that_cannot_be_started_keeps_all_from_starting(
+def test_one_saga_that_cannot_be_started_keeps_all_from_starting(
     sagas: Any,
     error: type[Exception],
     within: bool,  # noqa: FBT001
@@ -106,7 +106,7 @@ def test_one_that_cannot_be_started_keeps_all_from_starting(
             with pytest.raises(error):
                 order_saga.start_many(sagas, session=session)
             session.execute(insert(orders).values(id="after"))
-        assert count(database, orders) == 2  # the caller's transaction was usable, and committed
+        assert count(database, orders) == 2  # the caller's transaction was usable and was committed
     else:
         with pytest.raises(error):
             order_saga.start_many(sagas)
@@ -114,10 +114,10 @@ def test_one_that_cannot_be_started_keeps_all_from_starting(
     assert len(outbox.messages) == 1
 
 
-def test_rows_that_were_written_before_a_conflict_was_found_are_gone(
+def test_rows_written_before_a_conflict_was_found_are_gone(
     database: Database, outbox: Outbox, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As where another transaction takes a key between the look and the write."""
+    """Happens when another transaction takes a key between the check and the write."""
     order_saga.start(Order(id="taken"), key="B")
     real, looks = starts._existing, []  # noqa: SLF001 - to come between its look and its write
 
@@ -135,7 +135,7 @@ def test_rows_that_were_written_before_a_conflict_was_found_are_gone(
     assert len(outbox.messages) == 1
 
 
-def test_a_rollback_of_the_caller_takes_all_along(
+def test_a_rollback_by_the_caller_rolls_all_back(
     engine: Engine, database: Database, outbox: Outbox
 ) -> None:
     with Session(engine) as session:
@@ -145,7 +145,7 @@ def test_a_rollback_of_the_caller_takes_all_along(
     assert not outbox.messages
 
 
-def test_the_caller_commits_its_own_row_and_all_of_them_at_once(
+def test_the_caller_commits_its_own_row_and_all_sagas_at_once(
     engine: Engine, database: Database, outbox: Outbox
 ) -> None:
     with Session(engine) as session, session.begin():
@@ -156,12 +156,10 @@ def test_the_caller_commits_its_own_row_and_all_of_them_at_once(
     assert [outbox.of(handle.id) for handle in handles] == [[FIRST]] * 2
 
 
-# Keys that come twice.
+# Repeated keys.
 
 
-def test_a_key_that_comes_twice_with_one_input_is_one_saga(
-    database: Database, outbox: Outbox
-) -> None:
+def test_a_repeated_key_with_one_input_is_one_saga(database: Database, outbox: Outbox) -> None:
     one, other, again = order_saga.start_many(batch("A", "B", "A"))
     assert one.id == again.id != other.id
     assert count(database, t.saga) == 2
@@ -169,7 +167,7 @@ def test_a_key_that_comes_twice_with_one_input_is_one_saga(
     assert events(database, one.id) == ["STARTED"]
 
 
-def test_sagas_that_exist_are_returned_in_their_places_and_not_published_again(
+def test_existing_sagas_are_returned_in_their_places_and_not_published_again(
     database: Database, outbox: Outbox
 ) -> None:
     known = order_saga.start_many(batch("D", "B"))
@@ -192,7 +190,7 @@ MANY = 2_000
 
 
 @pytest.mark.parametrize("within", [True, False], ids=["in a session", "alone"])
-def test_two_thousand_are_published_in_a_small_number_of_round_trips(
+def test_two_thousand_sagas_are_published_in_a_few_round_trips(
     within: bool,  # noqa: FBT001
     redis_url: str,
     database_url: str,
@@ -204,7 +202,7 @@ def test_two_thousand_are_published_in_a_small_number_of_round_trips(
     app.conf.update(broker_url=redis_url)
     sagas = batch(*(f"ORD-{number}" for number in range(MANY)))
     with redis.Redis.from_url(redis_url) as client:
-        order_saga.start(Order(), key="first")  # connects, and declares the queue
+        order_saga.start(Order(), key="first")  # connects and declares the queue
         reads = int(client.info("stats")["total_reads_processed"])
         if within:
             with Session(engine) as session, session.begin():
@@ -215,15 +213,15 @@ def test_two_thousand_are_published_in_a_small_number_of_round_trips(
         assert client.llen(app.conf.task_default_queue) == MANY + 1
     assert len({handle.id for handle in handles}) == MANY
     assert count(database, t.saga) == count(database, t.history) == MANY + 1
-    # The server reads from a socket once for each request, or for 16 kB of one that is longer.
+    # The server reads from a socket once per request, or once per 16 kB of a longer one.
     assert reads < MANY / 2, f"{reads} reads for {MANY} messages"
     assert [handle.id for handle in order_saga.start_many(sagas)] == [h.id for h in handles]
 
 
-def test_one_at_a_time_they_take_a_round_trip_each(
+def test_single_starts_take_one_round_trip_each(
     redis_url: str, database_url: str, app: Celery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The measure of the test before: without a batch it sees every message."""
+    """Control for the test above: without a batch it sees every message."""
     assert database_url
     monkeypatch.setattr("sagas.runtime.messages._in_one_go", lambda producer, _: producer)
     monkeypatch.setattr("kombu.messaging.Producer.__exit__", lambda *_: None)
@@ -236,7 +234,7 @@ def test_one_at_a_time_they_take_a_round_trip_each(
 
 
 @pytest.mark.parametrize("within", [True, False], ids=["in a session", "alone"])
-def test_a_broker_that_is_down_costs_the_caller_nothing_and_all_are_due(
+def test_a_broker_that_is_down_causes_no_error_for_the_caller_and_all_sagas_are_due(
     within: bool,  # noqa: FBT001
     app: Celery,
     engine: Engine,
@@ -259,7 +257,7 @@ def test_a_broker_that_is_down_costs_the_caller_nothing_and_all_are_due(
     assert set(taken) == {handle.id for handle in handles}
 
 
-def test_what_a_broker_did_not_take_is_sent_by_one_sweep(
+def test_one_sweep_sends_what_the_broker_did_not_accept(
     runtime: Runtime, database: Database, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runtime.messages, "_rest_until", math.inf)
@@ -295,7 +293,7 @@ def test_a_delayed_saga_waits_in_the_record_and_is_due_after_the_delay(
     assert not database.read(due.any_due)
 
 
-def test_a_delayed_saga_begins_when_its_time_has_come(
+def test_a_delayed_saga_starts_when_its_time_comes(
     database: Database, store: Store, runtime: Runtime, outbox: Outbox
 ) -> None:
     handle = order_saga.start(Order(), delay=timedelta(hours=2))
@@ -308,11 +306,11 @@ def test_a_delayed_saga_begins_when_its_time_has_come(
     assert outbox.of(handle.id) == [FIRST]
     assert not [message for other in handles for message in outbox.of(other.id)]
     assert events(database, handle.id) == ["STARTED", "sent"]
-    # What may still come of an earlier epoch, were there any, is void; this one runs.
+    # A message of an earlier epoch would be void; this one runs.
     assert claims(store, handle.id, FIRST).status is SagaStatus.IN_PROGRESS
 
 
-def test_a_delayed_saga_can_be_cancelled_before_it_begins(outbox: Outbox) -> None:
+def test_a_delayed_saga_can_be_cancelled_before_it_starts(outbox: Outbox) -> None:
     handle = order_saga.start(Order(), delay=timedelta(hours=2))
     handle.cancel(reason="the customer left")
     assert handle.status is SagaStatus.COMPENSATED
@@ -320,7 +318,7 @@ def test_a_delayed_saga_can_be_cancelled_before_it_begins(outbox: Outbox) -> Non
 
 
 @pytest.mark.parametrize("delay", [timedelta(0), timedelta(seconds=-5)])
-def test_a_delay_of_nothing_is_none(delay: timedelta, database: Database, outbox: Outbox) -> None:
+def test_a_zero_delay_is_no_delay(delay: timedelta, database: Database, outbox: Outbox) -> None:
     handle = order_saga.start(Order(), delay=delay)
     assert outbox.of(handle.id) == [FIRST]
     row = saga_row(database, handle.id)

@@ -1,4 +1,4 @@
-"""Starting sagas: alone, and in the transaction of the caller."""
+"""Starting sagas: alone and in the caller's transaction."""
 
 import random
 import threading
@@ -35,10 +35,10 @@ FIRST = "shop.reserve"
 pytestmark = pytest.mark.usefixtures("app")
 
 
-# In a transaction of its own.
+# In its own transaction.
 
 
-def test_a_saga_is_in_the_record_when_start_returns_and_then_published(
+def test_a_saga_is_in_the_record_when_start_returns_and_is_published_afterwards(
     database: Database, outbox: Outbox
 ) -> None:
     handle = order_saga.start(Order(), key="ORD-1")
@@ -51,7 +51,7 @@ def test_a_saga_is_in_the_record_when_start_returns_and_then_published(
     assert row.due_at > row.started_at
 
 
-def test_the_message_is_on_the_broker_and_carries_ids_only(app: Celery) -> None:
+def test_the_message_is_on_the_broker_and_carries_only_ids(app: Celery) -> None:
     handle = order_saga.start(Order(total=Decimal("777.77")), key="ORD-1")
     with app.connection_for_read() as connection, connection.SimpleQueue(queue_of(app)) as queue:
         message = queue.get(block=False)
@@ -81,8 +81,8 @@ def test_the_same_key_and_input_again_are_the_same_saga_published_once(
     assert events(database, first.id) == ["STARTED"]
 
 
-def test_the_same_input_is_the_same_however_its_sets_are_ordered() -> None:
-    # Equal sets that are iterated, and so written, in different orders.
+def test_equal_inputs_are_the_same_whatever_the_order_of_their_sets() -> None:
+    # Equal sets that iterate, and so serialise, in different orders.
     one, other = Order(tags={0, 8}), Order(tags={8, 0})
     assert one == other
     assert one.model_dump_json() != other.model_dump_json()
@@ -101,12 +101,12 @@ def test_the_same_key_with_another_input_is_refused(database: Database, outbox: 
     assert len(outbox.messages) == 1
 
 
-def test_a_key_is_taken_within_one_saga_only() -> None:
+def test_a_key_is_taken_only_within_one_saga() -> None:
     one, other = order_saga.start(Order(), key="1"), shared_saga.start(Order(), key="1")
     assert one.id != other.id
 
 
-def test_of_many_that_start_one_saga_at_one_moment_all_get_the_same(
+def test_simultaneous_starts_of_one_saga_all_return_the_same_one(
     database: Database, outbox: Outbox, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runtime_app, "_bound", [runtime])  # as in a program with one app
@@ -130,7 +130,7 @@ def test_an_invalid_input_leaves_no_row(database: Database, outbox: Outbox) -> N
     assert_nothing(database, outbox)
 
 
-def test_an_input_that_was_broken_after_its_making_leaves_no_row(
+def test_an_input_that_was_corrupted_after_its_creation_leaves_no_row(
     database: Database, outbox: Outbox
 ) -> None:
     order = Order()
@@ -161,7 +161,7 @@ def assert_nothing(database: Database, outbox: Outbox) -> None:
     assert not outbox.messages
 
 
-def test_a_step_whose_condition_does_not_hold_is_skipped_from_the_start(
+def test_a_step_whose_condition_is_false_is_skipped_from_the_start(
     database: Database, outbox: Outbox
 ) -> None:
     handle = order_saga.start(Order(notify=False), key="ORD-1")
@@ -175,13 +175,13 @@ def test_a_saga_with_nothing_to_do_is_left_to_the_sweep(database: Database, outb
     assert saga_row(database, handle.id).due_at is not None
 
 
-def test_waiting_for_a_saga_ends_with_its_end_or_says_that_it_goes_on() -> None:
+def test_waiting_for_a_saga_returns_at_its_end_or_says_that_it_still_runs() -> None:
     handle = order_saga.start(Order())
     with pytest.raises(WaitTimeout, match=f"Saga {handle.id} is still STARTED after 0.02 s"):
         handle.wait(timeout=0.02)
 
 
-def test_a_saga_that_is_not_there_is_not_found() -> None:
+def test_an_unknown_saga_is_not_found() -> None:
     with pytest.raises(SagaNotFound, match=r"no saga 'shop\.order' with the key 'X'"):
         order_saga.get(key="X")
     with pytest.raises(SagaNotFound, match="no saga 00000000-0000-0000-0000-000000000000"):
@@ -190,7 +190,7 @@ def test_a_saga_that_is_not_there_is_not_found() -> None:
         sagas.get("ORD-1")
 
 
-# In the transaction of the caller.
+# In the caller's transaction.
 
 Open = Callable[[Engine], Any]
 
@@ -232,7 +232,7 @@ def place(session: Any, order: Order) -> sagas.SagaHandle:
 
 
 def numbers(engine: Engine) -> tuple[int, int]:
-    """Return how many orders and how many sagas there are."""
+    """Return the number of orders and the number of sagas."""
     with engine.connect() as connection:
         found = [
             connection.scalar(select(func.count()).select_from(table)) for table in (orders, t.saga)
@@ -254,7 +254,7 @@ def test_a_commit_keeps_the_order_and_its_saga_and_then_publishes(
 
 
 @EVERY_KIND
-def test_a_rollback_leaves_neither_and_publishes_nothing(
+def test_a_rollback_removes_both_and_publishes_nothing(
     opened: Open, engine: Engine, outbox: Outbox
 ) -> None:
     with opened(engine) as session:
@@ -275,13 +275,13 @@ def test_a_session_that_is_closed_without_a_commit_publishes_nothing(
         place(session, Order())
     assert numbers(engine) == (0, 0)
     assert not outbox.messages
-    with opened(engine) as session:  # the same connection, now of somebody else
+    with opened(engine) as session:  # the same connection, now used by somebody else
         session.execute(insert(orders).values(id="ORD-2"))
         session.commit()
     assert not outbox.messages
 
 
-def test_an_error_in_the_block_leaves_neither(engine: Engine, outbox: Outbox) -> None:
+def test_an_error_in_the_block_removes_both(engine: Engine, outbox: Outbox) -> None:
     def fail() -> None:
         with Session(engine) as session, session.begin():
             place(session, Order())
@@ -326,7 +326,9 @@ def test_a_saga_that_is_started_twice_in_one_transaction_is_published_once(
 
 
 @pytest.mark.parametrize("end", ["commit", "rollback"])
-def test_a_savepoint_takes_its_saga_along(end: str, engine: Engine, outbox: Outbox) -> None:
+def test_a_rolled_back_savepoint_rolls_its_saga_back(
+    end: str, engine: Engine, outbox: Outbox
+) -> None:
     with Session(engine) as session, session.begin():
         session.execute(insert(orders).values(id="ORD-0"))
         savepoint = session.begin_nested()
@@ -353,7 +355,7 @@ def test_a_key_whose_savepoint_was_rolled_back_is_free_again_and_published(
     assert outbox.of(handle.id) == [FIRST]
 
 
-def test_an_engine_whose_options_were_used_first_publishes_all_the_same(
+def test_an_engine_whose_execution_options_were_set_first_still_publishes(
     engine: Engine, outbox: Outbox
 ) -> None:
     with in_engine_with_options(engine) as session:
@@ -365,7 +367,7 @@ def test_an_engine_whose_options_were_used_first_publishes_all_the_same(
     assert outbox.of(second.id) == [FIRST]
 
 
-def test_an_engine_whose_pool_was_made_anew_publishes_once(engine: Engine, outbox: Outbox) -> None:
+def test_an_engine_whose_pool_was_recreated_publishes_once(engine: Engine, outbox: Outbox) -> None:
     for number in range(3):
         with Session(engine) as session, session.begin():
             handle = place(session, Order(id=f"ORD-{number}"))
@@ -373,9 +375,7 @@ def test_an_engine_whose_pool_was_made_anew_publishes_once(engine: Engine, outbo
         engine.dispose()
 
 
-def test_a_conflict_leaves_the_transaction_of_the_caller_usable(
-    engine: Engine, outbox: Outbox
-) -> None:
+def test_a_conflict_leaves_the_callers_transaction_usable(engine: Engine, outbox: Outbox) -> None:
     order_saga.start(Order(), key="ORD-1")
     with Session(engine) as session, session.begin():
         session.execute(insert(orders).values(id="ORD-1"))
@@ -385,7 +385,7 @@ def test_a_conflict_leaves_the_transaction_of_the_caller_usable(
     assert len(outbox.messages) == 1
 
 
-def test_an_invalid_input_leaves_the_transaction_of_the_caller_usable(engine: Engine) -> None:
+def test_an_invalid_input_leaves_the_callers_transaction_usable(engine: Engine) -> None:
     nonsense: Any = {"total": "much"}
     with Session(engine) as session, session.begin():
         session.execute(insert(orders).values(id="ORD-1"))
@@ -417,7 +417,7 @@ def test_a_session_on_another_database_is_refused_and_stays_usable(
     assert not outbox.messages
 
 
-#: The number by which a server knows a connection, and how somebody else ends it.
+#: How to ask a server for the id of a connection, and how somebody else closes it.
 _CUT = {
     "postgresql": ("SELECT pg_backend_pid()", "SELECT pg_terminate_backend({})"),
     "mysql": ("SELECT connection_id()", "KILL {}"),
@@ -425,7 +425,7 @@ _CUT = {
 _CUT["mariadb"] = _CUT["mysql"]
 
 
-def test_a_session_that_is_cut_off_is_not_said_to_be_on_another_database(
+def test_a_session_that_is_cut_off_is_not_reported_as_on_another_database(
     server_url: str, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runtime.app.conf.update(saga_database_url=server_url)
@@ -441,7 +441,7 @@ def test_a_session_that_is_cut_off_is_not_said_to_be_on_another_database(
     engine.dispose()
 
 
-def test_a_start_that_waits_for_another_one_of_the_same_key_gets_that_saga(
+def test_a_start_that_waits_for_another_with_the_same_key_returns_that_saga(
     server_url: str, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runtime.app.conf.update(saga_database_url=server_url)
@@ -457,10 +457,10 @@ def test_a_start_that_waits_for_another_one_of_the_same_key_gets_that_saga(
     first_engine.dispose()
 
 
-def test_a_start_in_a_transaction_that_began_to_read_before_gets_that_saga(
+def test_a_start_in_a_transaction_that_already_read_returns_that_saga(
     server_url: str, app: Celery
 ) -> None:
-    # As MariaDB does it by default: the transaction keeps its first view of the data.
+    # MariaDB's default: the transaction keeps its first snapshot of the data.
     app.conf.update(saga_database_url=server_url)
     level = "READ COMMITTED" if server_url.startswith("postgresql") else "REPEATABLE READ"
     own = create_engine(server_url, isolation_level=level)
@@ -471,7 +471,7 @@ def test_a_start_in_a_transaction_that_began_to_read_before_gets_that_saga(
     own.dispose()
 
 
-def test_keys_that_differ_in_case_or_in_a_space_only_are_others(database: Database) -> None:
+def test_keys_that_differ_only_in_case_or_a_space_are_different(database: Database) -> None:
     keys = ("ord-1", "ORD-1", "Ord-1", "ord-1 ", "örd-1", "\N{SMILING FACE WITH SMILING EYES}")
     ids = {key: order_saga.start(Order(), key=key).id for key in keys}
     assert len(set(ids.values())) == count(database, t.saga) == len(keys)
@@ -484,7 +484,7 @@ def test_an_input_may_be_long(database: Database) -> None:
     assert Order.model_validate_json(saga_row(database, handle.id).input) == order
 
 
-# When something is missing or down.
+# Something is missing or down.
 
 
 def test_missing_tables_are_an_error_that_names_the_command(
@@ -500,7 +500,7 @@ def test_missing_tables_are_an_error_that_names_the_command(
     assert not outbox.messages
 
 
-def test_tables_that_are_made_later_are_found_by_the_same_process(
+def test_tables_that_are_created_later_are_found_by_the_same_process(
     blank_database_url: str, app: Celery
 ) -> None:
     app.conf.update(saga_database_url=blank_database_url)
@@ -511,7 +511,7 @@ def test_tables_that_are_made_later_are_found_by_the_same_process(
 
 
 @pytest.mark.parametrize("within", [True, False], ids=["in a session", "alone"])
-def test_a_broker_that_is_down_costs_the_caller_nothing_and_the_saga_is_due(
+def test_a_broker_that_is_down_causes_no_error_for_the_caller_and_the_saga_is_due(
     within: bool,  # noqa: FBT001
     app: Celery,
     engine: Engine,
@@ -533,7 +533,7 @@ def test_a_broker_that_is_down_costs_the_caller_nothing_and_the_saga_is_due(
     assert database.write(lambda c: due.reserve_due(c, limit=9, reservation_s=9)) == [handle.id]
 
 
-def test_a_broker_that_is_down_is_not_asked_again_at_every_start(
+def test_a_broker_that_is_down_is_not_tried_again_at_every_start(
     app: Celery, closed_broker: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sagas.runtime.messages.BROKER_REST_S", HANG_S)
@@ -560,7 +560,7 @@ def test_an_app_is_set_up_once(app: Celery) -> None:
 
 
 @pytest.mark.parametrize("number", random.Random(7).sample(range(10**6), 3))
-def test_json_starts_the_saga_that_its_input_would(number: int) -> None:
+def test_json_starts_the_same_saga_as_its_input(number: int) -> None:
     order = Order(id=f"ORD-{number}", total=Decimal(number) / 100)
     by_json = order_saga.start_json(order.model_dump_json(), key=order.id)
     assert order_saga.start(order, key=order.id).id == by_json.id

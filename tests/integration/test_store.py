@@ -1,4 +1,4 @@
-"""Writing the record: conditional, with its history, in one commit."""
+"""Writing the record: conditionally, with its history, in one commit."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -73,7 +73,7 @@ def test_a_claim_writes_the_saga_the_step_and_the_history(store: Store) -> None:
     assert events(store.database, saga_id) == ["STARTED", "flight RUNNING", "IN_PROGRESS"]
 
 
-def test_every_entry_of_the_history_has_its_epoch_attempt_and_actor(store: Store) -> None:
+def test_every_history_entry_has_its_epoch_attempt_and_actor(store: Store) -> None:
     saga_id = started(store)
     claims(store, saga_id, "flight")
     concludes(store, saga_id, "flight", ERRORED)  # raises the epoch
@@ -91,7 +91,7 @@ def test_every_entry_of_the_history_has_its_epoch_attempt_and_actor(store: Store
     assert rows[0].at.utcoffset() is not None
 
 
-def test_a_saga_turns_back_and_keeps_why(store: Store) -> None:
+def test_a_saga_turns_back_and_keeps_the_reason(store: Store) -> None:
     saga_id = turned_back(store)
     saga = saga_row(store.database, saga_id)
     assert (saga.status, saga.due_at, saga.epoch) == ("COMPENSATED", None, 2)
@@ -111,7 +111,7 @@ def test_a_saga_turns_back_and_keeps_why(store: Store) -> None:
     ]
 
 
-def test_what_was_decided_on_is_what_was_before(store: Store) -> None:
+def test_a_decision_is_based_on_the_state_before_it(store: Store) -> None:
     saga_id = started(store)
     claims(store, saga_id, "flight")
     before = concludes(store, saga_id, "flight", Succeeded('"LH 1"'))
@@ -122,7 +122,7 @@ def test_what_was_decided_on_is_what_was_before(store: Store) -> None:
     assert after.input == "{}"
 
 
-def test_a_retry_and_what_it_sends_are_of_the_new_epoch(store: Store) -> None:
+def test_a_retry_and_its_message_belong_to_the_new_epoch(store: Store) -> None:
     saga_id = started(store)
     claims(store, saga_id, "flight")
     retried = concludes(store, saga_id, "flight", ERRORED)
@@ -130,7 +130,7 @@ def test_a_retry_and_what_it_sends_are_of_the_new_epoch(store: Store) -> None:
     assert saga_row(store.database, saga_id).epoch == 2
 
 
-def test_a_saga_that_is_not_there_is_not_moved(store: Store) -> None:
+def test_an_unknown_saga_is_not_advanced(store: Store) -> None:
     decided: list[SagaState] = []
 
     def decide(saga: SagaState) -> Decision:
@@ -164,7 +164,7 @@ def test_a_saga_that_is_not_there_is_not_moved(store: Store) -> None:
     ],
     ids=["saga", "second edge", "step"],
 )
-def test_a_decision_with_an_edge_that_is_not_drawn_is_refused_as_a_whole(
+def test_a_decision_with_an_undeclared_transition_is_refused_as_a_whole(
     decision: Decision, edge: str, store: Store
 ) -> None:
     saga_id = started(store)
@@ -178,7 +178,7 @@ def test_a_decision_with_an_edge_that_is_not_drawn_is_refused_as_a_whole(
 
 def test_state_and_history_commit_together_or_not_at_all(store: Store) -> None:
     saga_id = started(store)
-    nobody: Any = None  # the history's last column to be written refuses it
+    nobody: Any = None  # the last history column to be written refuses it
     with pytest.raises(IntegrityError):
         store.transition(saga_id, claimer("flight", Operation.ACTION, "token"), actor=nobody)
     assert saga_row(store.database, saga_id).status == "STARTED"
@@ -214,7 +214,7 @@ def test_a_decision_that_changes_nothing_writes_nothing(store: Store) -> None:
     ],
     ids=["epoch", "status", "saga"],
 )
-def test_a_writer_that_comes_without_the_lock_changes_nothing(
+def test_a_writer_without_the_lock_changes_nothing(
     stale: Callable[[SagaState], SagaState], store: Store
 ) -> None:
     saga_id = started(store)
@@ -244,7 +244,7 @@ def test_a_step_is_written_only_from_the_status_that_was_decided_on(store: Store
     assert step.status == "SUCCESS"
 
 
-def test_of_two_that_claim_one_step_at_one_moment_one_is_granted_and_one_is_dropped(
+def test_of_two_simultaneous_claims_of_one_step_one_is_granted_and_one_is_dropped(
     store: Store, other_store: Store
 ) -> None:
     saga_id = started(store)
@@ -252,7 +252,7 @@ def test_of_two_that_claim_one_step_at_one_moment_one_is_granted_and_one_is_drop
 
     def claim_as(racer: Store, token: str) -> Any:
         def decide(saga: SagaState) -> Decision:
-            # Without a lock both come here, and wait until both have read the same state.
+            # Without a lock both arrive here and wait until both have read the same state.
             with suppress(threading.BrokenBarrierError):
                 both.wait(timeout=0.3)
             return claimer("flight", Operation.ACTION, token)(saga)
@@ -270,7 +270,7 @@ def test_of_two_that_claim_one_step_at_one_moment_one_is_granted_and_one_is_drop
     assert step.attempt == 1
 
 
-def test_a_saga_can_be_looked_at_while_it_is_locked(store: Store, other_store: Store) -> None:
+def test_a_saga_can_be_read_while_it_is_locked(store: Store, other_store: Store) -> None:
     saga_id = started(store)
     seen: list[SagaState | None] = []
 
@@ -283,7 +283,7 @@ def test_a_saga_can_be_looked_at_while_it_is_locked(store: Store, other_store: S
     assert seen[0].status is SagaStatus.STARTED
 
 
-def test_other_sagas_can_be_moved_while_one_is_locked(server_url: str) -> None:
+def test_other_sagas_can_be_advanced_while_one_is_locked(server_url: str) -> None:
     one, other = Store(Database(server_url)), Store(Database(server_url))
     locked, free = started(one, "T-1"), started(one, "T-2")
 
@@ -298,7 +298,7 @@ def test_other_sagas_can_be_moved_while_one_is_locked(server_url: str) -> None:
 
 
 class LostReply:
-    """Lets a transaction commit, then loses the reply, once."""
+    """Commits a transaction and then loses the reply, once."""
 
     def __init__(self, database: Database) -> None:
         self._once = database._once  # noqa: SLF001
@@ -350,23 +350,23 @@ def test_an_execution_holds_its_step_until_the_saga_goes_on_without_it(store: St
     assert not store.holds(saga_id, "flight", "token", 2)
 
 
-def test_an_execution_that_has_ended_holds_its_step_no_more(store: Store) -> None:
+def test_an_execution_that_has_ended_no_longer_holds_its_step(store: Store) -> None:
     saga_id = started(store)
     claims(store, saga_id, "flight")
     concludes(store, saga_id, "flight", Succeeded())
     assert not store.holds(saga_id, "flight", "token", 1)
 
 
-def test_a_saga_is_due_at_its_deadline_at_the_latest_whatever_was_decided(store: Store) -> None:
+def test_a_saga_is_due_no_later_than_its_deadline_whatever_was_decided(store: Store) -> None:
     saga_id = started(store)
     soon = update(t.saga).where(t.saga.c.id == saga_id).values(deadline_at=after_now(20))
     store.database.write(lambda c: c.execute(soon))
-    claims(store, saga_id, "flight")  # a step that runs is looked at after a minute
+    claims(store, saga_id, "flight")  # a running step is checked after a minute
     row = saga_row(store.database, saga_id)
     assert row.due_at == row.deadline_at
 
 
-def test_a_plan_is_stored_once_and_read_by_those_who_never_saw_it(
+def test_a_plan_is_stored_once_and_readable_by_processes_that_never_saw_it(
     store: Store, other_store: Store
 ) -> None:
     ids = [started(store, key) for key in ("T-1", "T-2")]
@@ -376,7 +376,7 @@ def test_a_plan_is_stored_once_and_read_by_those_who_never_saw_it(
     assert [step.name for step in states[0].plan] == ["flight", "hotel"]  # type: ignore[union-attr]
 
 
-def test_moments_are_those_of_the_database_aware_and_in_utc(store: Store) -> None:
+def test_times_come_from_the_database_and_are_aware_and_in_utc(store: Store) -> None:
     state = store.peek(started(store))
     assert state
     assert state.now.utcoffset() is not None

@@ -1,4 +1,4 @@
-"""The checker, asked of a record: what it reads is what is there, however much there is."""
+"""The checker reads a record faithfully, whatever its size."""
 
 import hashlib
 import json
@@ -66,7 +66,7 @@ def rules(database: Database, effects: Sequence[Effect] | None = None, **evidenc
     return {violation.rule for violation in violations(database, effects, **evidence)}
 
 
-def test_a_record_whose_sagas_ended_right_has_no_violation(store: Store) -> None:
+def test_a_record_whose_sagas_ended_correctly_has_no_violations(store: Store) -> None:
     effects = ledger(
         both=[completed(store, "T-1")],
         first=[turned_back(store, "T-2")],
@@ -114,7 +114,7 @@ def test_every_violation_is_a_line_of_the_error(store: Store) -> None:
         (t.history, {"epoch": 5}, "S10"),
     ],
 )
-def test_a_row_that_was_changed_is_seen(
+def test_a_changed_row_is_detected(
     store: Store, table: Table, values: dict[str, Any], rule: str
 ) -> None:
     saga_id = completed(store, "T-1")
@@ -130,7 +130,7 @@ def test_a_row_that_was_changed_is_seen(
     assert rule in rules(store.database)
 
 
-def test_a_parked_saga_that_is_gone_is_seen(store: Store) -> None:
+def test_a_missing_parked_saga_is_detected(store: Store) -> None:
     saga_id = parked(store, "T-1")
     since = ended_rows(store.database)
 
@@ -142,7 +142,7 @@ def test_a_parked_saga_that_is_gone_is_seen(store: Store) -> None:
     assert rules(store.database, since=since) == {"S2"}
 
 
-def test_a_key_that_was_to_be_parked_and_is_no_saga_is_seen(store: Store) -> None:
+def test_an_expected_parked_key_without_a_saga_is_detected(store: Store) -> None:
     parked(store, "T-1")
     assert rules(store.database, parked=["T-1"]) == set()
     assert rules(store.database, parked=["T-1", "T-0"]) == {"L1"}
@@ -155,14 +155,14 @@ def test_what_came_after_the_evidence_is_no_violation_while_sagas_run(store: Sto
     assert rules(store.database, **gathered, running=True) == set()
 
 
-def test_an_alert_that_is_missing_is_seen(store: Store) -> None:
+def test_a_missing_alert_is_detected(store: Store) -> None:
     parked(store, "T-1")
     assert rules(store.database) == set()
     store.database.write(lambda c: c.execute(delete(t.alert)))
     assert rules(store.database) == {"S12"}
 
 
-def test_a_plan_whose_body_was_changed_is_seen(store: Store) -> None:
+def test_a_plan_with_a_changed_body_is_detected(store: Store) -> None:
     completed(store, "T-1")
     body = json.loads(PLAN.to_json())
     body["steps"][0]["action"]["task"] = "another"
@@ -170,9 +170,9 @@ def test_a_plan_whose_body_was_changed_is_seen(store: Store) -> None:
     assert rules(store.database) == {"S14"}
 
 
-def test_a_plan_that_another_version_wrote_is_taken_as_it_was_written(store: Store) -> None:
+def test_a_plan_that_another_version_wrote_is_accepted_as_written(store: Store) -> None:
     saga_id = completed(store, "T-1")
-    body = PLAN.to_json() + "\n"  # the hash is that of the text, and not of what is read from it
+    body = PLAN.to_json() + "\n"  # the hash is that of the stored text and not of the parsed plan
     row = {"hash": hashlib.sha256(body.encode()).hexdigest(), "name": "trip", "body": body}
     moment = store.database.read(lambda c: c.scalar(select(t.plan.c.created_at)))
     store.database.write(lambda c: c.execute(insert(t.plan).values(created_at=moment, **row)))
@@ -196,15 +196,15 @@ def test_a_timer_in_the_future_is_no_hang_and_one_in_the_past_is(store: Store) -
     assert rules(store.database, running=True) == set()
 
 
-def test_a_start_with_a_delay_waits_and_one_that_was_sent_does_not(store: Store) -> None:
+def test_a_delayed_start_counts_as_a_timer_and_a_sent_start_does_not(store: Store) -> None:
     started(store, "T-1")
-    assert rules(store.database) == {"L1"}  # due after a lease, but its message is on the way
+    assert rules(store.database) == {"L1"}  # due after a lease, although its message is on the way
     later = update(t.saga).values(sent_at=None, due_at=after_now(3600))
     store.database.write(lambda c: c.execute(later))
     assert rules(store.database) == set()
 
 
-def test_a_start_that_the_broker_did_not_take_is_no_timer(store: Store) -> None:
+def test_a_start_that_the_broker_did_not_accept_is_no_timer(store: Store) -> None:
     saga_id = started(store, "T-1")
     unsent = update(t.saga).values(sent_at=None)
     store.database.write(lambda c: c.execute(unsent))
@@ -213,7 +213,7 @@ def test_a_start_that_the_broker_did_not_take_is_no_timer(store: Store) -> None:
     assert rules(store.database) == {"L1"}
 
 
-def test_more_sagas_than_are_read_at_once_are_all_read(
+def test_all_sagas_are_read_when_they_exceed_one_batch(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids = [completed(store, f"T-{number}") for number in range(7)]
@@ -224,7 +224,7 @@ def test_more_sagas_than_are_read_at_once_are_all_read(
     assert len(violations(store.database, effects[:-2])) == 2
 
 
-def test_what_comes_after_the_end_must_change_nothing(store: Store) -> None:
+def test_a_write_after_the_end_is_detected(store: Store) -> None:
     done, stuck = completed(store, "T-1"), parked(store, "T-2")
     since = ended_rows(store.database)
     assert set(since) == {done, stuck}
@@ -235,7 +235,7 @@ def test_what_comes_after_the_end_must_change_nothing(store: Store) -> None:
     assert (violation.rule, violation.saga, violation.key) == ("S2", done, "T-1")
 
 
-def test_only_a_person_may_change_what_is_parked(store: Store) -> None:
+def test_only_a_person_may_change_a_parked_saga(store: Store) -> None:
     stuck = parked(store, "T-1")
     since = ended_rows(store.database)
     how: Resolved = {"by": "me", "note": "…", "at": "2026-03-01"}
@@ -244,11 +244,11 @@ def test_only_a_person_may_change_what_is_parked(store: Store) -> None:
     )
     assert moved
     assert rules(store.database, since=since) == set()
-    since = {stuck: replace(since[stuck], by_hand=1)}  # as if it had been moved before
+    since = {stuck: replace(since[stuck], by_hand=1)}  # as if it had been changed before
     assert rules(store.database, since=since) == {"S2"}
 
 
-def test_an_ended_saga_that_is_gone_is_seen(store: Store) -> None:
+def test_a_missing_ended_saga_is_detected(store: Store) -> None:
     since = ended_rows(store.database)
     assert since == {}
     completed(store, "T-1")
@@ -258,7 +258,7 @@ def test_an_ended_saga_that_is_gone_is_seen(store: Store) -> None:
     assert rules(store.database, since=since) == {"S2"}
 
 
-def test_a_saga_that_moves_on_while_it_is_read_is_read_as_of_one_moment(
+def test_a_saga_that_advances_during_the_read_is_read_as_of_one_moment(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     saga_id = started(store, "T-1")

@@ -1,4 +1,4 @@
-"""Which workers are alive, and what becomes of what the dead held."""
+"""Which workers are alive, and what happens to the claims of dead ones."""
 
 from typing import Any
 from uuid import UUID
@@ -26,13 +26,13 @@ from tests.support.records import (
     turned_back,
 )
 
-#: Of an hour: no test takes so long that a worker dies meanwhile.
+#: An hour: no test runs so long that a worker dies meanwhile.
 LEASE_S = 3600.0
 EARLIER_S, LATER_S = LEASE_S * 2 / 3, LEASE_S * 4 / 3
 
 
 def beaten(database: Database, *, ago_s: float = 0, **seen: float) -> UUID:
-    """Put a worker into the record that gave its last sign of life so long ago."""
+    """Insert a worker into the record whose last heartbeat is this old."""
     worker_id = uuid7()
     database.write(lambda c: workers.write_heartbeat(c, Heartbeat(worker_id, "one@here", 7, seen)))
     silence(database, worker_id, ago_s)
@@ -62,8 +62,8 @@ def attended(store: Store, saga_id: UUID) -> bool:
     return state.step("flight").attended
 
 
-def test_a_step_is_attended_until_its_worker_is_buried(store: Store) -> None:
-    """Only a burial says that a worker is dead: it waits for those whom an outage has silenced."""
+def test_a_step_is_attended_until_its_worker_is_expired(store: Store) -> None:
+    """Only expiry declares a worker dead: it spares those silenced by an outage."""
     saga_id = started(store)
     worker_id = beaten(store.database)
     claims(store, saga_id, "flight", worker=worker_id)
@@ -77,13 +77,13 @@ def is_due(database: Database, saga_id: UUID) -> bool:
     return saga_id in database.write(lambda c: due.reserve_due(c, limit=100, reservation_s=LEASE_S))
 
 
-def test_a_worker_is_alive_for_a_lease_after_its_last_sign_of_life(database: Database) -> None:
+def test_a_worker_is_alive_for_a_lease_after_its_last_heartbeat(database: Database) -> None:
     living, dead = beaten(database, ago_s=EARLIER_S, fast=7.5), beaten(database, ago_s=LATER_S)
     assert fresh(database) == {living: {"fast": 7.5}}
     assert stale(database) == [dead]
 
 
-def test_a_sign_of_life_revives_a_worker_and_tells_how_far_its_queues_have_moved(
+def test_a_heartbeat_revives_a_worker_and_records_the_progress_of_its_queues(
     database: Database,
 ) -> None:
     worker_id = beaten(database, ago_s=LATER_S, fast=1.0)
@@ -93,7 +93,7 @@ def test_a_sign_of_life_revives_a_worker_and_tells_how_far_its_queues_have_moved
     assert database.read(lambda c: c.execute(select(t.worker)).one()).hostname == "one@here"
 
 
-def test_a_worker_that_was_buried_too_early_comes_back_with_its_next_sign(
+def test_a_worker_that_was_expired_too_early_comes_back_with_its_next_heartbeat(
     database: Database,
 ) -> None:
     worker_id = beaten(database, ago_s=LATER_S)
@@ -103,7 +103,7 @@ def test_a_worker_that_was_buried_too_early_comes_back_with_its_next_sign(
     assert list(fresh(database)) == [worker_id]
 
 
-def test_only_a_worker_that_is_stale_is_buried(store: Store) -> None:
+def test_only_a_stale_worker_is_expired(store: Store) -> None:
     worker_id = beaten(store.database, ago_s=EARLIER_S)
     saga_id = started(store)
     claims(store, saga_id, "flight", worker=worker_id)
@@ -112,17 +112,19 @@ def test_only_a_worker_that_is_stale_is_buried(store: Store) -> None:
     assert list(fresh(store.database)) == [worker_id]
 
 
-def test_a_worker_is_buried_once(database: Database) -> None:
+def test_a_worker_is_expired_once(database: Database) -> None:
     worker_id = beaten(database, ago_s=LATER_S)
     assert [expire(database, worker_id), expire(database, worker_id)] == [True, False]
 
 
-def test_a_worker_that_goes_by_its_own_wish_is_buried_however_fresh(database: Database) -> None:
+def test_a_worker_that_stops_on_its_own_is_expired_even_if_its_heartbeat_is_fresh(
+    database: Database,
+) -> None:
     assert expire(database, beaten(database), lease_s=None)
 
 
 @pytest.mark.parametrize("operation", Operation)
-def test_what_a_buried_worker_held_is_due_at_once(operation: Operation, store: Store) -> None:
+def test_what_an_expired_worker_held_is_due_at_once(operation: Operation, store: Store) -> None:
     worker_id = beaten(store.database, ago_s=LATER_S)
     saga_id = started(store)
     if operation is Operation.COMPENSATION:
@@ -137,12 +139,12 @@ def test_what_a_buried_worker_held_is_due_at_once(operation: Operation, store: S
     assert is_due(store.database, saga_id)
 
 
-def test_what_others_hold_is_left_to_them(store: Store) -> None:
+def test_what_other_workers_hold_is_left_to_them(store: Store) -> None:
     dead, living = beaten(store.database, ago_s=LATER_S), beaten(store.database)
     held, idle, waiting, done = (started(store, f"T-{number}") for number in range(4))
     claims(store, held, "flight", worker=living)
     claims(store, waiting, "flight", worker=dead)
-    concludes(store, waiting, "flight", ERRORED)  # it has let go
+    concludes(store, waiting, "flight", ERRORED)  # it has released its claim
     claims(store, done, "flight", worker=dead)
     concludes(store, done, "flight", Succeeded())
     before = [saga_row(store.database, saga_id) for saga_id in (held, idle, waiting, done)]
@@ -160,7 +162,7 @@ def test_a_saga_that_has_ended_is_not_made_due(store: Store) -> None:
     assert saga_row(store.database, saga_id).due_at is None
 
 
-def test_a_worker_holds_what_it_has_claimed_and_not_concluded(store: Store) -> None:
+def test_a_worker_holds_what_it_has_claimed_and_not_settled(store: Store) -> None:
     worker_id, other = uuid7(), uuid7()
     mine, others, over = (started(store, f"T-{number}") for number in range(3))
     claims(store, mine, "flight", worker=worker_id, task_id="t-1")
@@ -171,6 +173,6 @@ def test_a_worker_holds_what_it_has_claimed_and_not_concluded(store: Store) -> N
     assert held == {mine: "t-1"}
 
 
-def test_a_moment_in_the_past_and_one_in_the_future_are_on_their_sides(database: Database) -> None:
+def test_past_and_future_times_compare_correctly(database: Database) -> None:
     moments = select(before_now(900.5) < after_now(0), after_now(900.5) > before_now(0))
     assert database.read(lambda c: c.execute(moments).one()) == (True, True)

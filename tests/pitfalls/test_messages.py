@@ -1,4 +1,4 @@
-"""Pitfalls of other engines, about messages, recovery and definitions: each is a test."""
+"""Pitfalls of other engines with messages, recovery and definitions, each as a test."""
 
 from functools import partial
 from typing import Any
@@ -42,7 +42,7 @@ def test_07_a_long_wait_is_kept_in_the_record_and_not_in_the_broker() -> None:
 
 
 def test_08_an_errback_of_a_step_that_succeeded_turns_nothing_back(store: Store) -> None:
-    # Celery sends one where it could not publish the next link.
+    # Celery sends one when it could not publish the next link.
     saga_id = started(store)
     claims(store, saga_id, "flight")
     concludes(store, saga_id, "flight", Succeeded('"LH 1"'))
@@ -55,20 +55,20 @@ def test_08_an_errback_of_a_step_that_succeeded_turns_nothing_back(store: Store)
 def test_09_the_errback_is_a_message_and_never_runs_in_the_process_that_failed(
     app: Celery,
 ) -> None:
-    # Celery runs an errback inline that takes more than one argument, unless it is bound.
+    # Celery runs an errback with more than one argument inline, unless it is bound.
     app.finalize()
     header = app.tasks[TURN_BACK].__header__
     assert isinstance(header, partial) or not arity_greater(header, 1)
 
 
-def test_10_a_killed_worker_sends_no_errback_and_its_step_is_found_all_the_same() -> None:
+def test_10_a_killed_worker_sends_no_errback_and_its_step_is_still_found() -> None:
     saga = saga_at("IN_PROGRESS", [planned("a"), planned("b")], {"a": held(Operation.ACTION)})
     decision = advance(saga, alive=lambda _: False, lost=False, timing=TIMING, chance=0)
     assert isinstance(decision.answer, RetryLater)
     assert decision.raise_epoch
 
 
-def test_11_a_start_that_no_broker_took_is_due(store: Store) -> None:
+def test_11_a_start_that_no_broker_accepted_is_due(store: Store) -> None:
     saga_id = started(store)
     assert saga_row(store.database, saga_id).due_at is not None
     assert move(store, saga_id).decision.dispatch is not None
@@ -86,16 +86,16 @@ def test_12_a_message_before_the_row_or_after_the_end_changes_nothing(store: Sto
 
 
 @pytest.mark.parametrize("args", [(), ("no id", "flight", 1), (str(uuid7()), "flight", "1"), None])
-def test_13_a_poisoned_message_is_read_as_none(args: Any) -> None:
+def test_13_a_poisoned_message_is_parsed_as_none(args: Any) -> None:
     assert Link.read(args) is None
 
 
-def test_14_of_two_writers_one_wins(store: Store) -> None:
+def test_14_one_of_two_writers_wins(store: Store) -> None:
     saga_id = started(store)
     claims(store, saga_id, "flight")
     first = store.peek(saga_id)
     assert first is not None
-    move(store, saga_id)  # a take-over, meanwhile
+    move(store, saga_id)  # a take-over in the meantime
 
     def late(saga: Any) -> Any:
         return conclude(
@@ -114,13 +114,13 @@ def test_14_of_two_writers_one_wins(store: Store) -> None:
     assert answered.decision.answer == Fenced()
 
 
-def test_15_a_saga_that_somebody_moves_is_left_alone() -> None:
+def test_15_a_saga_that_somebody_advances_is_left_alone() -> None:
     saga = saga_at("IN_PROGRESS", [planned("a"), planned("b")], {"a": held(Operation.ACTION)})
     decision = advance(saga, alive=lambda _: True, lost=True, timing=TIMING, chance=0)
     assert (decision.path, decision.dispatch, decision.steps) == ((), None, ())
 
 
-def test_19_a_saga_keeps_the_plan_it_began_with_and_knows_its_steps_by_name(store: Store) -> None:
+def test_19_a_saga_keeps_the_plan_it_started_with_and_finds_its_steps_by_name(store: Store) -> None:
     older = started(store, "older")
     claims(store, older, "flight")
     concludes(store, older, "flight", Succeeded("1"))
@@ -141,7 +141,7 @@ def test_21_nothing_deletes_a_saga(store: Store) -> None:
     assert len(store.database.read(lambda c: c.execute(kept).all())) > 5
 
 
-def test_a_step_is_a_task_of_its_own_and_not_run_inline(runtime: Runtime) -> None:
+def test_a_step_is_a_separate_task_and_does_not_run_inline(runtime: Runtime) -> None:
     runtime.app.finalize()
     task = runtime.app.tasks[reserve.name]
     assert task.acks_late is False

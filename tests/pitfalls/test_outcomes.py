@@ -1,4 +1,4 @@
-"""Pitfalls of other engines, about outcomes and the way back: each is a test with its name."""
+"""Pitfalls of other engines with outcomes and the way back, each as a named test."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -63,7 +63,7 @@ def ended(saga: SagaState, step: str, operation: Operation, result: Result) -> D
     )
 
 
-def test_01_what_timed_out_may_have_happened_and_is_undone_by_its_key_without_an_output() -> None:
+def test_01_a_timed_out_step_may_have_happened_and_is_undone_by_its_key_without_an_output() -> None:
     saga = saga_at("IN_PROGRESS", PLAN, {"a": made("SUCCESS"), "b": held(ACTION, attempts=2)})
     decision = ended(saga, "b", ACTION, BROKE)
     assert decision.steps[0].status is StepStatus.UNKNOWN
@@ -87,20 +87,20 @@ def test_02_an_undo_before_its_action_leaves_a_tombstone_and_the_late_action_is_
         assert connection.scalar(select(func.count()).select_from(effects)) == 0
 
 
-def test_03_an_action_that_is_still_running_is_not_undone_beneath_itself() -> None:
+def test_03_an_action_is_not_undone_while_it_is_still_running() -> None:
     saga = saga_at("IN_PROGRESS", PLAN, {"a": held(ACTION)})
     decision = cancel(saga, reason="…", timing=TIMING)
     assert (decision.path, decision.dispatch) == ((), None)
 
 
-def test_05_what_never_ran_is_not_undone() -> None:
+def test_05_a_step_that_never_ran_is_not_undone() -> None:
     steps = {"a": made("SUCCESS"), "b": made("SKIPPED"), "c": made("FAILED")}
     plan = (*PLAN, planned("d"))
     turned = moved(saga_at("IN_PROGRESS", plan, steps))
     assert turned.dispatch == Dispatch(COMPENSATION, ("a",))
 
 
-def test_06_the_undo_list_is_made_from_the_record_and_runs_backwards() -> None:
+def test_06_the_undo_list_is_built_from_the_record_and_runs_backwards() -> None:
     steps = {"a": made("SUCCESS"), "b": made("SUCCESS"), "c": made("FAILED")}
     turned = moved(saga_at("IN_PROGRESS", PLAN, steps))
     assert turned.dispatch == Dispatch(COMPENSATION, ("b", "a"))
@@ -114,7 +114,7 @@ def test_16_a_crash_during_a_compensation_is_an_attempt_that_is_repeated() -> No
     assert then.raise_epoch
 
 
-def test_17_a_compensation_that_fails_for_ever_ends_and_the_others_still_run() -> None:
+def test_17_a_compensation_that_always_fails_gives_up_and_the_others_still_run() -> None:
     steps = {"a": made("SUCCESS"), "b": held(COMPENSATION, attempts=2), "c": made("FAILED")}
     saga = saga_at("COMPENSATING", PLAN, steps)
     decision = ended(saga, "b", COMPENSATION, BROKE)
@@ -133,7 +133,7 @@ def test_18_a_saga_is_not_compensated_while_an_undo_has_failed() -> None:
     assert present(decision.values["parked"])["steps"] == ["b"]
 
 
-def test_20_the_first_failure_is_not_hidden_by_an_undo_that_succeeds() -> None:
+def test_20_a_successful_undo_does_not_hide_the_first_failure() -> None:
     failure = {"step": "b", "type": "StepFailed", "message": "sold out"}
     steps = {"a": held(COMPENSATION), "b": made("FAILED")}
     saga = saga_at("COMPENSATING", PLAN, steps, failure=failure)
@@ -142,7 +142,7 @@ def test_20_the_first_failure_is_not_hidden_by_an_undo_that_succeeds() -> None:
     assert after(saga, decision).failure == failure
 
 
-def test_24_not_every_failure_turns_back_sometimes_a_person_is_asked() -> None:
+def test_24_not_every_failure_turns_back_because_some_need_a_person() -> None:
     plan = (planned("a"), planned("b", pivot=True, undo=False), planned("c"))
     steps = {"a": made("SUCCESS"), "b": made("SUCCESS"), "c": made("FAILED")}
     then = moved(saga_at("IN_PROGRESS", plan, steps))

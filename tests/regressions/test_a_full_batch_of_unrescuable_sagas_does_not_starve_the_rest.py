@@ -1,4 +1,4 @@
-"""Ten thousand sagas that nothing can move delay a healthy one by two sweeps at most."""
+"""Ten thousand sagas that cannot be advanced delay a healthy one by at most two sweeps."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -37,7 +37,7 @@ NEWER = Plan("newer", (planned("flight"),))
 
 @pytest.fixture
 def sweep(runtime: Runtime, store: Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sweep]:
-    """Return a sweep of a worker that takes no messages, and puts sagas off for hours."""
+    """Return the sweep of a worker that takes no messages and postpones sagas for hours."""
     timing = Timing(lease_s=HOUR_S, timer_s=2.0, max_check_interval_s=20 * HOUR_S)
     monkeypatch.setattr(Settings, "timing", timing)
     runtime.app.conf.update(saga_database_url=store.database.url, saga_lease_s=HOUR_S)
@@ -47,7 +47,7 @@ def sweep(runtime: Runtime, store: Store, monkeypatch: pytest.MonkeyPatch) -> It
 
 
 def poison(store: Store, number: int, **values: object) -> list[UUID]:
-    """Start sagas whose plan no code of this version can read, and let them be due."""
+    """Start sagas whose plan this version cannot read, and make them due."""
     news = [
         replace(new_saga(f"P-{index}"), plan=NEWER, id=new_saga().id) for index in range(number)
     ]
@@ -74,7 +74,7 @@ def _insert(connection: Connection, store: Store, news: Sequence[NewSaga]) -> li
 
 
 def healthy(store: Store) -> UUID:
-    """Start a saga whose message was never sent, due now."""
+    """Start a saga that is due now and whose message was never sent."""
     saga_id = started(store, "healthy", steps=PLAN.steps)
     let_it_be_due(store, saga_id, sent_at=None)
     return saga_id
@@ -90,7 +90,7 @@ def alerts(store: Store) -> list[Alert]:
     return [Alert.from_json(row) for row in rows]
 
 
-def test_a_healthy_saga_behind_ten_thousand_that_nobody_knows_yet_is_moved_within_two_sweeps(
+def test_a_healthy_saga_behind_ten_thousand_new_blocked_ones_is_advanced_within_two_sweeps(
     sweep: Sweep, store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.CRITICAL, logger="sagas")
@@ -101,7 +101,7 @@ def test_a_healthy_saga_behind_ten_thousand_that_nobody_knows_yet_is_moved_withi
     assert events(store.database, saga_id) == ["STARTED", "sent"]
 
 
-def test_a_healthy_saga_behind_ten_thousand_known_ones_is_moved_at_once(
+def test_a_healthy_saga_behind_ten_thousand_known_blocked_ones_is_advanced_at_once(
     sweep: Sweep, store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.CRITICAL, logger="sagas")
@@ -114,7 +114,7 @@ def test_a_healthy_saga_behind_ten_thousand_known_ones_is_moved_at_once(
     assert store.database.read(lambda c: c.scalar(tried)) == BATCH
 
 
-def test_one_that_cannot_be_moved_is_counted_put_off_ever_longer_and_told_of_once(
+def test_a_saga_that_cannot_be_advanced_is_counted_postponed_and_told_of_once(
     sweep: Sweep, store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
     (saga_id,) = poison(store, 1)
@@ -135,7 +135,7 @@ def test_one_that_cannot_be_moved_is_counted_put_off_ever_longer_and_told_of_onc
     assert [record.exc_info is not None for record in told] == [True] + [False] * 7
 
 
-def test_one_that_can_be_moved_again_goes_on_and_its_next_episode_is_told_of_anew(
+def test_a_saga_that_can_be_advanced_again_goes_on_and_its_next_episode_is_reported_again(
     sweep: Sweep, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     saga_id = healthy(store)
@@ -158,7 +158,7 @@ def test_one_that_can_be_moved_again_goes_on_and_its_next_episode_is_told_of_ane
     assert events(store.database, saga_id) == ["STARTED", "blocked", "sent", "blocked", "sent"]
 
 
-def test_one_that_this_worker_holds_and_cannot_take_back_keeps_no_other_waiting(
+def test_a_saga_that_this_worker_holds_and_cannot_take_back_delays_no_other(
     sweep: Sweep, store: Store, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runtime, "worker_id", uuid4())
@@ -174,7 +174,7 @@ def test_one_that_this_worker_holds_and_cannot_take_back_keeps_no_other_waiting(
     assert saga_row(store.database, dropped).failed_sweeps == 1
 
 
-def test_a_saga_whose_queue_is_gone_is_put_off_and_keeps_no_other_from_the_broker(
+def test_a_saga_whose_queue_is_gone_is_postponed_and_keeps_no_other_from_the_broker(
     sweep: Sweep, store: Store, runtime: Runtime
 ) -> None:
     runtime.app.conf.task_create_missing_queues = False
@@ -204,13 +204,13 @@ def _fail_as_with_an_unreadable_plan() -> None:
     raise PlanUnreadable("…")
 
 
-def test_a_saga_that_has_ended_meanwhile_is_not_put_off(
+def test_a_saga_that_has_ended_meanwhile_is_not_postponed(
     sweep: Sweep, store: Store, runtime: Runtime, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, logger="sagas")
     (saga_id,) = poison(store, 1, due_at=None)
     assert sweep.sweep_once() == 0
-    # As a sweep that was slower than its end.
+    # As when the sweep is slower than the saga.
     with postponed_on_error(runtime, saga_id):
         _fail_as_with_an_unreadable_plan()
     assert [record.levelno for record in caplog.records] == [logging.INFO]

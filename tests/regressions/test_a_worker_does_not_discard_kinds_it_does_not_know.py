@@ -1,4 +1,4 @@
-"""Celery discards a message whose task a worker lacks. The saga waits, and people learn of it."""
+"""Celery discards a message whose task a worker lacks. The saga waits, and people are told."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -35,7 +35,7 @@ def runtime_here(runtime: Runtime, store: Store) -> Iterator[Runtime]:
 
 @pytest.fixture
 def look(runtime_here: Runtime, store: Store) -> Callable[[UUID], None]:
-    """Return what discards the messages, as Celery does, and lets a sweep look at a saga."""
+    """Return a function that discards messages, as Celery does, and lets a sweep check a saga."""
     sweep = Sweep(runtime_here, InFlight())
 
     def once(saga_id: UUID) -> None:
@@ -53,7 +53,7 @@ def alerts(store: Store) -> list[Alert]:
     return [Alert.from_json(row) for row in rows]
 
 
-def test_a_saga_whose_message_nobody_runs_waits_and_is_told_of_once(
+def test_a_saga_whose_message_nobody_runs_is_blocked_and_told_of_once(
     look: Callable[[UUID], None], store: Store, runtime: Runtime
 ) -> None:
     saga_id = started(store)
@@ -71,7 +71,7 @@ def test_a_saga_whose_message_nobody_runs_waits_and_is_told_of_once(
     assert saga_row(store.database, saga_id).due_at - state.now <= longest
 
 
-def test_it_goes_on_once_a_worker_has_the_task_and_another_episode_is_told_of_anew(
+def test_it_goes_on_once_a_worker_has_the_task_and_another_episode_is_told_of_again(
     look: Callable[[UUID], None], store: Store
 ) -> None:
     saga_id = started(store)
@@ -86,7 +86,7 @@ def test_it_goes_on_once_a_worker_has_the_task_and_another_episode_is_told_of_an
     assert [alert.task for alert in alerts(store)] == ["flight", "hotel"]
 
 
-def test_one_that_waited_and_is_parked_in_the_same_epoch_gives_an_alert_of_each_kind(
+def test_a_blocked_saga_that_is_parked_in_the_same_epoch_sends_an_alert_of_each_kind(
     look: Callable[[UUID], None], store: Store
 ) -> None:
     saga_id = started(store)
@@ -103,7 +103,7 @@ def test_one_that_waited_and_is_parked_in_the_same_epoch_gives_an_alert_of_each_
     assert told == [("saga.blocked", epoch), ("saga.parked", epoch)]
 
 
-def test_to_cancel_it_ends_the_wait(look: Callable[[UUID], None], store: Store) -> None:
+def test_cancelling_it_unblocks_it(look: Callable[[UUID], None], store: Store) -> None:
     saga_id = started(store)
     for _ in range(3):
         look(saga_id)
@@ -113,7 +113,7 @@ def test_to_cancel_it_ends_the_wait(look: Callable[[UUID], None], store: Store) 
     assert (row.status, row.resends, row.blocked) == (SagaStatus.COMPENSATED, 0, None)
 
 
-def test_a_message_that_the_broker_does_not_take_is_not_taken_for_a_discarded_one(
+def test_a_message_that_the_broker_does_not_accept_is_not_considered_discarded(
     look: Callable[[UUID], None],
     store: Store,
     runtime: Runtime,
@@ -127,7 +127,7 @@ def test_a_message_that_the_broker_does_not_take_is_not_taken_for_a_discarded_on
     assert alerts(store) == []
 
 
-def test_a_worker_says_in_its_log_which_task_it_lacks(
+def test_a_worker_logs_which_task_it_lacks(
     runtime_here: Runtime,
     look: Callable[[UUID], None],
     store: Store,

@@ -1,4 +1,4 @@
-"""Bugs of recovery that other engines shipped, each by its name."""
+"""Recovery bugs that other engines shipped, each under its own name."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -54,7 +54,7 @@ UNDO = Operation.COMPENSATION
 def test_a_rescue_does_not_overwrite_a_finished_job(
     store: Store, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It was decided on while the job ran, and comes when the job has ended."""
+    """The rescue was decided on while the job ran, and arrives after the job has ended."""
     saga_id = started(store)
     claims(store, saga_id, "flight")
     concludes(store, saga_id, "flight", Succeeded('"LH 1"'))
@@ -86,7 +86,7 @@ def test_recovery_does_not_adopt_a_saga_that_has_just_started(
 def test_recovery_does_not_take_over_from_a_worker_that_an_outage_has_silenced(
     runtime: Runtime, store: Store
 ) -> None:
-    """Nobody could write a heartbeat, and the sweep is back before this one's next."""
+    """Nobody could write a heartbeat, and the sweep recovers before this worker's next one."""
     saga_id = started(store)
     worker_id = uuid7()
     beat(store, worker_id)
@@ -98,10 +98,10 @@ def test_recovery_does_not_take_over_from_a_worker_that_an_outage_has_silenced(
     assert "taken over" not in events(store.database, saga_id)
 
 
-def test_recovery_sees_at_once_that_a_worker_was_buried_while_it_looked_at_others(
+def test_recovery_sees_at_once_that_a_worker_was_buried_while_it_checked_other_sagas(
     runtime: Runtime, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A sweep may take long; what it knew of the workers when it began is no matter."""
+    """A sweep may take long: what it knew about the workers at its start does not matter."""
     saga_id = started(store)
     worker_id = uuid7()
     beat(store, worker_id)
@@ -124,7 +124,7 @@ def beat(store: Store, worker_id: UUID) -> None:
 
 @contextmanager
 def outage(url: str) -> Iterator[None]:
-    """Cut everybody off from a PostgreSQL database, and let nobody in, while the block runs."""
+    """Disconnect all clients of a PostgreSQL database and refuse new ones while the block runs."""
     name = make_url(url).database
     elsewhere = make_url(url).set(database="postgres")
     admin = create_engine(elsewhere, isolation_level="AUTOCOMMIT", poolclass=NullPool)
@@ -157,7 +157,7 @@ def test_a_database_restart_in_the_middle_of_recovery_strands_no_work(
     down = ExitStack()
 
     def judged(_: LostMessages, saga: SagaState) -> bool:
-        if saga.id == ids[1]:  # one has been sent on, one is looked at, and two are to come
+        if saga.id == ids[1]:  # one has been sent on, one is being checked, and two are left
             down.enter_context(outage(postgres_url))
         return False
 
@@ -186,7 +186,7 @@ def test_a_late_acknowledgement_by_a_zombie_does_not_delete_another_workers_deli
     saga_id = started(store, steps=[planned("flight", attempts=3)])
     claims(store, saga_id, "flight", token="zombie")  # noqa: S106 - it names an execution
     epoch = store.peek(saga_id).epoch  # type: ignore[union-attr]
-    move(store, saga_id)  # it was taken for dead
+    move(store, saga_id)  # it was considered dead
     claims(store, saga_id, "flight", token="other", hostname="two@here")  # noqa: S106
     before = step_row(store.database, saga_id, "flight")
 
@@ -209,10 +209,10 @@ def test_a_late_acknowledgement_by_a_zombie_does_not_delete_another_workers_deli
     assert store.holds(saga_id, "flight", "other", answered.epoch)
 
 
-def test_a_delivery_that_a_zombie_has_deleted_on_the_broker_is_made_again(
+def test_a_delivery_that_a_zombie_deleted_on_the_broker_is_repeated(
     redis_url: str, driver: Driver, store: Store
 ) -> None:
-    """On Redis a message that is delivered again has the tag of its first delivery."""
+    """On Redis a redelivered message has the tag of its first delivery."""
     driver.app.conf.broker_url = redis_url
     handle = order_saga.start(Order(notify=False), key="ORD-1")
     queue = driver.app.conf.task_default_queue

@@ -1,4 +1,4 @@
-"""Bugs of the way back and of alerts that other engines shipped, each by its name."""
+"""Bugs of the way back and of alerts that other engines shipped, each under its own name."""
 
 import threading
 from collections.abc import Callable
@@ -46,7 +46,7 @@ UNDO = Operation.COMPENSATION
 def test_an_alert_is_not_sent_twice(
     store: Store, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither by those who look at the saga again, nor by workers that deliver at one moment."""
+    """Neither a repeated check of the saga nor simultaneous deliveries by workers repeat it."""
     told: list[Alert] = []
     monkeypatch.setattr(delivery, "_hooks", {"a test": told.append})
     saga_id = parked(store)
@@ -64,8 +64,8 @@ def test_an_alert_is_not_sent_twice(
     assert [alert.saga_id for alert in told] == [saga_id]
 
 
-def test_a_saga_is_not_shown_as_compensated_though_an_undo_failed(store: Store) -> None:
-    """The undo that comes after it succeeds, and is the last."""
+def test_a_saga_with_a_failed_undo_is_not_shown_as_compensated(store: Store) -> None:
+    """The next undo succeeds, and is the last one."""
     saga_id = started(store, steps=[planned(name) for name in ("flight", "hotel", "car")])
     for name in ("flight", "hotel"):
         claims(store, saga_id, name)
@@ -75,7 +75,7 @@ def test_a_saga_is_not_shown_as_compensated_though_an_undo_failed(store: Store) 
     move(store, saga_id)
     claims(store, saga_id, "hotel", UNDO)
     concludes(store, saga_id, "hotel", REFUSED, UNDO)
-    move(store, saga_id)  # what failed broke its chain
+    move(store, saga_id)  # the failure broke its chain
     claims(store, saga_id, "flight", UNDO)
     concludes(store, saga_id, "flight", Succeeded(), UNDO)
     view = store.database.read(lambda c: queries.saga_by_id(c, saga_id))
@@ -87,7 +87,7 @@ def test_a_saga_is_not_shown_as_compensated_though_an_undo_failed(store: Store) 
 # The way back.
 
 
-def test_a_forward_redelivery_count_does_not_eat_the_compensations_retries(store: Store) -> None:
+def test_forward_redeliveries_do_not_use_up_the_retries_of_the_compensation(store: Store) -> None:
     step = planned("flight", attempts=5, undo_attempts=2)
     saga_id = started(store, steps=[step])
     for number in range(5):
@@ -117,9 +117,9 @@ Interrupt = Callable[[], None]
 
 @pytest.fixture
 def ran(monkeypatch: pytest.MonkeyPatch) -> dict[str, Interrupt | None]:
-    """Return the tasks that were run, each with what is to come in the middle of it, if anything.
+    """Return the tasks that ran, each with the interruption planned for it, if any.
 
-    A task of which something is expected runs, and then fails without a word on its effect.
+    A task with an interruption runs, and then fails without reporting its effect.
     """
     tasks: dict[str, Interrupt | None] = {}
     real = execution.Execution.run
@@ -149,7 +149,7 @@ def test_a_cancel_leaves_no_effects_behind(
     for _ in range(messages):
         driver.run_one()
     if messages == 2:
-        with pytest.raises(ActionDeclined):  # everything has happened, and that is said
+        with pytest.raises(ActionDeclined):  # everything has happened, and the cancel says so
             cancelled(handle)
         return
     cancelled(handle)
@@ -161,7 +161,7 @@ def test_a_cancel_leaves_no_effects_behind(
 def test_a_cancel_of_a_running_step_leaves_no_effects_behind(
     driver: Driver, ran: dict[str, Interrupt | None]
 ) -> None:
-    """Nor where nobody knows whether that step had one."""
+    """The same holds when nobody knows whether that step had an effect."""
     handle = order_saga.start(Order(), key="ORD-1")
     ran[CHARGE] = partial(cancelled, handle)
     driver.run_all()

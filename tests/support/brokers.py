@@ -1,4 +1,4 @@
-"""The brokers that sagas run on in tests, each as a place of one test's own."""
+"""The brokers that sagas run on in tests, each as a place for a single test."""
 
 import os
 import uuid
@@ -14,7 +14,7 @@ __all__ = ["Broker", "RabbitBroker", "RedisBroker", "empty_rabbit", "real_rabbit
 
 
 def real_rabbitmq_url() -> str | None:
-    """Return the URL of a RabbitMQ that runs already, if the environment names one."""
+    """Return the URL of a RabbitMQ that is already running, if the environment names one."""
     return os.environ.get("SAGAS_TEST_RABBITMQ_URL") or None
 
 
@@ -23,7 +23,7 @@ class Broker(Protocol):
 
     @property
     def url(self) -> str:
-        """The address, as Celery takes it."""
+        """The address, in Celery's form."""
 
     @property
     def queue(self) -> str:
@@ -35,7 +35,7 @@ class Broker(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RedisBroker:
-    """A database of a Redis, which is this test's alone."""
+    """A Redis database that belongs to this test alone."""
 
     url: str
     queue: str = "celery"
@@ -48,7 +48,7 @@ class RedisBroker:
 
 @dataclass(frozen=True, slots=True)
 class RabbitBroker:
-    """A queue of a RabbitMQ: a virtual host of its own would need an administrator."""
+    """A RabbitMQ queue; a separate virtual host would need an administrator."""
 
     url: str
     queue: str = field(default_factory=lambda: f"sagas_{uuid.uuid4().hex}")
@@ -59,7 +59,7 @@ class RabbitBroker:
             channel.queue_purge(self.queue)
 
     def remove(self) -> None:
-        """Delete the queue, and the exchange that Celery declares with it."""
+        """Delete the queue and the exchange that Celery declares with it."""
         with Connection(self.url) as connection, connection.channel() as channel:
             channel.queue_delete(self.queue)
             channel.exchange_delete(self.queue)
@@ -67,7 +67,7 @@ class RabbitBroker:
 
 @contextmanager
 def empty_rabbit(url: str) -> Iterator[RabbitBroker]:
-    """Yield a queue that nobody else uses, and leave nothing of it behind."""
+    """Yield a queue that nobody else uses, and remove all traces of it afterwards."""
     broker = RabbitBroker(url)
     try:
         yield broker

@@ -1,4 +1,4 @@
-"""A worker in this process: it takes messages off the broker, and runs them as Celery does."""
+"""A worker in this process: it takes messages off the broker and runs them as Celery does."""
 
 import base64
 import json
@@ -14,10 +14,10 @@ __all__ = ["Driver"]
 
 @dataclass
 class Driver:
-    """Runs the messages of one queue, each at once: what is to wait does not."""
+    """Runs the messages of one queue, each at once, including those that are due later."""
 
     app: Celery
-    #: Everything that was ever on the broker, as Redis had it, and what its bodies say.
+    #: Everything that was ever on the broker, as Redis stored it, with its bodies decoded.
     seen: list[bytes] = field(default_factory=list)
     #: What the tasks returned, as Celery logs it.
     results: list[str] = field(default_factory=list)
@@ -30,7 +30,7 @@ class Driver:
         raise AssertionError(f"{limit} messages were run, and there are more.")
 
     def run_one(self) -> bool:
-        """Run the next message; False where there is none."""
+        """Run the next message; return False if there is none."""
         self._look()
         queue = self.app.conf.task_default_queue
         with self.app.connection_for_read() as connection, connection.SimpleQueue(queue) as waiting:
@@ -43,7 +43,7 @@ class Driver:
         return True
 
     def run(self, headers: dict[str, Any], body: Any) -> None:
-        """Run one message, sent by whomever."""
+        """Run one message from any sender."""
         args, kwargs, embed = body
         task = self.app.tasks[headers["task"]]
         request = {**headers, **(embed or {}), "args": args, "kwargs": kwargs}
@@ -52,7 +52,7 @@ class Driver:
         self.results.append(str(trace(headers["id"], args, kwargs, request).retval))
 
     def send(self, task: str, *args: Any, **headers: Any) -> str:
-        """Run a message as anybody could send it; return what came of it."""
+        """Run a message as anyone could send it; return its result."""
         self.run({"id": "forged", "task": task, **headers}, (list(args), {}, {}))
         return self.results[-1]
 

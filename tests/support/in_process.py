@@ -1,4 +1,4 @@
-"""An application whose worker is this process: a record in a file, a broker in memory."""
+"""An application whose worker is this process: a record in a file and an in-memory broker."""
 
 import uuid
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ __all__ = ["application", "run_all", "run_one"]
 
 @contextmanager
 def application(directory: Path) -> Iterator[Celery]:
-    """Return the current Celery app, on a record of its own."""
+    """Return the current Celery app, on its own record."""
     url = f"sqlite:///{directory}/record.db"
     database = Database(url)
     upgrade(database)
@@ -50,7 +50,7 @@ def run_all(app: Celery, *, limit: int = 200) -> None:
 
 
 def run_one(app: Celery) -> bool:
-    """Run the next message; False where there is none."""
+    """Run the next message; return False if there is none."""
     with (
         app.connection_for_read() as connection,
         connection.SimpleQueue(app.conf.task_default_queue) as waiting,

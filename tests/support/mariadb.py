@@ -1,4 +1,4 @@
-"""Databases of a MariaDB that runs already."""
+"""Databases of a MariaDB that is already running."""
 
 import os
 import re
@@ -16,16 +16,17 @@ __all__ = ["MariadbServer", "real_mariadb_url"]
 
 
 def real_mariadb_url() -> str | None:
-    """Return the URL of a MariaDB that runs already, if the environment names one."""
+    """Return the URL of a MariaDB that is already running, if the environment names one."""
     return os.environ.get("SAGAS_TEST_MARIADB_URL") or None
 
 
 @dataclass(frozen=True, slots=True)
 class MariadbServer:
-    """Databases of one server; *url* is that of any which exists already.
+    """Databases of one server; *url* is that of any existing database.
 
-    To make the tables of a record takes this server a quarter of a second, and to empty them some
-    milliseconds: copies of the template are used again, unless a test has changed their tables.
+    Creating the tables of a record takes this server a quarter of a second, and emptying them a few
+    milliseconds. Copies of the template are therefore reused unless a test has changed their
+    tables.
     """
 
     url: str
@@ -34,7 +35,7 @@ class MariadbServer:
 
     @contextmanager
     def database(self) -> Iterator[str]:
-        """Yield the URL of a database, of which nothing is left to the next test."""
+        """Yield the URL of a database from which the next test inherits nothing."""
         with self._server() as server:
             name = self.spare.pop() if self.spare else self._create(server)
             made = _tables(server, name)
@@ -74,10 +75,10 @@ class MariadbServer:
         return name
 
     def _restore(self, server: Connection, name: str, *, keep: set[str]) -> None:
-        """Let the tables hold what the template's hold, and remove the others."""
+        """Give the tables the rows of the template's tables, and remove all other tables."""
         server.execute(text("BEGIN"))
         for table in keep:
-            # Names of our own: no stranger's text comes into these statements.
+            # The names are ours: no foreign text enters these statements.
             copy = f"INSERT INTO {name}.{table} SELECT * FROM {self.template}.{table}"  # noqa: S608
             server.execute(text(f"DELETE FROM {name}.{table}"))  # noqa: S608
             server.execute(text(copy))
@@ -94,12 +95,12 @@ class MariadbServer:
 
 @cache
 def _engine(url: str) -> Engine:
-    """Return an engine whose one connection is kept: to make it costs as much as to use it."""
+    """Return an engine that keeps its one connection: making it costs as much as using it."""
     return create_engine(url, isolation_level="AUTOCOMMIT", pool_size=1)
 
 
 def _tables(server: Connection, database: str) -> dict[str, str]:
-    """Return the tables of a database, each with the statement that makes it as it is now."""
+    """Return the tables of a database, each with the statement that would create it now."""
     query = "SELECT table_name FROM information_schema.tables WHERE table_schema = :of"
     names = server.scalars(text(query), {"of": database}).all()
     made = {n: server.execute(text(f"SHOW CREATE TABLE {database}.{n}")).one()[1] for n in names}
@@ -109,5 +110,5 @@ def _tables(server: Connection, database: str) -> dict[str, str]:
 def _disconnect_all(server: Connection, database: str) -> None:
     query = "SELECT id FROM information_schema.processlist WHERE db = :of AND id <> CONNECTION_ID()"
     for connection in server.scalars(text(query), {"of": database}).all():
-        with suppress(OperationalError):  # it has just gone by itself
+        with suppress(OperationalError):  # it has just disappeared by itself
             server.execute(text(f"KILL {connection}"))

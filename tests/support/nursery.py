@@ -1,7 +1,7 @@
-"""A worker that is back at once: ``python -m tests.support.nursery APP-MODULE WORKER-OPTIONS …``.
+"""A worker that restarts at once: ``python -m tests.support.nursery APP-MODULE WORKER-OPTIONS …``.
 
-Whenever the worker is killed another one is forked, from a process that has imported everything
-and done nothing: most of a worker's start is imports. It ends with SIGTERM, which the worker gets.
+Whenever the worker is killed, another one is forked from a process that has imported everything and
+done nothing: most of a worker's start is imports. SIGTERM ends it, and is passed on to the worker.
 """
 
 import importlib
@@ -12,7 +12,7 @@ import threading
 from contextlib import suppress
 from typing import Any
 
-# What a worker imports as it starts, once for all of them.
+# What a worker imports when it starts, once for all of them.
 import celery.apps.worker
 import celery.bin.celery
 import celery.concurrency.prefork
@@ -34,7 +34,7 @@ class Nursery:
         self._stopping = False
 
     def run(self) -> None:
-        """Fork workers, one after the other, until SIGTERM."""
+        """Fork workers one after the other until SIGTERM."""
         signal.signal(signal.SIGTERM, self._stop)
         while not self._stopping:
             sys.stderr.write(f"{BORN}\n")
@@ -47,7 +47,7 @@ class Nursery:
             os.waitpid(self._worker, 0)
             os.close(own)
             with suppress(ProcessLookupError):
-                os.killpg(self._worker, signal.SIGKILL)  # a pool goes with its main process
+                os.killpg(self._worker, signal.SIGKILL)  # a pool ends with its main process
 
     def _stop(self, *_: object) -> None:
         self._stopping = True

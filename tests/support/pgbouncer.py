@@ -29,7 +29,7 @@ default_pool_size = 4
 
 
 def find_pgbouncer() -> str | None:
-    """Return the program, or None where it is not installed."""
+    """Return the program, or None if it is not installed."""
     return shutil.which("pgbouncer", path="/usr/sbin:/usr/local/sbin") or shutil.which("pgbouncer")
 
 
@@ -67,7 +67,7 @@ def _through(target: URL, port: int) -> URL:
 
 
 def _user(host: str) -> str | None:
-    """Return a user who may use the server's socket: pgbouncer refuses to be root."""
+    """Return a user who may use the server's socket: pgbouncer refuses to run as root."""
     if os.geteuid():
         return None
     return Path(host).owner() if host.startswith("/") else "nobody"

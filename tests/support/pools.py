@@ -28,7 +28,7 @@ APP = "tests.field.pools_app"
 
 
 def needs(library: str) -> ParameterSet:
-    """Return the pool of a library, skipped by its name where that is not installed."""
+    """Return a library's pool, skipped with a reason if the library is not installed."""
     missing = importlib.util.find_spec(library) is None
     return pytest.param(
         library, marks=pytest.mark.skipif(missing, reason=f"{library} is not installed")
@@ -53,7 +53,7 @@ class Pools:
         return running_worker(APP, "-P", pool, "-c", "4", *options, log=log, env=self.env)
 
     def start(self, saga: str, **inputs: Mapping[str, object]) -> None:
-        """Start sagas, by key, from an application process."""
+        """Start sagas by key from an application process."""
         code = (
             f"import json, sys; from {APP} import Job, {saga}\n"
             "for key, given in json.loads(sys.argv[1]).items():\n"
@@ -76,18 +76,18 @@ class Pools:
         )
 
     def history(self, key: str) -> list[HistoryEntry]:
-        """Return what happened to a saga."""
+        """Return the history of a saga."""
         saga_id = self.saga(key).id
         return list(self.record.read(lambda c: queries.history_of(c, saga_id)))
 
     def error_type(self, key: str) -> str:
-        """Return the type of the error with which the saga's only step ended."""
+        """Return the error type with which the saga's only step ended."""
         query = select(t.step.c.error).where(t.step.c.saga_id == self.saga(key).id)
         error = self.record.read(lambda c: c.execute(query).scalar_one())
         return str(error["type"])
 
     def effects(self, key: str) -> list[str]:
-        """Return what the participant noted about a saga, in order."""
+        """Return the effects that the participant recorded for a saga, in order."""
         file = self.directory / "effects.txt"
         lines = file.read_text().splitlines() if file.exists() else []
         return [line.removeprefix(f"{key} ") for line in lines if line.startswith(f"{key} ")]

@@ -1,4 +1,4 @@
-"""A PostgreSQL primary and its standby, on loopback, which end with this process."""
+"""A PostgreSQL primary and its standby, on loopback, that end with this process."""
 
 import shlex
 import shutil
@@ -29,9 +29,9 @@ class Pair:
     standby: PostgresServer
 
     def switch(self) -> None:
-        """Make the standby the primary; the old primary lives on, read-only, connections and all.
+        """Make the standby the primary; the old one stays up read-only and keeps its connections.
 
-        This is what a managed service does when it moves the primary in good order.
+        A managed service does the same in a planned switchover.
         """
         for statement in (
             "ALTER SYSTEM SET default_transaction_read_only = on",
@@ -51,14 +51,14 @@ def _scalar(server: PostgresServer, query: str) -> object:
 
 
 def address(server: PostgresServer) -> tuple[str, int]:
-    """Return where a server listens."""
+    """Return the address on which a server listens."""
     url = make_url(server.url)
     return str(url.host), url.port or 0
 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """Data of a server that has never run: to make them takes longer than to copy them."""
+    """The data of a server that has never run: creating it takes longer than copying it."""
 
     data: Path
     program: Path
@@ -105,7 +105,7 @@ class Cluster:
 
 @contextmanager
 def postgres_cluster() -> Iterator[Cluster]:
-    """Yield the data of new servers, which are removed after the block."""
+    """Yield the data of new servers, which is removed after the block."""
     with tempfile.TemporaryDirectory(prefix="sagas-", ignore_cleanup_errors=True) as name:
         wheel = get_server(Path(name), start=False)
         wheel.ensure_pgdata_inited()

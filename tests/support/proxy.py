@@ -1,4 +1,4 @@
-"""A door to a server that a test can close, cut, slow down or muffle: a small TCP proxy."""
+"""A door to a server that a test can close, cut, slow down or silence: a small TCP proxy."""
 
 import asyncio
 import socket
@@ -14,7 +14,7 @@ from tests.support.waiting import HANG_S
 
 __all__ = ["Door", "door"]
 
-#: How a PostgreSQL client asks for its commit, in the simple protocol.
+#: How a PostgreSQL client asks for a commit in the simple protocol.
 _COMMIT = b"COMMIT\0"
 
 _LOOK_S = 0.02
@@ -27,16 +27,16 @@ _Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 @dataclass(slots=True)
 class Door:
-    """What stands between a client and its server; ``url`` is the server's, through the door.
+    """A proxy between a client and its server; ``url`` is the server's URL through the door.
 
-    It is worked from other threads than its own: each attribute may be set at any time.
+    Other threads control it: each attribute may be set at any time.
 
     ``there``: the server that new connections are led to. ``is_open``: whether they are let in.
     ``turned_away``: how many found it closed.
-    ``delay_s``: how long each piece is held up.
-    ``silent``: nothing is carried, in neither direction, and nobody is told: half-open.
-    ``lose_commits``: so many times, a COMMIT is carried to the server, and its reply is not carried
-    back: the connection is cut instead.
+    ``delay_s``: how long each piece of data is held up.
+    ``silent``: nothing is carried in either direction and nobody is told: half-open.
+    ``lose_commits``: this many times, a COMMIT is carried to the server, but the connection is cut
+    before the reply is carried back.
     """
 
     url: str
@@ -55,7 +55,7 @@ class Door:
                 visitor.shutdown(socket.SHUT_RDWR)
 
     async def lead(self, visitor: _Ends) -> None:
-        """Carry everything between a visitor and the server until one of them has gone."""
+        """Carry everything between a visitor and the server until one of them is gone."""
         own: TransportSocket = visitor[1].get_extra_info("socket")
         if not self.is_open:
             self.turned_away += 1
@@ -66,9 +66,9 @@ class Door:
             server = await asyncio.open_connection(*self.there)
             try:
                 await self._carry(visitor, server)
-            finally:  # also where the door itself is taken away
+            finally:  # also when the door itself is removed
                 server[1].close()
-        except OSError:  # the server is away, which is what the visitor sees too
+        except OSError:  # the server is away, and the visitor sees that too
             pass
         finally:
             self._through.discard(own)
@@ -107,7 +107,7 @@ class _Passage:
                     self.door.lose_commits -= 1
                     self.loses_reply = True
                 elif self.loses_reply:
-                    return  # the reply has come, so the server has committed
+                    return  # the reply has arrived, so the server has committed
                 target.write(piece)
                 await target.drain()
 
@@ -129,7 +129,7 @@ def door(url: str) -> Iterator[Door]:
         leads = set()
 
         def lead(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            # A task of our own: those of asyncio complain when they are cancelled.
+            # Our own task: those of asyncio complain when they are cancelled.
             task = asyncio.ensure_future(made.lead((reader, writer)))
             leads.add(task)
             task.add_done_callback(leads.discard)
@@ -144,7 +144,7 @@ def door(url: str) -> Iterator[Door]:
 
 @contextmanager
 def _loop() -> Iterator[asyncio.AbstractEventLoop]:
-    """Yield an event loop that runs in a thread of its own."""
+    """Yield an event loop that runs in its own thread."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="doorkeeper", daemon=True)
     thread.start()

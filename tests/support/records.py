@@ -1,4 +1,4 @@
-"""Rows of the record, and how a saga is moved from one to the next."""
+"""Rows of the record, and functions that take a saga from one to the next."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, cast
@@ -65,13 +65,13 @@ def new_saga(
 
 
 def started(store: Store, key: str = "T-1", **more: Any) -> UUID:
-    """Put a saga into the record."""
+    """Insert a saga into the record."""
     new = new_saga(key, **more)
     return store.database.write(lambda c: insert_sagas(c, store.plans, [new], lease_s=3600))[0]
 
 
 def insert_due(store: Store, key: str, *, due_in_s: float = -1, **values: Any) -> UUID:
-    """Put a saga into the record that is due so many seconds from now."""
+    """Insert a saga into the record that is due this many seconds from now."""
     saga_id = started(store, key)
     statement = update(t.saga).where(t.saga.c.id == saga_id)
     store.database.write(
@@ -81,7 +81,7 @@ def insert_due(store: Store, key: str, *, due_in_s: float = -1, **values: Any) -
 
 
 def let_it_be_due(store: Store) -> None:
-    """Let the time of every saga that is to be looked at have come."""
+    """Make every saga due that is still to be checked."""
     again = update(t.saga).where(t.saga.c.due_at.is_not(None)).values(due_at=after_now(-1))
     store.database.write(lambda c: c.execute(again))
 
@@ -129,7 +129,7 @@ def concludes(
     *,
     token: str = "token",  # noqa: S107 - it names an execution
 ) -> Committed:
-    """Conclude an attempt."""
+    """Settle an attempt."""
 
     def decide(saga: SagaState) -> Decision:
         return conclude(
@@ -149,7 +149,7 @@ def concludes(
 
 
 def move(store: Store, saga_id: UUID) -> Committed:
-    """Move a saga on that was left alone."""
+    """Advance a saga that was left alone."""
     made = store.transition(
         saga_id,
         lambda saga: advance(saga, alive=lambda _: False, lost=True, timing=TIMING, chance=0.5),
@@ -160,7 +160,7 @@ def move(store: Store, saga_id: UUID) -> Committed:
 
 
 def turned_back(store: Store, key: str = "T-1") -> UUID:
-    """Put a saga into the record whose flight was booked, whose hotel refused, and which ended."""
+    """Insert a saga whose flight was booked, whose hotel was refused, and which has ended."""
     saga_id = started(store, key)
     claims(store, saga_id, "flight", hostname="one@here")
     concludes(store, saga_id, "flight", Succeeded('"LH 1"'))
@@ -174,7 +174,7 @@ def turned_back(store: Store, key: str = "T-1") -> UUID:
 
 
 def parked(store: Store, key: str = "T-1") -> UUID:
-    """Put a saga into the record that turned back, and whose only undo was refused."""
+    """Insert a saga that turned back and whose only undo was refused."""
     saga_id = started(store, key, steps=PLAN.steps[:1])
     for _ in range(2):
         claims(store, saga_id, "flight")
@@ -197,14 +197,14 @@ def step_row(database: Database, saga_id: UUID, name: str) -> Row[Any] | None:
 
 
 def events(database: Database, saga_id: UUID) -> list[str]:
-    """Return a saga's history, each entry as "step what"."""
+    """Return a saga's history, each entry as "step event"."""
     query = select(t.history).where(t.history.c.saga_id == saga_id).order_by(t.history.c.id)
     rows = database.read(lambda c: c.execute(query).all())
     return [f"{row.step} {row.event}" if row.step else row.event for row in rows]
 
 
 def count(database: Database, table: Any) -> int:
-    """Return how many rows a table has."""
+    """Return the number of rows of a table."""
     return database.read(lambda c: c.scalar(select(func.count()).select_from(table)) or 0)
 
 

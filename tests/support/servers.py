@@ -32,7 +32,7 @@ __all__ = [
     "real_redis_url",
 ]
 
-# The data die with the run, so no write needs to reach the disk. Every worker process has a pool.
+# The data dies with the run, so no write needs to reach the disk. Every worker process has a pool.
 _POSTGRES_SETTINGS = [
     "-h",
     "",
@@ -46,7 +46,7 @@ _POSTGRES_SETTINGS = [
 
 
 def real_redis_url() -> str | None:
-    """Return the URL of a Redis that runs already, if the environment names one."""
+    """Return the URL of a Redis that is already running, if the environment names one."""
     url = os.environ.get("SAGAS_TEST_REDIS_URL")
     if url and not url.rpartition("/")[2].isdecimal():
         raise ValueError("SAGAS_TEST_REDIS_URL must end in a database number: it is flushed")
@@ -54,12 +54,12 @@ def real_redis_url() -> str | None:
 
 
 def real_postgres_url() -> str | None:
-    """Return the URL of a PostgreSQL that runs already, if the environment names one."""
+    """Return the URL of a PostgreSQL that is already running, if the environment names one."""
     return os.environ.get("SAGAS_TEST_POSTGRES_URL") or None
 
 
 def free_port() -> int:
-    """Return a port of loopback that nobody uses at this moment."""
+    """Return a loopback port that is free at the moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -68,7 +68,7 @@ def free_port() -> int:
 
 @contextmanager
 def empty_redis(url: str) -> Iterator[str]:
-    """Empty the URL's one database, before and after."""
+    """Empty the URL's one database before and after."""
     with redis.Redis.from_url(url) as client:
         client.flushdb()
         yield url
@@ -76,10 +76,10 @@ def empty_redis(url: str) -> Iterator[str]:
 
 
 class DatabaseServer(Protocol):
-    """A place where databases come and go; each begins as a copy of the server's template."""
+    """A place where databases come and go; each starts as a copy of the server's template."""
 
     def database(self) -> AbstractContextManager[str]:
-        """Create a database, and yield its URL."""
+        """Create a database and yield its URL."""
 
     def with_template(self, fill: Callable[[str], None]) -> AbstractContextManager[Self]:
         """Yield this server, with a database that *fill* has filled as the template."""
@@ -87,14 +87,14 @@ class DatabaseServer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SqliteFiles:
-    """Databases as files of one directory, which its owner removes."""
+    """Databases as files of one directory, which the owner of the directory removes."""
 
     directory: Path
     template: Path | None = None
 
     @contextmanager
     def database(self) -> Iterator[str]:
-        """Create a file, unless an empty one is wanted: SQLite makes that itself."""
+        """Create a file, unless an empty one is wanted: SQLite creates that itself."""
         file = self.directory / f"{uuid.uuid4().hex}.db"
         if self.template:
             shutil.copyfile(self.template, file)
@@ -110,14 +110,14 @@ class SqliteFiles:
 
 @dataclass(frozen=True, slots=True)
 class PostgresServer:
-    """Databases of one server; *url* is that of any which exists already."""
+    """Databases of one server; *url* is that of any existing database."""
 
     url: str
     template: str = "template1"
 
     @contextmanager
     def database(self) -> Iterator[str]:
-        """Create a database, yield its URL, and drop it, whoever is still connected."""
+        """Create a database, yield its URL, and drop it even if clients are still connected."""
         name = f"sagas_{uuid.uuid4().hex}"
         self.execute(f"CREATE DATABASE {name} TEMPLATE {self.template}")
         try:
@@ -127,13 +127,13 @@ class PostgresServer:
 
     @contextmanager
     def with_template(self, fill: Callable[[str], None]) -> Iterator[Self]:
-        """Yield this server; PostgreSQL copies a template only when *fill* has left it."""
+        """Yield this server; PostgreSQL copies a template only after *fill* has disconnected."""
         with self.database() as url:
             fill(url)
             yield replace(self, template=str(make_url(url).database))
 
     def answers(self) -> bool:
-        """Tell whether the server lets clients in."""
+        """Tell whether the server accepts clients."""
         try:
             self.execute("SELECT 1")
         except OperationalError:
@@ -141,7 +141,7 @@ class PostgresServer:
         return True
 
     def execute(self, statement: str) -> None:
-        """Run one statement, outside of any transaction."""
+        """Run one statement outside of any transaction."""
         engine = create_engine(self.url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
         with engine.connect() as connection:
             connection.execute(text(statement))

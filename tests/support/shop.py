@@ -49,7 +49,7 @@ def reserve(order: Order) -> str:
 
 @reserve.compensation()
 def release(order: Order, ctx: Context) -> None:
-    """Give it back."""
+    """Release the stock."""
 
 
 @step(name="shop.charge")
@@ -60,12 +60,12 @@ def charge(order: Order, ctx: Context) -> Decimal:
 
 @charge.compensation()
 def refund(order: Order, ctx: Context) -> None:
-    """Pay it back."""
+    """Refund the payment."""
 
 
 @step(name="shop.notify")
 def notify(order: Order) -> None:
-    """Tell the customer."""
+    """Notify the customer."""
 
 
 RESERVE, CHARGE, NOTIFY = reserve.name, charge.name, notify.name

@@ -1,4 +1,4 @@
-"""Sagas in every state that a test of the decisions needs, at one moment."""
+"""Sagas in every state that the decision tests need, at one moment."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -47,7 +47,7 @@ ACTION, COMPENSATION = Operation.ACTION, Operation.COMPENSATION
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 EPOCH = 7
-#: The execution that holds a step, where one does.
+#: The execution that holds a step, if there is one.
 TOKEN = "holder"  # noqa: S105 - it names an execution
 #: The columns of a saga that has just ended.
 ENDED_NOW: SagaColumns = {"due_at": None, "sent_at": None, "deadline_at": None, "ended_at": NOW}
@@ -61,12 +61,12 @@ T = TypeVar("T")
 
 
 def after(saga: SagaState, decision: Decision) -> SagaState:
-    """Return the saga once the decision is applied."""
+    """Return the saga after the decision is applied."""
     return transition(saga, lambda _: decision).after
 
 
 def folded(saga: SagaState, decision: Decision) -> Decision:
-    """Return the decision with the rules that hold for every decision."""
+    """Return the decision with the rules that apply to every decision."""
     return transition(saga, lambda _: decision).decision
 
 
@@ -76,20 +76,20 @@ def entries(saga: SagaState, decision: Decision) -> list[Entry]:
 
 
 def present(value: T | None) -> T:
-    """Return a value that must be there."""
+    """Return a value that must be present."""
     assert value is not None
     return value
 
 
 def seconds(number: float) -> datetime:
-    """Return the moment so many seconds from now."""
+    """Return the time this many seconds from now."""
     return NOW + timedelta(seconds=number)
 
 
 def call(
     task: str, *, attempts: int = 2, wait: float = 1.0, timeout: float | None = None
 ) -> PlannedCall:
-    """Plan a call that is made at most so often; its waits are all alike, and without jitter."""
+    """Plan a call with at most this many attempts; its waits are equal and have no jitter."""
     retry = Retry(max_attempts=attempts, wait_initial=wait, wait_exp_base=1, wait_jitter=0)
     return PlannedCall(task, None, retry, timeout)
 
@@ -114,7 +114,7 @@ def planned(
 def made(
     status: StepStatus | str, *, waits: bool = False, attempts: int = 1, **more: Any
 ) -> dict[str, Any]:
-    """Describe a step that got this far; *waits*: its next attempt is due in a second."""
+    """Describe a step that got this far; *waits* means that its next attempt is due in a second."""
     undoing = status in (
         StepStatus.COMPENSATING,
         StepStatus.COMPENSATED,
@@ -143,7 +143,7 @@ def saga_at(
     steps: dict[str, dict[str, Any]] | None = None,
     **more: Any,
 ) -> SagaState:
-    """Return a saga; a step that *steps* leaves out was never claimed."""
+    """Return a saga; a step that is missing from *steps* was never claimed."""
     described: dict[str, Any] = {
         "id": UUID(int=1),
         "name": "trip",
@@ -160,5 +160,5 @@ def saga_at(
 
 
 def calls(names: str) -> tuple[str, ...]:
-    """Return the steps of a dispatch, written in a row."""
+    """Return the steps of a dispatch, whose one-letter names are written in a row."""
     return tuple(names)

@@ -1,4 +1,4 @@
-"""Real processes, above all workers, that are started, killed and stopped by a test."""
+"""Real processes, mainly workers, that a test starts, kills and stops."""
 
 import os
 import signal
@@ -19,14 +19,14 @@ __all__ = ["BORN", "Supervised", "Worker", "running_worker"]
 #: What a nursery writes to the log whenever its worker starts.
 BORN = "A worker is born."
 
-#: The workers need not know each other; without that they start and stop sooner.
+#: The workers need not know each other, and start and stop faster without these services.
 _QUICK = ("--without-gossip", "--without-mingle", "--without-heartbeat")
 
 
 class Supervised:
-    """A process with its children, as one group: whoever kills it, it is started again.
+    """A process and its children as one group, restarted whenever it is killed.
 
-    *once*: unless it has ended by itself, with nothing to complain of.
+    With *once*, it is not restarted after it has ended by itself with exit code 0.
     """
 
     def __init__(
@@ -56,14 +56,14 @@ class Supervised:
     def _supervise(self) -> None:
         while True:
             code = self.process.wait()
-            self._kill_group()  # an orphaned pool goes with its main process, as in a container
+            self._kill_group()  # an orphaned pool ends with its main process, as in a container
             if self._stopping or (self._once and code == 0):
                 return
             self.process = self._start()
 
     @property
     def ended(self) -> bool:
-        """Whether it has ended, and is not started again."""
+        """Whether it has ended and is not restarted."""
         return not self._supervisor.is_alive()
 
     def signal_all(self, number: signal.Signals) -> None:
@@ -77,13 +77,13 @@ class Supervised:
             self.process.terminate()
 
     def terminate(self) -> None:
-        """Ask it to end, and do not wait."""
+        """Ask it to end, without waiting."""
         self._stopping = True
         with suppress(ProcessLookupError):
             self.process.terminate()
 
     def stop(self) -> None:
-        """End it gently; raises AssertionError where it has to be killed."""
+        """End it gracefully; raises AssertionError if it has to be killed."""
         self.terminate()
         self._supervisor.join(timeout=HANG_S)
         if self._supervisor.is_alive():
@@ -112,7 +112,7 @@ class Worker(Supervised):
         nursery: bool = False,
     ) -> None:
         program: tuple[str, ...] = ("celery", "-A", app, "worker", "-l", "INFO")
-        if nursery:  # which keeps it alive by itself, and sooner
+        if nursery:  # which keeps it alive by itself, and restarts it sooner
             program = ("tests.support.nursery", app)
         command = [sys.executable, "-m", *program, "-n", f"{log.stem}@%h", *_QUICK, *options]
         super().__init__(command, log=log, env=env, cwd=cwd)
@@ -120,7 +120,7 @@ class Worker(Supervised):
 
     @property
     def main(self) -> psutil.Process:
-        """Its main process, as it is now; raises psutil.NoSuchProcess between two of them."""
+        """Its current main process; raises psutil.NoSuchProcess between two of them."""
         started = psutil.Process(self.process.pid)
         if not self._in_nursery:
             return started
@@ -130,12 +130,12 @@ class Worker(Supervised):
 
     @property
     def ready(self) -> bool:
-        """Whether it receives messages, since it was started last."""
+        """Whether it has begun to receive messages since its last start."""
         return self.log.read_text().count(" ready.") >= self.births
 
     @property
     def births(self) -> int:
-        """How often it was started."""
+        """How often it has been started."""
         return self.log.read_text().count(BORN) if self._in_nursery else self.starts
 
     def kill(self) -> None:

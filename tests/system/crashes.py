@@ -1,4 +1,4 @@
-"""The crash-point matrix: what a trip must be like to get to a point, and how it ends all the same.
+"""The crash-point matrix: the trip that reaches each point, and how it still ends.
 
 Every fault point of the engine has a row, and each row is one trip whose process dies there.
 """
@@ -38,13 +38,13 @@ class Row:
 
     @property
     def name(self) -> str:
-        """What a failure calls the row."""
+        """The name of the row in failure messages."""
         return "-".join(filter(None, (self.point, self.step, self.saga)))
 
 
 @dataclass(frozen=True, slots=True)
 class Death:
-    """Who dies at a row's point, a process alone or the group of its worker, and who after it."""
+    """The victim at a row's point, a process or its worker's whole group, and the next victim."""
 
     row: Row
     victim: str
@@ -62,8 +62,8 @@ BY_POOL = [
     Row("action.returned", "hotel"),
     Row("action.returned", "car"),
     Row("action.recorded", "hotel"),
-    Row("action.recorded", "car"),  # with which the trip has ended
-    Row("action.recorded", "leg-16", saga="odyssey"),  # the engine sends the next piece
+    Row("action.recorded", "car"),  # the trip ends with this
+    Row("action.recorded", "leg-16", saga="odyssey"),  # the engine sends the next part of the chain
     Row("action.retried", "hotel", given={"breaks_while_armed": "hotel"}),
     Row("action.retried", "hotel", saga="calm", given={"breaks_while_armed": "hotel"}),
     Row("action.refused", "car", COMPENSATED, given={"refuse": "car"}),
@@ -85,7 +85,7 @@ BY_POOL = [
     Row("compensation.published", "leg-2", COMPENSATED, "odyssey", {"refuse": "leg-18"}),
 ]
 
-#: A worker's main process dies, over a trip that only the sweep sends, or over an alert.
+#: A worker's main process dies while it handles a trip that only the sweep sends, or an alert.
 BY_MAIN = [
     Row("sweep.reserved"),
     Row("sweep.recorded"),
@@ -94,8 +94,8 @@ BY_MAIN = [
 ]
 
 
-#: Two die within a moment, the second while it takes over from the first: a lost child is missed by
-#: its own main process within a sweep, a dead worker by another one.
+#: Two victims die in quick succession, the second while it takes over from the first. A lost child
+#: is noticed by its own main process within a sweep, a dead worker by another worker.
 TWICE = [
     Death(Row("action.claimed", "hotel"), PROCESS, ("sweep.recorded", GROUP)),
     Death(Row("action.returned", "hotel"), PROCESS, ("sweep.recorded", PROCESS)),
@@ -107,7 +107,7 @@ TWICE = [
     Death(_undone("compensation.returned", "hotel"), PROCESS, ("sweep.recorded", GROUP)),
 ]
 
-#: An application dies that starts trips, in one of the ways to do it.
+#: An application dies that starts trips in one of the possible ways.
 STARTED = {
     "start": Row("start.committed"),
     "start_many": Row("start.committed"),
@@ -115,12 +115,12 @@ STARTED = {
     "start again": Row("start.published"),
 }
 
-#: An operator's process dies: over the command, what the trip waits for, and how it ends.
+#: An operator's process dies: the command, what the trip waits for, and how the trip ends.
 OPERATED = {
     "cancel": Row("operate.recorded", None, COMPENSATED, "patient", {"breaks": "hotel"}),
     "retry": Row("operate.recorded", None, COMPLETED, "tour"),
     "skip": Row("operate.recorded", None, COMPLETED, "trek", {"breaks": "insurance"}),
 }
 
-#: The trip is cancelled while this step runs, so the end of that turns it back.
+#: The trip is cancelled while this step runs, so it turns back when the step ends.
 CANCELLED = Row("action.recorded", "hotel", COMPENSATED)

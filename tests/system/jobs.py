@@ -1,7 +1,7 @@
 """An application that acts on trips: ``python -m tests.system.jobs JOBS-AS-JSON``.
 
-Each job is a list of a word and its arguments, and runs in a process of its own, which may die of
-it. How each ended is printed: the numbers that ``Popen.returncode`` has, as JSON.
+Each job is a list of a word and its arguments, and runs in its own process, which may be killed by
+a fault. The exit codes are printed as JSON, in the convention of ``Popen.returncode``.
 """
 
 import json
@@ -35,13 +35,13 @@ def start_many(saga: str, trips: Trips) -> None:
 
 
 def start_in_transaction(saga: str, trips: Trips) -> None:
-    """Start trips in a transaction of the application's own."""
+    """Start trips in one of the application's own transactions."""
     with _engine().begin() as connection:
         saga_named(saga).start_many(_inputs(trips), session=connection)
 
 
 def commit_and_die(saga: str, trips: Trips) -> None:
-    """Commit a transaction that started trips, and die before the engine hears of it."""
+    """Commit a transaction that started trips, and die before the engine is notified."""
     with _engine().connect() as connection:
         saga_named(saga).start_many(_inputs(trips), session=connection)
         connection.commit()
@@ -49,7 +49,7 @@ def commit_and_die(saga: str, trips: Trips) -> None:
 
 
 def _engine() -> Engine:
-    # A transaction that reads first and then writes is refused by a busy SQLite, and cannot wait.
+    # A busy SQLite refuses a transaction that reads first and then writes: it cannot wait.
     return runtime_of().database.engine.execution_options(saga_begin="IMMEDIATE")
 
 
@@ -59,12 +59,12 @@ def cancel(saga: str, key: str) -> None:
 
 
 def retry(saga: str, key: str) -> None:
-    """Try a parked trip again."""
+    """Retry a parked trip."""
     saga_named(saga).get(key=key).retry(note="the office is open")
 
 
 def skip(saga: str, key: str, step: str) -> None:
-    """Go on without a step of a parked trip."""
+    """Continue a parked trip without one of its steps."""
     saga_named(saga).get(key=key).skip(step, note="done by telephone")
 
 

@@ -1,4 +1,4 @@
-"""The shop's process: ``python -m tests.system.place_orders COUNT`` places so many orders."""
+"""The shop's process: ``python -m tests.system.place_orders COUNT`` places COUNT orders."""
 
 import sys
 

@@ -14,7 +14,7 @@ from tests.system.world import World, world_on
 LEASE_S = 1.5
 
 
-def test_thousands_that_wait_behind_one_slow_worker_are_not_sent_twice(
+def test_thousands_of_sagas_waiting_behind_one_slow_worker_are_not_sent_twice(
     redis_url: str, postgres_url: str, tmp_path: Path
 ) -> None:
     with world_on(RedisBroker(redis_url), postgres_url, tmp_path) as world:
@@ -32,7 +32,7 @@ def test_thousands_that_wait_behind_one_slow_worker_are_not_sent_twice(
         assert waiting <= len([saga for saga in sagas if saga.status not in ENDED])
 
 
-def test_after_a_broker_has_lost_everything_all_sagas_end_soon(
+def test_all_sagas_end_soon_after_a_broker_has_lost_everything(
     redis_url: str, postgres_url: str, tmp_path: Path
 ) -> None:
     with world_on(RedisBroker(redis_url), postgres_url, tmp_path) as world:
@@ -45,7 +45,7 @@ def test_after_a_broker_has_lost_everything_all_sagas_end_soon(
         world.wait_until_ended()
 
 
-def test_starts_cost_nothing_while_the_broker_is_down_and_run_once_it_is_back(
+def test_starts_succeed_while_the_broker_is_down_and_run_once_it_is_back(
     postgres_url: str, tmp_path: Path
 ) -> None:
     broker = EmbeddedBroker()

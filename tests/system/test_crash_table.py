@@ -30,7 +30,7 @@ Job = tuple[object, ...]
 
 COMPLETES: dict[str, object] = {}
 
-#: How often the whole matrix is gone through: ``make crashes`` says 20.
+#: How often the whole matrix is run: ``make crashes`` sets 20.
 ROUNDS = range(int(os.environ.get("SAGAS_CRASH_ROUNDS", "1")))
 
 
@@ -40,7 +40,7 @@ def test_every_fault_point_has_a_row() -> None:
 
 
 @pytest.mark.parametrize("_round", ROUNDS)
-def test_every_trip_ends_right_whichever_child_dies_at_whichever_point(
+def test_every_trip_ends_correctly_whichever_child_dies_at_whichever_point(
     world: World, _round: int
 ) -> None:
     workers = [world.worker(name, nursery=True) for name in ("one", "two")]
@@ -49,7 +49,7 @@ def test_every_trip_ends_right_whichever_child_dies_at_whichever_point(
 
 
 @pytest.mark.parametrize("_round", ROUNDS)
-def test_every_trip_ends_right_whichever_worker_dies_at_whichever_point(
+def test_every_trip_ends_correctly_whichever_worker_dies_at_whichever_point(
     world: World, _round: int
 ) -> None:
     workers = [world.worker(name, nursery=True) for name in ("one", "two")]
@@ -59,7 +59,7 @@ def test_every_trip_ends_right_whichever_worker_dies_at_whichever_point(
 
 
 @pytest.mark.parametrize("_round", ROUNDS)
-def test_every_trip_ends_right_where_whoever_takes_over_dies_as_well(
+def test_every_trip_ends_correctly_when_the_worker_that_takes_over_dies_as_well(
     world: World, _round: int
 ) -> None:
     workers = [world.worker(name, nursery=True) for name in ("one", "two")]
@@ -68,7 +68,7 @@ def test_every_trip_ends_right_where_whoever_takes_over_dies_as_well(
 
 
 @pytest.mark.parametrize("_round", ROUNDS)
-def test_every_trip_ends_right_whoever_dies_that_starts_it_or_operates_on_it(
+def test_every_trip_ends_correctly_when_its_application_or_operator_dies(
     world: World, _round: int
 ) -> None:
     world.worker("one")
@@ -79,10 +79,10 @@ def test_every_trip_ends_right_whoever_dies_that_starts_it_or_operates_on_it(
 
 
 def force(world: World, deaths: Sequence[Death]) -> None:
-    """Let every death happen, each in a trip of its own, and check how all of the trips end.
+    """Cause every death, each in a separate trip, and check how all the trips end.
 
-    A worker that dies takes others' messages and attempts with it, so that a trip may never get to
-    its point: the row is then begun again, among fewer deaths.
+    A worker that dies takes other trips' messages and attempts with it, so a trip may never reach
+    its point. Its row is then started again, among fewer deaths.
     """
     trips: dict[str, Row] = {}
     until = time.monotonic() + HANG_S
@@ -103,12 +103,12 @@ def force(world: World, deaths: Sequence[Death]) -> None:
 
 
 def births(workers: Sequence[Worker]) -> int:
-    """Tell how often these workers have started, all together."""
+    """Return how often these workers have started in total."""
     return sum(worker.births for worker in workers)
 
 
 def start(world: World, deaths: Mapping[str, Death]) -> None:
-    """Start trips, and let the sweep send those that are to die in its hands."""
+    """Start trips, and leave to the sweep those whose fault is in the sweep."""
     alike: dict[tuple[str, float], dict[str, object]] = {}
     for key, death in deaths.items():
         delay_s = 0.1 if death.row.point.startswith("sweep.") else 0.0
@@ -118,7 +118,7 @@ def start(world: World, deaths: Mapping[str, Death]) -> None:
 
 
 def start_and_die(world: World) -> dict[str, Row]:
-    """Start trips from processes that die of it; what starts one again finds the first."""
+    """Start trips from processes that die, then start them again, which finds the same sagas."""
     trips = {f"{row.point}-{how}": row for how, row in STARTED.items()}
     arm(world, trips)
     jobs: list[Job] = [
@@ -131,7 +131,7 @@ def start_and_die(world: World) -> dict[str, Row]:
 
 
 def operate_and_die(world: World) -> dict[str, Row]:
-    """Let operators' processes die over the commands, and a child after a cancelled step."""
+    """Kill operators' processes during their commands, and a child after a cancelled step."""
     opens, gate = world.directory / "opens", world.directory / "gate"
     trips = {f"{row.point}-{word}": row for word, row in OPERATED.items()}
     cancel, retry, skip = trips
@@ -167,11 +167,11 @@ def settle(world: World) -> None:
 
 
 def ends(world: World) -> dict[str, SagaStatus]:
-    """Return how every trip has ended."""
+    """Return how every trip ended."""
     return {saga.key: saga.status for saga in world.sagas()}
 
 
-def test_a_broker_that_lost_everything_costs_nothing(world: World) -> None:
+def test_all_sagas_complete_after_a_broker_has_lost_everything(world: World) -> None:
     world.start(**{f"trip-{n}": COMPLETES for n in range(20)})
     world.broker.lose_everything()
     world.worker("one")
@@ -197,7 +197,7 @@ def test_a_worker_that_wakes_after_its_lease_changes_nothing(world: World) -> No
     world.wait_until_ended()
 
 
-def test_a_lost_child_is_missed_though_its_errback_is_lost_too(world: World) -> None:
+def test_a_lost_child_is_noticed_even_if_its_errback_is_lost_too(world: World) -> None:
     worker = world.worker("one")
     gate = world.directory / "gate"
     world.start(rome={"wait_for_file": str(gate)})

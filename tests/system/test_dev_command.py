@@ -1,4 +1,4 @@
-"""``sagas dev``, as a person uses it: start it, place a saga, edit a file, leave."""
+"""``sagas dev`` as a person uses it: start it, place a saga, edit a file, stop it."""
 
 import json
 import os
@@ -45,13 +45,13 @@ greeting = Saga("greeting", input=str, steps=[greet])
 
 SAGAS = Path(sys.executable).with_name("sagas")
 
-#: In the environment of everything that a run starts, so that what is left of it can be found.
+#: Set in the environment of everything that a run starts, so that leftovers can be found.
 MARK = "SAGAS_DEV_TEST"
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run of the command, in a directory of its own."""
+    """A run of the command in its own directory."""
 
     process: subprocess.Popen[bytes]
     directory: Path
@@ -77,7 +77,7 @@ class Run:
         return done.stdout.decode()
 
     def left(self) -> dict[int, str]:
-        """Return the processes that there are, by id."""
+        """Return the processes that are still running, by id."""
         found = {}
         for process in psutil.process_iter():
             with suppress(psutil.Error):
@@ -104,7 +104,7 @@ def running(directory: Path) -> Iterator[Run]:
 
 
 def status_of(url: str) -> int:
-    """Ask for a page; the user and the password of the URL are sent as a browser sends them."""
+    """Request a page, with the user and the password of the URL as a browser sends them."""
     found = re.fullmatch(r"http://(?:(.+)@)?(.+)", url)
     assert found
     request = urllib.request.Request(f"http://{found[2]}/")
@@ -120,7 +120,7 @@ def status_of(url: str) -> int:
 
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
-def test_a_saga_is_run_by_a_worker_that_reloads_and_nothing_is_left(
+def test_a_saga_is_run_by_a_worker_that_reloads_and_no_process_is_left_over(
     end: signal.Signals, tmp_path: Path
 ) -> None:
     with running(tmp_path) as run:
@@ -161,7 +161,7 @@ def test_a_mistake_in_the_code_waits_for_its_correction(tmp_path: Path) -> None:
         run.shows(" ready.", times=2)
 
 
-def test_a_worker_that_is_killed_comes_back(tmp_path: Path) -> None:
+def test_a_worker_that_is_killed_is_restarted(tmp_path: Path) -> None:
     with running(tmp_path) as run:
         run.shows(" ready.")
         command = f"{sys.executable} -m celery -A little worker"
@@ -171,7 +171,7 @@ def test_a_worker_that_is_killed_comes_back(tmp_path: Path) -> None:
         run.shows(" ready.", times=2)
 
 
-def test_what_is_missing_is_told_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_requirement_is_reported_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.modules["sagas.cli.dev"], "find_spec", lambda _: None)
     shown = CliRunner().invoke(saga, ["dev"], obj=SimpleNamespace(app=None, app_name="little"))
     assert shown.exit_code == 1
@@ -179,7 +179,7 @@ def test_what_is_missing_is_told_with_its_remedy(monkeypatch: pytest.MonkeyPatch
     assert "pip install 'celery-sagas[dev]'" in shown.stderr
 
 
-def test_as_a_command_of_celery_it_says_how_it_is_run() -> None:
+def test_as_a_celery_command_it_says_how_to_run_it() -> None:
     shown = CliRunner().invoke(saga, ["dev"], obj=SimpleNamespace(app=None))
     assert shown.exit_code == 2
     assert "Run it as: sagas -A yourapp dev" in shown.stderr

@@ -21,12 +21,12 @@ def test_sagas_end_as_their_steps_do(world: World) -> None:
     assert (failure["step"], failure["code"]) == ("hotel", "SOLD_OUT")
     assert world.steps("refused")["hotel"].status is StepStatus.FAILED
 
-    # It may have happened, so it is undone itself; the barrier knows that it did.
+    # The step may have happened, so it is undone as well; the barrier knows that it did.
     assert world.saga("breaks").status is SagaStatus.COMPENSATED
     assert world.steps("breaks")["hotel"].status is StepStatus.COMPENSATED
     assert world.steps("breaks")["hotel"].attempt == 10
 
-    # One undo fails for good; the others run all the same, and the saga says what is left.
+    # One undo fails for good; the others still run, and the saga says what is left.
     parked = world.saga("parked")
     assert parked.status is SagaStatus.FAILED
     assert parked.parked is not None

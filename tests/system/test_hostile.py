@@ -1,4 +1,4 @@
-"""Somebody else can write to the broker: nothing that they send changes a saga's course."""
+"""An attacker can write to the broker, but cannot change the course of a saga."""
 
 import json
 import pickle
@@ -14,7 +14,7 @@ from tests.support.waiting import wait_until
 from tests.system.world import World
 
 FORGED_TIMES = [1e300, -5.0, "soon", None]
-NO_NUMBERS = [float("nan"), float("inf")]  # which RabbitMQ itself does not take
+NO_NUMBERS = [float("nan"), float("inf")]  # which RabbitMQ itself does not accept
 
 
 def test_hostile_messages_change_nothing_and_stop_nobody(world: World, broker: Broker) -> None:
@@ -45,7 +45,7 @@ def test_hostile_messages_change_nothing_and_stop_nobody(world: World, broker: B
         on_redis = isinstance(broker, RedisBroker)
         for moment in [*FORGED_TIMES, *(NO_NUMBERS if on_redis else [])]:
             send("car", [waits, "car", 1], saga_sent_at=moment, saga_queue=broker.queue)
-        # It would stay in the worker's hands for an hour.
+        # It would stay in the worker for an hour.
         send("car", [waits, "car", 10**30], eta="2099-01-01T00:00:00", saga_sent_at=1.0)
         for kind, body in _foreign(pwned):
             producer.publish(
@@ -88,7 +88,7 @@ def _hostile(done: str, waits: str) -> list[Any]:
 
 
 class _Code:
-    """What pickle would run: a file that tells of it."""
+    """The code that pickle would run: it leaves a file behind."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -7,7 +7,7 @@ from tests.support.waiting import wait_until
 from tests.system.world import World
 
 
-def test_what_people_and_deadlines_ask_for_comes_true(world: World) -> None:
+def test_requests_of_people_and_deadlines_take_effect(world: World) -> None:
     gate = world.directory / "gate"
     world.start(queued={})
     assert world.operate("cancel", "queued", "--reason", "a mistake").endswith(": COMPENSATED\n")
@@ -46,8 +46,8 @@ def test_what_people_and_deadlines_ask_for_comes_true(world: World) -> None:
     assert len([line for line in _alerts(worker.log).splitlines() if "is parked" in line]) == 1
 
 
-def test_an_outcome_in_doubt_is_what_the_participant_says(world: World) -> None:
-    # The effect is there, its reply is not: the visa breaks after each booking.
+def test_the_participant_settles_an_outcome_in_doubt(world: World) -> None:
+    # The effect exists but its reply does not: the visa step fails after each booking.
     world.start("tour", happened={"breaks": "visa"}, never={"breaks_before": "visa"})
     world.worker("one")
     world.wait_until_ended()

@@ -1,4 +1,4 @@
-"""A secret of a saga is where it is needed, and nowhere else."""
+"""A saga's secret is where it is needed, and nowhere else."""
 
 import base64
 import json
@@ -15,7 +15,7 @@ from tests.system.world import World
 CANARY = "canary-4711-0815"
 
 
-def test_a_secret_is_in_the_record_and_never_in_broker_logs_history_or_on_the_screen(
+def test_a_secret_is_in_the_record_and_never_in_the_broker_logs_history_or_on_the_screen(
     world: World, broker: Broker
 ) -> None:
     world.start("stay", guest={"card": CANARY})
@@ -42,7 +42,7 @@ def _everything_in(broker: RedisBroker) -> str:
         lists = [
             client.lrange(key, 0, -1) for key in client.scan_iter() if client.type(key) == b"list"
         ]
-    # Where they are messages, their bodies are in base64.
+    # Message bodies are in base64.
     messages = [json.loads(raw) for raws in lists for raw in raws if raw.startswith(b'{"body"')]
     assert messages, "the message is there"
     return f"{lists} {[base64.b64decode(message['body']) for message in messages]}"

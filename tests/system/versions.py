@@ -1,7 +1,7 @@
-"""Two versions of one application, by the environment: a plan that changed while sagas run.
+"""Two versions of one application, chosen by the environment: a plan changes while sagas run.
 
-The newer one adds a step (insurance), removes one (hotel), renames a task (car) and tries a flight
-more often. Neither keeps what only the other one needs.
+The newer one adds a step (insurance), removes one (hotel), renames a task (car) and retries a
+flight more often. Neither keeps anything that only the other one needs.
 """
 
 import os
@@ -41,7 +41,7 @@ ledger = Table(
 
 
 class Trip(BaseModel):
-    """A trip; the flight breaks so many times, and the car may be refused."""
+    """A trip; the flight fails this many times, and the car may be refused."""
 
     key: str
     breaks: int = 0
@@ -71,19 +71,19 @@ def flight(trip: Trip, ctx: Context) -> None:
 
 @flight.compensation(name="flight.cancel")
 def cancel_flight(_: Trip, ctx: Context) -> None:
-    """Cancel it."""
+    """Cancel the flight."""
     _enter(ctx)
 
 
 @step(name="hotel" if OLD else "insurance")
 def second(_: Trip, ctx: Context) -> None:
-    """Book a room, or insure the luggage."""
+    """Book a room or insure the luggage."""
     _enter(ctx)
 
 
 @second.compensation(name="hotel.cancel" if OLD else "insurance.cancel")
 def cancel_second(_: Trip, ctx: Context) -> None:
-    """Cancel it."""
+    """Cancel the room or the insurance."""
     _enter(ctx)
 
 
@@ -97,7 +97,7 @@ def car(trip: Trip, ctx: Context) -> None:
 
 @car.compensation()
 def cancel_car(_: Trip, ctx: Context) -> None:
-    """Cancel it."""
+    """Cancel the car."""
     _enter(ctx)
 
 

@@ -38,7 +38,7 @@ class World:
     workers: list[Worker] = field(default_factory=list)
 
     def worker(self, name: str, *options: str, nursery: bool = False) -> Worker:
-        """Start a supervised worker; *nursery* is for one that is killed time and again."""
+        """Start a supervised worker; *nursery* suits one that is killed repeatedly."""
         log = self.directory / f"{name}.log"
         options = ("-c", "2", *options)
         running = running_worker(
@@ -51,11 +51,11 @@ class World:
     def arm(
         self, point: str, key: str, step: str | None = None, *, victim: str = "process"
     ) -> None:
-        """Let the first process die that gets to this point of this trip."""
+        """Kill the first process that reaches this point of this trip."""
         (self._faults / "@".join(filter(None, (point, key, step)))).write_text(victim)
 
     def disarm(self, key: str) -> bool:
-        """Take back the faults of a trip that have not fired; tell whether there were any."""
+        """Remove the faults of a trip that have not fired; tell whether there were any."""
         armed = [fault for fault in self._faults.iterdir() if fault.name.split("@")[1] == key]
         for fault in armed:
             fault.unlink()
@@ -66,19 +66,19 @@ class World:
         return Path(self.env["SAGAS_FAULTS"])
 
     def start(self, saga: str = "trip", /, **inputs: Mapping[str, object]) -> None:
-        """Start sagas, by key, from an application process of their own."""
+        """Start sagas by key from a separate application process."""
         self.start_and_see(inputs, saga).check_returncode()
 
     def start_and_see(
         self, inputs: Mapping[str, Mapping[str, object]], saga: str = "trip"
     ) -> subprocess.CompletedProcess[bytes]:
-        """Start sagas from a process that may die of it; return how it ended."""
+        """Start sagas from a process that may die doing it; return its exit code."""
         words = [word for key, value in inputs.items() for word in (key, json.dumps(value))]
         command = [sys.executable, "-m", "tests.system.start_trips", saga, *words]
         return subprocess.run(command, env={**os.environ, **self.env}, check=False)
 
     def do(self, *jobs: Sequence[object]) -> list[int]:
-        """Let an application do jobs, each in a process of its own; return how each ended."""
+        """Let an application do jobs, each in its own process; return the exit code of each."""
         command = [sys.executable, "-m", "tests.system.jobs", json.dumps(jobs)]
         environment = {**os.environ, **self.env}
         done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE)
@@ -86,13 +86,13 @@ class World:
         return ends
 
     def start_batch(self, saga: str, count: int, *, first: int = 0, **given: object) -> None:
-        """Start so many sagas in one transaction, from an application process."""
+        """Start this many sagas in one transaction, from an application process."""
         words = [saga, str(first), str(count), json.dumps(given)]
         command = [sys.executable, "-m", "tests.system.start_batch", *words]
         subprocess.run(command, env={**os.environ, **self.env}, check=True)
 
     def operate(self, *words: str) -> str:
-        """Run a command of the command line, which must succeed; return what it says."""
+        """Run a command of the command line, which must succeed; return its output."""
         command = [sys.executable, "-m", "celery", "-A", "tests.system.trip", "saga", *words]
         environment = {**os.environ, **self.env}
         done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
@@ -100,23 +100,23 @@ class World:
         return done.stdout
 
     def saga(self, key: str) -> SagaView:
-        """Return the saga with a key, of whatever name, as it is now."""
+        """Return the current state of the saga with a key, whatever its name."""
         found = self.record.read(lambda c: queries.find_sagas(c, key=key))
         assert len(found) == 1, f"{len(found)} sagas {key}"
         return found[0]
 
     def steps(self, key: str) -> dict[str, StepView]:
-        """Return the steps of a trip as they are now."""
+        """Return the current steps of a trip."""
         saga_id = self.saga(key).id
         return {s.name: s for s in self.record.read(lambda c: queries.steps_of(c, saga_id))}
 
     def history(self, key: str) -> Sequence[HistoryEntry]:
-        """Return what happened to a trip."""
+        """Return the history of a trip."""
         saga_id = self.saga(key).id
         return self.record.read(lambda c: queries.history_of(c, saga_id))
 
     def effects(self) -> Sequence[Effect]:
-        """Return what the participant did, in order."""
+        """Return the participant's effects, in order."""
         return effects(self.participant)
 
     def sagas(self) -> Sequence[SagaView]:
@@ -124,7 +124,7 @@ class World:
         return self.record.read(lambda c: queries.find_sagas(c, limit=100_000))
 
     def undelivered(self) -> Sequence[str]:
-        """Return the trips whose alerts have not reached everybody, or are not known to."""
+        """Return the trips whose alerts are not known to have reached every receiver."""
         columns = (t.saga.c.key, t.alert.c.due_at, t.alert.c.delivered_to)
         query = select(*columns).join(t.alert, t.alert.c.saga_id == t.saga.c.id)
         alerts = self.record.read(lambda c: c.execute(query).all())
@@ -146,12 +146,12 @@ class World:
 
 @contextmanager
 def world_on(broker: Broker, database_url: str, tmp_path: Path) -> Iterator[World]:
-    """Make a world on a broker and a record; its workers end with the block.
+    """Create a world on a broker and a record; its workers end with the block.
 
-    The participant is on the same kind of database, so that each kind shows its barrier.
+    The participant is on the same kind of database, so each kind exercises its barrier.
     """
     participant_url = database_url
-    if database_url.startswith("sqlite"):  # where one file for both would be one lock for both
+    if database_url.startswith("sqlite"):  # one file for both would mean one lock for both
         participant_url = f"sqlite:///{tmp_path / 'participant.db'}"
     env = {
         "TRIP_BROKER_URL": broker.url,

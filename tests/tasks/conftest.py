@@ -1,4 +1,4 @@
-"""A shop with the tables and the stock of the sample, on SQLite, for each test anew."""
+"""A shop on SQLite with the tables and the stock of the sample, fresh for each test."""
 
 import shutil
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from tasks.seed import DATABASES, create_tables, seed
 
 @pytest.fixture(scope="session")
 def filled_shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a directory with the databases of a shop, to be copied."""
+    """Return a directory with the databases of a shop, as a template for copies."""
     directory = tmp_path_factory.mktemp("shop")
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("TASKS_DATA_DIR", str(directory))
@@ -22,7 +22,7 @@ def filled_shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def shop(filled_shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Point the services to a shop of this test's own."""
+    """Point the services to a shop that belongs to this test alone."""
     directory = tmp_path / "data"
     shutil.copytree(filled_shop, directory)
     monkeypatch.setenv("TASKS_DATA_DIR", str(directory))
@@ -35,7 +35,7 @@ def shop(filled_shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def any_shop(
     blank_shop_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[None]:
-    """Point the services to a shop of this test's own, on each kind of database."""
+    """Point the services to a shop that belongs to this test alone, on each kind of database."""
     monkeypatch.setenv("TASKS_DATA_DIR", str(tmp_path))
     monkeypatch.delenv("TASKS_DATABASE_URL", raising=False)
     if not blank_shop_url.startswith("sqlite"):

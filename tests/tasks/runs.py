@@ -30,7 +30,7 @@ UNDO = dict(PLAN)
 
 
 def make_order(**changes: Any) -> Order:
-    """Return a small valid order of an ordinary customer, with some of its fields changed."""
+    """Return a small valid order of an ordinary customer, with some fields changed."""
     items = changes.get("items", (Item(product_id="P-100", quantity=2, price=Decimal("18.90")),))
     address = {"name": "Anna Schmidt", "street": "Lindenstraße 12", "city": "Berlin"}
     order = {
@@ -58,7 +58,7 @@ def undo(action: Action, order: Order) -> None:
 
 
 def run(order: Order) -> tuple[str, str | None]:
-    """Run a whole order; return how it ended, and the code of the refusal that it met."""
+    """Run a whole order; return how it ended, and the code of its refusal, if any."""
     done: list[Action] = []
     for action, _ in PLAN:
         if action is points.deduct_points and not order.points_to_use:

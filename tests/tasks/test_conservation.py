@@ -1,4 +1,4 @@
-"""The proof holds for a shop that did everything right, and fails for every single wrong."""
+"""The proof accepts a shop that did everything right, and rejects every single mistake."""
 
 from collections.abc import Callable
 from decimal import Decimal
@@ -31,7 +31,7 @@ def change(service: Any, statement: Any) -> None:
 
 
 def repeat(service: Any, step: str, op: str) -> None:
-    """Write the first ledger entry of a step once more."""
+    """Write the first ledger entry of a step again."""
     table = service.ledger.table
     found = select(table).where(table.c.step == step, table.c.op == op).limit(1)
     (entry,) = service.database.read(found)
@@ -45,7 +45,7 @@ def forget(service: Any, step: str, op: str, order_id: str) -> None:
     change(service, delete(table).where(wanted))
 
 
-def test_it_holds_for_a_shop_that_did_everything_right() -> None:
+def test_it_accepts_a_shop_that_did_everything_right() -> None:
     report = verify(STATUSES)
     assert report.holds, report.violations
     assert report.orders == 2
@@ -58,7 +58,7 @@ def test_it_holds_for_a_shop_that_did_everything_right() -> None:
     }
 
 
-def test_it_holds_for_a_saga_that_is_under_way_or_parked() -> None:
+def test_it_accepts_a_saga_that_is_running_or_parked() -> None:
     do(PLAN[0][0], make_order(order_id="ORD-3"))
     assert verify(STATUSES | {"ORD-3": "FAILED"}).holds
     assert verify(STATUSES | {"ORD-3": "IN_PROGRESS"}).holds
@@ -177,7 +177,7 @@ WRONGS: dict[str, tuple[str, Callable[[], None]]] = {
 
 
 @pytest.mark.parametrize("wrong", WRONGS)
-def test_it_fails_when_there_is(wrong: str) -> None:
+def test_every_single_mistake_is_detected(wrong: str) -> None:
     complaint, commit = WRONGS[wrong]
     commit()
     report = verify(STATUSES)
@@ -200,7 +200,9 @@ def test_it_fails_when_there_is(wrong: str) -> None:
         ),
     ],
 )
-def test_it_fails_when_the_sagas_say_otherwise(statuses: dict[str, str], complaint: str) -> None:
+def test_effects_that_contradict_their_sagas_are_detected(
+    statuses: dict[str, str], complaint: str
+) -> None:
     assert any(complaint in violation for violation in verify(statuses).violations)
 
 
@@ -221,9 +223,7 @@ def test_an_effect_on_several_subjects_is_one_effect() -> None:
         (notification, "notification.send", "action"),
     ],
 )
-def test_an_effect_that_is_written_again_is_another_effect(
-    service: Any, step: str, op: str
-) -> None:
+def test_a_repeated_ledger_entry_is_another_effect(service: Any, step: str, op: str) -> None:
     def count() -> int:
         return sum((effect.step, effect.operation) == (step, op) for effect in effects())
 

@@ -35,20 +35,20 @@ def test_an_order_that_does_not_add_up_is_refused(changes: object, complaint: st
         make_order(**changes)  # type: ignore[arg-type]  # the point is what is wrong
 
 
-def test_an_item_has_a_positive_quantity_and_a_price_that_is_not_negative() -> None:
+def test_an_item_has_a_positive_quantity_and_a_non_negative_price() -> None:
     with pytest.raises(ValidationError, match="greater than 0"):
         Item(product_id="P-1", quantity=0, price=Decimal("1.00"))
     with pytest.raises(ValidationError, match="greater than or equal to 0"):
         Item(product_id="P-1", quantity=1, price=Decimal("-1.00"))
 
 
-def test_a_product_is_listed_once() -> None:
+def test_a_product_is_listed_only_once() -> None:
     item = Item(product_id="P-1", quantity=1, price=Decimal("5.00"))
     with pytest.raises(ValidationError, match="listed twice"):
         make_order(items=(item, item))
 
 
-def test_points_pay_for_a_part_of_the_order() -> None:
+def test_points_pay_for_part_of_the_order() -> None:
     assert make_order(points_to_use=7).amount_due == Decimal("30.80")
 
 

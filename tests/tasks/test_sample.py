@@ -1,4 +1,4 @@
-"""The sample: what ships with the repository, and that the data alone decide each order's end."""
+"""The sample ships with the repository, and its data alone determine how each order ends."""
 
 import json
 import math
@@ -18,7 +18,7 @@ ENDS = {order.order_id: sample.expected_end(order.order_id) for order in ORDERS}
 REFUSED = [order for order in ORDERS if ENDS[order.order_id][0] == "COMPENSATED"]
 
 
-def test_the_file_is_what_the_script_makes() -> None:
+def test_the_file_is_what_the_script_generates() -> None:
     assert sample.ORDERS.read_text(encoding="utf-8") == sample.render()
 
 
@@ -32,7 +32,7 @@ def test_there_are_enough_orders_and_three_in_four_succeed() -> None:
     assert len(REFUSED) * 4 == len(ORDERS)
 
 
-def test_every_reason_occurs_as_often_as_every_other() -> None:
+def test_every_reason_occurs_equally_often() -> None:
     reasons = Counter(ENDS[order.order_id][1] for order in REFUSED)
     assert reasons == dict.fromkeys(sample.REFUSALS, 10)
 
@@ -45,14 +45,14 @@ def test_some_mail_servers_are_down_and_some_customers_use_points_or_invoices() 
     assert sum(order.payment_method == "invoice" for order in completing) > 5
 
 
-def test_no_price_differs_from_the_catalogue() -> None:
+def test_every_price_matches_the_catalogue() -> None:
     prices = {row["product_id"]: Decimal(row["price"]) for row in read("products")}
     for order in ORDERS:
         assert all(item.price == prices[item.product_id] for item in order.items)
 
 
-def test_no_refusal_depends_on_which_order_came_first() -> None:
-    """All orders together never need more than there is, but where more than that is asked."""
+def test_no_refusal_depends_on_the_sequence_of_the_orders() -> None:
+    """All orders together need more than there is only where a shortage is intended."""
     pieces, money, points = Counter[str](), Counter[str](), Counter[str]()
     for order in ORDERS:
         pieces.update({item.product_id: item.quantity for item in order.items})
@@ -70,7 +70,7 @@ def test_no_refusal_depends_on_which_order_came_first() -> None:
         )
 
 
-def test_no_award_makes_good_for_missing_points() -> None:
+def test_no_award_makes_up_for_missing_points() -> None:
     for customer_id in sample.CUSTOMERS["NOT_ENOUGH_POINTS"]:
         asked = [order for order in ORDERS if order.customer_id == customer_id]
         assert all(order in REFUSED for order in asked)

@@ -1,4 +1,4 @@
-"""The rules of every service, by its real tables."""
+"""The rules of every service, on its real tables."""
 
 from decimal import Decimal
 from typing import Any, cast
@@ -55,7 +55,7 @@ def to(country: str, postcode: str | None) -> Order:
 # Order.
 
 
-def test_an_order_is_taken_down_with_all_its_lines() -> None:
+def test_an_order_is_recorded_with_all_its_lines() -> None:
     order = make_order()
     with orders.database.begin() as session:
         orders.place(session, order)
@@ -75,7 +75,7 @@ def test_a_cancelled_order_stays_readable() -> None:
     assert len(orders.database.read(select(orders.lines))) == 1
 
 
-def test_an_order_that_is_not_waiting_is_not_created() -> None:
+def test_an_order_that_is_not_placed_is_not_created() -> None:
     with orders.database.begin() as session:
         orders.place(session, make_order())
         session.execute(update(orders.orders).values(status="cancelled"))
@@ -85,7 +85,7 @@ def test_an_order_that_is_not_waiting_is_not_created() -> None:
 # Inventory.
 
 
-def test_stock_is_set_aside_and_put_back() -> None:
+def test_stock_is_reserved_and_released() -> None:
     order = of_product("P-100", 3)
     assert do(inventory.reserve_inventory, order) == Reservation(order_id="ORD-1", pieces=3)
     assert stock_of("P-100") == (397, 3)
@@ -93,13 +93,13 @@ def test_stock_is_set_aside_and_put_back() -> None:
     assert stock_of("P-100") == (400, 0)
 
 
-def test_the_last_piece_can_be_had_but_not_one_more() -> None:
+def test_the_last_piece_can_be_reserved_but_not_one_more() -> None:
     assert refusal(inventory.reserve_inventory, of_product("P-900", 3)) == "OUT_OF_STOCK"
     assert refusal(inventory.reserve_inventory, of_product("P-900", 2)) is None
     assert stock_of("P-900") == (0, 2)
 
 
-def test_an_order_of_which_one_product_is_missing_reserves_nothing() -> None:
+def test_an_order_with_one_missing_product_reserves_nothing() -> None:
     there = Item(product_id="P-100", quantity=1, price=Decimal("1.00"))
     missing = Item(product_id="P-901", quantity=1, price=Decimal("1.00"))
     order = make_order(items=(there, missing))
@@ -112,12 +112,12 @@ def test_an_unknown_product_is_out_of_stock() -> None:
     assert refusal(inventory.reserve_inventory, of_product("P-0", 1)) == "OUT_OF_STOCK"
 
 
-def test_the_table_itself_refuses_stock_below_zero() -> None:
+def test_the_table_itself_refuses_negative_stock() -> None:
     with pytest.raises(IntegrityError), inventory.database.begin() as session:
         session.execute(update(inventory.stock).values(on_hand=-1))
 
 
-def test_a_release_of_more_than_is_reserved_asks_for_a_person() -> None:
+def test_releasing_more_than_is_reserved_asks_for_a_person() -> None:
     do(inventory.reserve_inventory, of_product("P-100", 3))
     with inventory.database.begin() as session:
         session.execute(update(inventory.stock).values(reserved=2))
@@ -161,7 +161,7 @@ def test_a_refund_adds_to_what_was_earned_meanwhile() -> None:
         (make_order(customer_id="C-041", payment_method="invoice"), None),
     ],
 )
-def test_a_payment_needs_a_method_that_is_accepted_and_an_account_that_covers_it(
+def test_a_payment_needs_an_accepted_method_and_an_account_that_covers_it(
     order: Order, code: str | None
 ) -> None:
     before = ledger_of(payment)
@@ -169,7 +169,7 @@ def test_a_payment_needs_a_method_that_is_accepted_and_an_account_that_covers_it
     assert (ledger_of(payment) == before) == (code is not None)
 
 
-def test_a_method_is_limited_by_what_is_left_to_pay() -> None:
+def test_a_method_is_limited_by_the_amount_left_to_pay() -> None:
     dear = (Item(product_id="P-1", quantity=1, price=Decimal("250.01")),)
     order = make_order(items=dear, payment_method="invoice")
     assert refusal(payment.charge, order) == "LIMIT_EXCEEDED"
@@ -177,7 +177,7 @@ def test_a_method_is_limited_by_what_is_left_to_pay() -> None:
     assert refusal(payment.charge, with_points) is None
 
 
-def test_a_refund_to_an_account_that_is_gone_asks_for_a_person() -> None:
+def test_a_refund_to_a_missing_account_asks_for_a_person() -> None:
     do(payment.charge, make_order())
     with payment.database.begin() as session:
         session.execute(delete(payment.account))
@@ -188,7 +188,7 @@ def test_a_refund_to_an_account_that_is_gone_asks_for_a_person() -> None:
 # Points.
 
 
-def test_points_are_taken_and_given_back() -> None:
+def test_points_are_taken_and_returned() -> None:
     order = make_order(points_to_use=30)
     do(points.deduct_points, order)
     assert points_of("C-001") == 370
@@ -196,7 +196,7 @@ def test_points_are_taken_and_given_back() -> None:
     assert points_of("C-001") == 400
 
 
-def test_nobody_pays_with_points_that_he_does_not_have() -> None:
+def test_a_customer_cannot_pay_with_points_they_do_not_have() -> None:
     poor = make_order(customer_id="C-047", points_to_use=13)
     assert refusal(points.deduct_points, poor) == "NOT_ENOUGH_POINTS"
     assert points_of("C-047") == 12
@@ -210,12 +210,12 @@ def test_points_are_awarded_and_revoked() -> None:
     assert points_of("C-001") == 400
 
 
-def test_an_award_of_nothing_is_still_an_effect_that_can_be_counted() -> None:
+def test_an_award_of_zero_points_is_still_an_effect_that_can_be_counted() -> None:
     do(points.award_points, make_order())
     assert [amount for *_, amount in ledger_of(points)] == [0, 0]
 
 
-def test_points_that_are_spent_already_cannot_be_revoked() -> None:
+def test_points_that_are_already_spent_cannot_be_revoked() -> None:
     order = of_product("P-600", 1, "489.00")
     do(points.award_points, order)
     with points.database.begin() as session:
@@ -228,7 +228,7 @@ def test_points_that_are_spent_already_cannot_be_revoked() -> None:
 # Shipping.
 
 
-def test_a_parcel_goes_to_the_carrier_of_its_country_and_can_be_called_back() -> None:
+def test_a_parcel_goes_to_the_carrier_of_its_country_and_can_be_recalled() -> None:
     parcel = do(shipping.create_shipment, make_order())
     assert parcel == Shipment(carrier="Rhein Express", tracking_number="DE-ORD-1")
     undo(shipping.create_shipment, make_order())
@@ -245,13 +245,13 @@ def test_a_parcel_goes_to_the_carrier_of_its_country_and_can_be_called_back() ->
         (to("HK", None), None),
     ],
 )
-def test_a_parcel_needs_a_carrier_and_what_the_carrier_needs(
+def test_a_parcel_needs_a_carrier_and_the_data_that_the_carrier_requires(
     order: Order, code: str | None
 ) -> None:
     assert refusal(shipping.create_shipment, order) == code
 
 
-def test_a_parcel_that_is_not_under_way_cannot_be_called_back() -> None:
+def test_a_parcel_that_is_not_in_transit_cannot_be_recalled() -> None:
     do(shipping.create_shipment, make_order())
     with shipping.database.begin() as session:
         session.execute(delete(shipping.shipment))
@@ -262,7 +262,7 @@ def test_a_parcel_that_is_not_under_way_cannot_be_called_back() -> None:
 # Notification.
 
 
-def test_the_customer_is_told_what_was_charged_and_how_to_find_the_parcel() -> None:
+def test_the_customer_is_told_the_amount_charged_and_how_to_track_the_parcel() -> None:
     mail = do(notification.send_notification, make_order(points_to_use=7))
     assert mail == Mail(recipient="anna.schmidt@post.example", subject="Your order ORD-1")
     (row,) = notification.database.read(select(notification.outbox))
@@ -277,6 +277,6 @@ def test_nothing_is_sent_while_the_mail_server_is_down() -> None:
     assert notification.database.read(select(notification.outbox)) == []
 
 
-def test_nothing_is_sent_to_whom_nobody_knows() -> None:
+def test_nothing_is_sent_to_an_unknown_customer() -> None:
     order = make_order(customer_id="C-0")
     assert refusal(notification.send_notification, order) == "UNKNOWN_CUSTOMER"

@@ -1,4 +1,4 @@
-"""The shop: an order and its saga come together or not at all."""
+"""The shop creates an order and its saga together or not at all."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +22,7 @@ from tests.tasks.runs import make_order, refusal, run
 
 @pytest.fixture
 def record(shop: object, monkeypatch: pytest.MonkeyPatch) -> Iterator[Record]:
-    """Return the record beside the orders; its messages go to a broker in memory."""
+    """Return the record beside the orders; its messages go to an in-memory broker."""
     del shop
     monkeypatch.setitem(app.conf, "broker_url", "memory://")
     monkeypatch.setitem(app.conf, "saga_database_url", database_url("order"))
@@ -34,7 +34,7 @@ def record(shop: object, monkeypatch: pytest.MonkeyPatch) -> Iterator[Record]:
 
 
 def placed(record: Record) -> tuple[int, int]:
-    """Return how many orders and how many sagas there are."""
+    """Return the number of orders and the number of sagas."""
 
     def count(connection: Connection) -> int:
         return sum(count_by_status(connection).values())
@@ -57,7 +57,7 @@ def test_an_order_that_cannot_be_written_has_no_saga(
     assert placed(record) == (0, 0)
 
 
-def test_the_same_order_twice_is_one_order(record: Record) -> None:
+def test_placing_the_same_order_twice_creates_one_order(record: Record) -> None:
     first, second = place_order(make_order()), place_order(make_order())
     assert first.id == second.id
     assert placed(record) == (1, 1)
@@ -84,7 +84,7 @@ def test_the_demonstration_fails_if_an_order_and_its_effects_have_no_saga(
 
 
 @pytest.mark.usefixtures("any_shop")
-def test_of_many_who_want_the_last_pieces_at_once_just_as_many_get_one() -> None:
+def test_the_last_pieces_go_to_exactly_as_many_simultaneous_customers() -> None:
     vase = Item(product_id="P-900", quantity=1, price=Decimal("68.00"))
     orders = [make_order(order_id=f"ORD-{number}", items=(vase,)) for number in range(8)]
     with ThreadPoolExecutor(max_workers=8) as customers:

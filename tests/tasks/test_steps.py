@@ -1,4 +1,4 @@
-"""What every step keeps: its effect happens once, and is found again where it is undone."""
+"""What every step guarantees: its effect happens once, and is found again to be undone."""
 
 from contextlib import suppress
 from decimal import Decimal
@@ -32,7 +32,9 @@ def test_an_action_that_runs_twice_has_one_effect_and_one_result(action: Action)
 
 
 @pytest.mark.parametrize("action", UNDOABLE, ids=lambda action: action.name)
-def test_a_compensation_without_its_action_does_nothing_and_bars_the_action(action: Action) -> None:
+def test_a_compensation_without_its_action_does_nothing_and_blocks_the_action(
+    action: Action,
+) -> None:
     order = make_order(points_to_use=5)
     undo(action, order)
     with pytest.raises(HangingAction):
@@ -52,7 +54,7 @@ def test_a_compensation_that_does_not_find_its_effect_asks_for_a_person(action: 
     assert failure.value.code == "INCONSISTENT"
 
 
-def test_money_comes_back_from_the_database_to_the_cent() -> None:
+def test_money_is_read_from_the_database_exact_to_the_cent() -> None:
     amounts = [Decimal("0.01"), Decimal("0.10"), Decimal("33333333.33"), Decimal("9999999999.99")]
     with payment.database.begin() as session:
         for number, amount in enumerate(amounts):
@@ -63,7 +65,7 @@ def test_money_comes_back_from_the_database_to_the_cent() -> None:
     assert [row.balance for row in rows] == amounts
 
 
-def test_a_transaction_that_fails_leaves_nothing() -> None:
+def test_a_transaction_that_fails_leaves_nothing_behind() -> None:
     with suppress(IntegrityError), orders.database.begin() as session:
         orders.place(session, make_order())
         session.execute(insert(orders.orders).values(order_id="ORD-2"))
