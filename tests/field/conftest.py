@@ -34,11 +34,12 @@ def pools(redis_url: str, tmp_path: Path) -> Iterator[Pools]:
 
 
 @pytest.fixture
-def runtime(tmp_path: Path) -> Iterator[Runtime]:
+def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Runtime]:
     """Return the runtime of an app in this process, on an empty record."""
     url = f"sqlite:///{tmp_path / 'own.db'}"
     app = Celery("field", broker="memory://", set_as_current=False)
-    app.conf.update(saga_database_url=url)
+    app.conf.update(saga_database_url=url, saga_lease_s=60.0)
+    monkeypatch.setattr(celery_state._tls, "current_app", app)  # noqa: SLF001
     sagas.setup(app)
     made = runtime_of(app)
     upgrade(made.database)

@@ -1,11 +1,23 @@
 """No attempt is undone while its own worker knows that it runs; greenlets are interrupted."""
 
 from contextlib import ExitStack
+from typing import Any
+from uuid import UUID
 
 import pytest
+from sqlalchemy import update
 
+from sagas.decision import Holder, SagaState, Timing, claim
+from sagas.duties.extend import ExtendAttempts
+from sagas.duties.in_flight import InFlight
+from sagas.duties.sweep import Sweep
 from sagas.events import Event
-from sagas.states import SagaStatus
+from sagas.record import tables as t
+from sagas.record import workers
+from sagas.runtime.app import Runtime
+from sagas.sql import after_now, before_now
+from sagas.states import Operation, SagaStatus, StepStatus
+from tests.field.pools_app import Job, overruns
 from tests.support.pools import Pools, needs
 from tests.support.waiting import HANG_S, wait_until
 
@@ -47,3 +59,75 @@ def test_a_step_that_can_be_interrupted_ends_at_its_timeout(pool: str, pools: Po
     assert pools.error_type(KEY) == "SoftTimeLimitExceeded"
     assert pools.saga(KEY).status is SagaStatus.COMPENSATED
     assert "cannot interrupt a step" not in log
+
+
+class Running(InFlight):
+    """What a worker has in flight that runs this one task."""
+
+    def task_ids(self) -> set[str]:
+        """Return its id."""
+        return {"task-1"}
+
+
+@pytest.fixture
+def held(runtime: Runtime) -> UUID:
+    """Return a saga whose step this worker holds, with a timeout that is almost over."""
+    runtime.enter_worker("one@here")
+    worker_id = runtime.worker_id
+    assert worker_id is not None
+    sign = workers.Heartbeat(worker_id, "one@here", 1, {})
+    runtime.database.write(lambda c: workers.write_heartbeat(c, sign))
+    saga_id = overruns.start(Job(key=KEY), key=KEY).id
+    holder: Holder = {"worker": worker_id, "hostname": "one@here", "task_id": "task-1"}
+
+    def decide(saga: SagaState) -> Any:
+        step = saga.plan.steps[0].name
+        return claim(
+            saga, step, Operation.ACTION, epoch=1, token=KEY, holder=holder, timing=Timing()
+        )
+
+    runtime.store.transition(saga_id, decide, actor="a test")
+    expire(runtime, after_now(0.1))
+    return saga_id
+
+
+def expire(runtime: Runtime, at: Any) -> None:
+    runtime.database.write(lambda c: c.execute(update(t.step).values(expires_at=at)))
+
+
+def sweep(runtime: Runtime, in_flight: InFlight) -> None:
+    runtime.database.write(lambda c: c.execute(update(t.saga).values(due_at=before_now(1))))
+    assert Sweep(runtime, in_flight).sweep_once() == 1
+
+
+def status(runtime: Runtime, saga_id: UUID) -> StepStatus:
+    saga = runtime.store.peek(saga_id)
+    assert saga is not None
+    return saga.step("pools.overrun").status
+
+
+def test_another_worker_leaves_an_attempt_alone_that_its_own_has_extended(
+    runtime: Runtime, held: UUID
+) -> None:
+    ExtendAttempts(runtime, Running()).extend_once()
+    runtime.enter_worker("other@here")
+    sweep(runtime, InFlight())
+    assert status(runtime, held) is StepStatus.RUNNING
+
+
+def test_its_own_worker_leaves_it_alone_even_if_it_could_not_extend_it(
+    runtime: Runtime, held: UUID
+) -> None:
+    expire(runtime, before_now(60))
+    sweep(runtime, Running())
+    assert status(runtime, held) is StepStatus.RUNNING
+
+
+def test_what_its_worker_neither_runs_nor_extends_is_taken_over(
+    runtime: Runtime, held: UUID
+) -> None:
+    ExtendAttempts(runtime, InFlight()).extend_once()
+    runtime.enter_worker("other@here")
+    expire(runtime, before_now(1))
+    sweep(runtime, InFlight())
+    assert status(runtime, held) is StepStatus.UNKNOWN
