@@ -106,6 +106,9 @@ class Saga(Generic[I]):
             KeyConflict: the key is taken by a saga with another input; no row was written.
             PayloadTooLarge: the input is over ``saga_payload_limit_bytes``; no row was written.
             WrongDatabase: the session is on another database; no row was written.
+            ConfigurationError: the session is at isolation level AUTOCOMMIT; no row was written.
+            sqlalchemy.exc.DBAPIError: the database ended the caller's transaction, by a deadlock
+                for instance: roll it back and repeat all of it.
             RecordNotReady: the record's tables are missing.
             ValueError: the delay is too long; no row was written.
         """

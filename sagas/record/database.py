@@ -22,7 +22,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError, SQLAl
 
 from sagas.errors import ConfigurationError, RecordNotReady
 from sagas.forking import before_fork
-from sagas.record.engine_options import connect_args, pool_options, without_typed
+from sagas.record.engine_options import connect_args, pool_options, refuse_async, without_typed
 from sagas.record.lost_server import server_is_lost, sqlstate
 from sagas.sql import error_code, is_mariadb
 
@@ -178,6 +178,7 @@ def create_record_engine(url: str | URL, options: Mapping[str, Any] | None = Non
     """
     try:
         parsed = make_url(url)
+        refuse_async(parsed)
         if parsed.get_backend_name() == "sqlite":
             return _sqlite_engine(parsed, options or {})
         return _server_engine(parsed, options or {})

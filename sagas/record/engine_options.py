@@ -7,7 +7,14 @@ from sqlalchemy import URL, Pool
 
 from sagas.errors import ConfigurationError
 
-__all__ = ["POOL_OPTIONS", "check_options", "connect_args", "pool_options", "without_typed"]
+__all__ = [
+    "POOL_OPTIONS",
+    "check_options",
+    "connect_args",
+    "pool_options",
+    "refuse_async",
+    "without_typed",
+]
 
 #: The options of the pool that an application may set, each with its type.
 POOL_OPTIONS: dict[str, tuple[type, ...]] = {
@@ -101,6 +108,27 @@ def _refuse_autocommit(names: Mapping[str, Any], where: str) -> None:
         raise ConfigurationError(
             f"{where} sets autocommit or isolation_level. The record needs transactions, and "
             "begins and ends them itself: leave the option out."
+        )
+
+
+#: By backend: the driver to write in place of one for asyncio.
+_SYNC_DRIVERS = {
+    "postgresql": "postgresql+psycopg",
+    "mariadb": "mariadb+pymysql",
+    "mysql": "mysql+pymysql",
+    "sqlite": "sqlite",
+}
+
+
+def refuse_async(url: URL) -> None:
+    """Refuse a URL whose driver is for asyncio; raises ConfigurationError, which names another."""
+    if url.get_dialect().is_async:
+        backend = url.get_backend_name()
+        instead = _SYNC_DRIVERS.get(backend, backend)
+        raise ConfigurationError(
+            f"saga_database_url begins with {url.drivername}://, a driver for asyncio, which the "
+            f"record does not use. Write {instead}:// for the same database. Your own engines may "
+            "keep their driver."
         )
 
 
