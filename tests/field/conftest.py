@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from celery import Celery
 from celery import _state as celery_state
+from kombu.transport import memory
 
 import sagas
 from sagas.record.database import Database
@@ -80,9 +81,11 @@ def _close(app: Celery) -> None:
 @pytest.fixture
 def field_runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Runtime]:
     """Return the runtime of the current app: a record in a file and an in-memory broker."""
+    # The in-memory broker belongs to the process: what other tests left in it is put aside.
+    monkeypatch.setattr(memory.Channel, "queues", {})
     app = Celery("field", broker="memory://", set_as_current=False)
     app.conf.saga_database_url = f"sqlite:///{tmp_path / 'record.db'}"
-    app.conf.saga_lease_s = 1.0
+    app.conf.saga_lease_s = 60.0
     monkeypatch.setattr(celery_state._tls, "current_app", app)  # noqa: SLF001
     sagas.setup(app)
     sagas.upgrade_record()

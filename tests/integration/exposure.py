@@ -23,7 +23,9 @@ def columns(database: Database, *tables: Table) -> dict[str, str]:
     for table in tables or t.metadata.sorted_tables:
         for row in rows_of(database, table):
             for name, value in row.items():
-                found[f"{table.name}.{name}"] = f"{found.get(f'{table.name}.{name}', '')} {value!r}"
+                # A payload from a row hides its text from repr, not from the record.
+                text = str.__str__(value) if isinstance(value, str) else repr(value)
+                found[f"{table.name}.{name}"] = f"{found.get(f'{table.name}.{name}', '')} {text}"
     return found
 
 

@@ -147,9 +147,9 @@ def test_a_stored_result_that_does_not_match_the_declared_type_is_reported(engin
             assert isinstance(found, Decimal)
 
 
-def test_an_effect_that_returns_the_wrong_type_did_not_happen(engine: Engine) -> None:
-    with pytest.raises(ValueError, match="valid"), engine.begin() as connection:
-        context().once(connection, effect(connection, result="no payment"))
+def test_an_effect_whose_result_cannot_be_stored_did_not_happen(engine: Engine) -> None:
+    with pytest.raises(BarrierError, match=r"pay called ctx\.once.* a object"), engine.begin() as c:
+        context().once(c, effect(c, result=object()))
     assert lines(engine) == []
     assert pay(engine) == Payment()
 

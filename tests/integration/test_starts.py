@@ -16,7 +16,15 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
 import sagas
-from sagas import InvalidKey, KeyConflict, RecordNotReady, SagaNotFound, WaitTimeout, WrongDatabase
+from sagas import (
+    InvalidInput,
+    InvalidKey,
+    KeyConflict,
+    RecordNotReady,
+    SagaNotFound,
+    WaitTimeout,
+    WrongDatabase,
+)
 from sagas.record import due
 from sagas.record import tables as t
 from sagas.record.database import Database
@@ -135,7 +143,7 @@ def test_an_input_that_was_corrupted_after_its_creation_leaves_no_row(
 ) -> None:
     order = Order()
     order.total = "much"  # type: ignore[assignment]
-    with pytest.raises(ValidationError, match="total"):
+    with pytest.raises(InvalidInput, match=r"Order cannot be read back.* total"):
         order_saga.start(order, key="ORD-1")
     assert_nothing(database, outbox)
 
