@@ -218,7 +218,7 @@ def _leave_lost_server(context: ExceptionContext) -> None:
 _POSTGRESQL_LIMITS = text(
     "SELECT set_config('idle_in_transaction_session_timeout', :limit, true), "
     "set_config('lock_timeout', :limit, true)"
-).bindparams(limit=f"{_STALL_LIMIT_S}s")
+)
 
 
 def _postgresql_begin(connection: Connection) -> None:
@@ -226,7 +226,7 @@ def _postgresql_begin(connection: Connection) -> None:
     # locked against the workers that take them over. The limits are set for the transaction, not
     # for the session: behind a pooler, other applications share it. Readers lock nothing.
     if connection.get_execution_options().get("saga_begin") == "IMMEDIATE":
-        connection.execute(_POSTGRESQL_LIMITS)
+        connection.execute(_POSTGRESQL_LIMITS, {"limit": f"{_STALL_LIMIT_S}s"})
 
 
 def _mariadb_connect(connection: Any, _: Any) -> None:

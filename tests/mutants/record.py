@@ -97,9 +97,9 @@ _STARTS = (
     ),
     Mutant(
         "half of a batch of sagas is started",
-        "insert_sagas",
-        "_savepoint(connection) if len(sagas) > 1 else nullcontext()",
-        "nullcontext()",
+        "all_or_none",
+        "savepoint(connection)",
+        '__import__("contextlib").nullcontext()',
         _BATCH,
     ),
     Mutant(
@@ -163,8 +163,8 @@ _DUE = (
     _due(
         "a message of an older epoch puts a saga off",
         "extend",
-        "tuple_(t.saga.c.id, t.saga.c.epoch).in_(messages)",
-        "t.saga.c.id.in_([saga_id for saga_id, _ in messages])",
+        "tuple_(t.saga.c.id, t.saga.c.epoch).in_(some)",
+        "t.saga.c.id.in_([saga_id for saga_id, _ in some])",
     ),
     _due(
         "a message puts off a saga that is not waiting for one",
