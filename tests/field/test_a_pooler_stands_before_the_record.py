@@ -67,8 +67,9 @@ def test_the_record_is_upgraded_through_a_pooler(postgres_url: str) -> None:
 
 @needs_pgbouncer
 def test_other_applications_of_the_pool_keep_their_own_settings(
-    pooled_url: str, make_runtime: Callable[..., Runtime]
+    pooled_url: str, make_runtime: Callable[..., Runtime], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("sagas.record.database._STALL_LIMIT_S", 5)  # as outside of the tests
     database = make_runtime(pooled_url).database
     all_in = threading.Barrier(_SESSIONS)  # so that every session is used
 
