@@ -11,6 +11,7 @@ import pytest
 from celery import Celery
 from sqlalchemy import update
 
+from sagas.duties.extend import Extend
 from sagas.duties.in_flight import InFlight
 from sagas.duties.lost_messages import LostMessages
 from sagas.duties.sweep import Sweep
@@ -72,15 +73,16 @@ def test_a_forged_time_is_no_evidence_and_does_not_hide_real_evidence(
 
 
 @pytest.mark.parametrize("epoch", [2**31, 10**30, -(10**30), 0, -1])
-def test_a_message_that_a_worker_has_received_does_not_stop_its_sweep(
+def test_a_message_that_a_worker_has_received_stops_none_of_its_duties(
     epoch: int, store: Store, runtime: Runtime
 ) -> None:
-    """A message scheduled far ahead stays in flight, and every sweep puts its epoch into SQL."""
+    """While it waits in the worker, its epoch goes into SQL again and again."""
     saga_id = started(store)
     store.database.write(lambda c: c.execute(update(t.saga).values(due_at=after_now(-1))))
     in_flight = InFlight()
     forged = Request({SENT_AT: 1.0}, (str(saga_id), "flight", epoch), runtime.app)
     in_flight.note_received(forged)
+    Extend(runtime, in_flight).extend_once()
     assert Sweep(runtime, in_flight).sweep_once() == 1
     assert not store.database.read(due.any_due)
 

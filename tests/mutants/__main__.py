@@ -10,13 +10,13 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tests.mutants.catalogue import MUTANTS
 from tests.mutants.edit import Package
 from tests.mutants.mutant import Mutant
-from tests.mutants.trial import Trial, prepare, tried
+from tests.mutants.trial import HANG_S, Trial, longest, prepare, tried
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -41,13 +41,16 @@ def _survivors(folder: Path, chosen: Sequence[Mutant]) -> list[str]:
     cpu_s = 0.0
     # These trials leave the copy compiled, which saves the others that work.
     named = dict.fromkeys(mutant.tests for mutant in chosen)
-    for trial in tried((Trial(" ".join(tests), whole, tests) for tests in named), compile_it=True):
+    plain = (Trial(" ".join(tests), whole, tests, HANG_S) for tests in named)
+    took_s = {}
+    for trial in tried(plain, compile_it=True):
         cpu_s += trial.cpu_s
+        took_s[trial.tests] = trial.took_s
         if trial.caught_by:
             raise RuntimeError(f"without a mutant too, this fails: {trial.caught_by}")
     print(f"{cpu_s:6.1f} s  without a mutant: all pass", flush=True)
     survivors = []
-    for trial in tried(_broken(folder, whole, chosen)):
+    for trial in tried(_broken(folder, whole, chosen, took_s)):
         cpu_s += trial.cpu_s
         shutil.rmtree(trial.tree)
         print(f"{trial.cpu_s:6.1f} s  {trial.name}: {trial.caught_by or 'SURVIVED'}", flush=True)
@@ -56,14 +59,16 @@ def _survivors(folder: Path, chosen: Sequence[Mutant]) -> list[str]:
     return survivors
 
 
-def _broken(folder: Path, whole: Path, mutants: Sequence[Mutant]) -> Iterator[Trial]:
+def _broken(
+    folder: Path, whole: Path, mutants: Sequence[Mutant], took_s: Mapping[tuple[str, ...], float]
+) -> Iterator[Trial]:
     package = Package(whole / "sagas")
     for number, mutant in enumerate(mutants):
         tree = _copied(whole, folder / f"mutant-{number}", copy=os.link)  # far cheaper than a copy
         file, text = package.edited(mutant.target, mutant.old, mutant.new)
         (tree / file).unlink()  # only the link, not the shared file
         (tree / file).write_text(text, "utf-8")
-        yield Trial(mutant.name, tree, mutant.tests)
+        yield Trial(mutant.name, tree, mutant.tests, longest(took_s[mutant.tests]))
 
 
 def _copied(

@@ -79,10 +79,10 @@ DUTIES = (
         on_sqlite("integration/test_hostile_headers", "time_limit"),
     ),
     Mutant(
-        "a forged epoch stops the sweep",
+        "a forged epoch stops a duty",
         "Link.read",
         "1 <= epoch <= LARGEST_EPOCH",
         "1 <= epoch",
-        on_sqlite("integration/test_hostile_headers", "stop_its_sweep"),
+        on_sqlite("integration/test_hostile_headers", "stops_none_of_its_duties"),
     ),
 )

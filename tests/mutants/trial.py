@@ -5,10 +5,12 @@ SQLAlchemy.
 """
 
 import importlib
+import math
 import os
 import re
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -17,10 +19,10 @@ from pathlib import Path
 
 import pytest
 
-__all__ = ["Trial", "prepare", "tried"]
+__all__ = ["HANG_S", "Trial", "longest", "prepare", "tried"]
 
-#: A mutant whose tests run for this many seconds is caught too.
-LIMIT_S = 300
+#: Tests that run for this many seconds without a mutant hang.
+HANG_S = 300.0
 
 #: Modules that every trial may import and no mutant changes.
 _UNCHANGED = (
@@ -41,18 +43,31 @@ _PYTEST = ("-q", "-x", "--tb=line", "--color=no", "-p", "no:cacheprovider")
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """Tests that run on a tree; *caught_by* is the one that failed, if any did."""
+    """Tests that run on a tree; *caught_by* is the one that failed, if any did.
+
+    *limit_s* is for hangs: whatever runs for longer is ended, and caught.
+    """
 
     name: str
     tree: Path
     tests: tuple[str, ...]
+    limit_s: float
     caught_by: str | None = None
+    took_s: float = 0.0
     cpu_s: float = 0.0
 
     @property
     def output(self) -> Path:
         """Where pytest's output goes."""
         return self.tree / f"pytest-{abs(hash(self.tests))}.txt"
+
+
+def longest(took_s: float) -> float:
+    """Return for how long tests may run with a mutant, in seconds, if they take *took_s* without.
+
+    A mutant that makes its tests hang is caught so.
+    """
+    return 30 + 10 * took_s
 
 
 def prepare() -> None:
@@ -72,16 +87,21 @@ def tried(trials: Iterable[Trial], *, compile_it: bool = False) -> Iterator[Tria
     Raises:
         RuntimeError: pytest could not run the tests.
     """
-    left, running = iter(trials), dict[int, Trial]()
+    left, running = iter(trials), dict[int, tuple[Trial, float]]()
     while True:
         for trial in islice(left, (os.cpu_count() or 1) - len(running)):
-            running[_forked(trial, compile_it=compile_it)] = trial
+            began = time.monotonic()
+            running[_forked(trial, compile_it=compile_it)] = (trial, began)
         if not running:
             return
         pid, status, used = os.wait4(-1, 0)
-        trial = running.pop(pid)
-        by = _caught_by(trial, os.waitstatus_to_exitcode(status))
-        yield replace(trial, caught_by=by, cpu_s=used.ru_utime + used.ru_stime)
+        trial, began = running.pop(pid)
+        yield replace(
+            trial,
+            caught_by=_caught_by(trial, os.waitstatus_to_exitcode(status)),
+            took_s=time.monotonic() - began,
+            cpu_s=used.ru_utime + used.ru_stime,
+        )
 
 
 def _forked(trial: Trial, *, compile_it: bool) -> int:
@@ -100,7 +120,7 @@ def _forked(trial: Trial, *, compile_it: bool) -> int:
 
 
 def _run(trial: Trial, *, compile_it: bool) -> int:
-    signal.alarm(LIMIT_S)  # the signal ends the process
+    signal.alarm(math.ceil(trial.limit_s))  # the signal ends the process
     with trial.output.open("w") as output:
         os.dup2(output.fileno(), 1)
         os.dup2(output.fileno(), 2)
@@ -116,7 +136,7 @@ def _caught_by(trial: Trial, code: int) -> str | None:
     if code == pytest.ExitCode.OK:
         return None
     if code == -signal.SIGALRM:
-        return f"no end within {LIMIT_S} s"
+        return f"no end within {trial.limit_s:.0f} s"
     output = trial.output.read_text("utf-8")
     found = re.search(r"^(?:FAILED|ERROR) (\S+)", output, re.MULTILINE)
     if code != pytest.ExitCode.TESTS_FAILED or found is None:
