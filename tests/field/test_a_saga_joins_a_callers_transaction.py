@@ -41,24 +41,11 @@ def sagas_in(engine: Engine) -> int:
 # A new plan in a long transaction
 
 
-def expect_gap_locks(request: pytest.FixtureRequest, url: str) -> None:
-    """Expect a known failure, which depends on the keys: gap locks can make other starts wait."""
-    if "mariadb" in url:
-        gap = "MariaDB at REPEATABLE READ can lock the gap that another start inserts into"
-        request.applymarker(pytest.mark.xfail(reason=gap, strict=False))
-
-
 # At SERIALIZABLE, MariaDB locks what a transaction has read, including the gaps between keys.
 @pytest.mark.parametrize("isolation", ["READ COMMITTED", "REPEATABLE READ"])
 def test_the_first_start_of_a_plan_in_a_long_transaction_blocks_nobody(
-    isolation: str,
-    server_url: str,
-    engine: Engine,
-    make_runtime: Make,
-    request: pytest.FixtureRequest,
+    isolation: str, server_url: str, engine: Engine, make_runtime: Make
 ) -> None:
-    if isolation == "REPEATABLE READ":
-        expect_gap_locks(request, server_url)
     make_runtime(server_url)
     with engine.connect().execution_options(isolation_level=isolation) as connection:
         order.start(Order(id="1"), key="in a long transaction", session=connection)
@@ -75,13 +62,8 @@ def start_meanwhile(engine: Engine) -> None:
 
 @pytest.mark.parametrize("start", ["start", "start_many"])
 def test_a_transaction_that_did_other_work_first_blocks_nobody_either(
-    start: str,
-    server_url: str,
-    engine: Engine,
-    make_runtime: Make,
-    request: pytest.FixtureRequest,
+    start: str, server_url: str, engine: Engine, make_runtime: Make
 ) -> None:
-    expect_gap_locks(request, server_url)
     make_runtime(server_url)
     with engine.connect() as connection:  # at the server's default isolation level
         connection.scalar(select(func.count()).select_from(t.record))
