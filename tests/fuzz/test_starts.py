@@ -69,7 +69,7 @@ def _ends_with(world: World, given: Any, *handles: Any) -> None:
 def _says_why(error: Exception) -> None:
     if isinstance(error, SagaError):
         assert "fuzzed" in str(error)
-        assert "Give" in str(error) or "Keep" in str(error)
+        assert any(remedy in str(error) for remedy in ("Give", "Keep", "Use"))
         assert len(str(error)) < 2_000
         str(error).encode()
 

@@ -23,11 +23,10 @@ from sqlalchemy import func, select
 from sagas import SagaStatus, StepStatus, barrier
 from sagas.record import queries
 from sagas.record.queries import SagaView
-from tests.soak.measures import FENCED
 from tests.soak.scene import Scene
 from tests.soak.tables import CUSTOMERS, PLACES, PRODUCTS
 from tests.support.waiting import HANG_S
-from tests.support.workers import Supervised, Worker
+from tests.support.workers import FENCED, Supervised, Worker
 
 __all__ = ["Episodes"]
 

@@ -15,11 +15,9 @@ from sagas import barrier
 from sagas.record import tables as t
 from sagas.record.database import Database
 from tests.soak.strikes import Strike
+from tests.support.workers import FENCED
 
-__all__ = ["FENCED", "Durations", "Measures", "measure"]
-
-#: What a worker's log says of an attempt that had been taken over.
-FENCED = "the saga went on without it"
+__all__ = ["Durations", "Measures", "measure"]
 
 
 @dataclass(frozen=True, slots=True)

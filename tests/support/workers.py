@@ -14,10 +14,13 @@ import psutil
 from sagas.dev import start_guarded
 from tests.support.waiting import HANG_S
 
-__all__ = ["BORN", "Supervised", "Worker", "running_worker"]
+__all__ = ["BORN", "FENCED", "Supervised", "Worker", "running_worker"]
 
 #: What a nursery writes to the log whenever its worker starts.
 BORN = "A worker is born."
+
+#: What a worker writes to its log of an attempt that had been taken over.
+FENCED = "the saga has gone on without it"
 
 #: The workers need not know each other, and start and stop faster without these services.
 _QUICK = ("--without-gossip", "--without-mingle", "--without-heartbeat")

@@ -11,7 +11,7 @@ import pytest
 from sagas.faults import POINTS
 from sagas.states import SagaStatus
 from tests.support.waiting import HANG_S, wait_until
-from tests.support.workers import Worker
+from tests.support.workers import FENCED, Worker
 from tests.system.crashes import (
     BY_MAIN,
     BY_POOL,
@@ -191,8 +191,7 @@ def test_a_worker_that_wakes_after_its_lease_changes_nothing(world: World) -> No
         ended, steps = world.saga("rome"), world.steps("rome")
     finally:
         zombie.signal_all(signal.SIGCONT)
-    fenced = "the saga went on without it"
-    wait_until(lambda: fenced in zombie.log.read_text(), what="the zombie is fenced")
+    wait_until(lambda: FENCED in zombie.log.read_text(), what="the zombie is fenced")
     assert (world.saga("rome"), world.steps("rome")) == (ended, steps)
     world.wait_until_ended()
 

@@ -128,4 +128,4 @@ def test_a_saga_that_no_worker_can_run_waits_and_alerts_and_goes_on_with_the_fir
     new.stop()
     world.wait_until_ended()
     check_trip(world, "old", "plain", "old-1")
-    assert new.log.read_text().count("is waiting: The action of hotel") == 1
+    assert new.log.read_text().count("is blocked: No worker ran the action of hotel") == 1

@@ -6,25 +6,23 @@ ledger, guarded by the barrier; the input says what goes wrong.
 
 import os
 import time
-from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
-from uuid import UUID
 
 from celery import Celery
 from pydantic import BaseModel, SecretStr
-from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, insert, select
+from sqlalchemy import Connection, insert, select
 
 import sagas
-from sagas import Context, Retry, Saga, Step, StepFailed, barrier, step
+from sagas import Context, Retry, Saga, Step, StepFailed, step
 from sagas.decision import Timing
 from sagas.duties import alerts as delivery
 from sagas.record.database import Database
 from sagas.runtime.settings import Settings
-from sagas.testing import Effect
 from tests.support.waiting import HANG_S, wait_until
+from tests.system.ledger import ledger
 
-__all__ = ["Trip", "app", "book_trip", "create_tables", "effects"]
+__all__ = ["Trip", "app", "book_trip"]
 
 app = Celery("trip", broker=os.environ.get("TRIP_BROKER_URL"))
 app.conf.update(
@@ -48,27 +46,6 @@ def _without_late_looks(settings: Settings) -> Timing:
 Settings.timing = property(_without_late_looks)  # type: ignore[method-assign,assignment]
 
 participant = Database(os.environ.get("TRIP_PARTICIPANT_URL", ""))
-metadata = MetaData()
-ledger = Table(
-    "ledger",
-    metadata,
-    Column("id", Integer, primary_key=True),
-    Column("saga_id", String(36), nullable=False),
-    Column("step", String(100), nullable=False),
-    Column("operation", String(20), nullable=False),
-)
-
-
-def create_tables(database: Database) -> None:
-    """Create what the participant needs."""
-    metadata.create_all(database.engine)
-    barrier.create_tables(database.engine)
-
-
-def effects(database: Database) -> Sequence[Effect]:
-    """Return every effect, in the order in which they were applied."""
-    rows = database.read(lambda c: c.execute(select(ledger).order_by(ledger.c.id)).all())
-    return [Effect(UUID(row.saga_id), row.step, row.operation) for row in rows]
 
 
 class Trip(BaseModel):

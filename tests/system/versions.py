@@ -8,11 +8,12 @@ import os
 
 from celery import Celery
 from pydantic import BaseModel
-from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, insert
+from sqlalchemy import Connection, insert
 
 import sagas
 from sagas import Context, Retry, Saga, Step, StepFailed, step
 from sagas.record.database import Database
+from tests.system.ledger import ledger
 
 __all__ = ["Trip", "app", "trip"]
 
@@ -30,14 +31,6 @@ app.conf.update(
 sagas.setup(app)
 
 participant = Database(os.environ["TRIP_PARTICIPANT_URL"])
-ledger = Table(
-    "ledger",
-    MetaData(),
-    Column("id", Integer, primary_key=True),
-    Column("saga_id", String(36)),
-    Column("step", String(100)),
-    Column("operation", String(20)),
-)
 
 
 class Trip(BaseModel):

@@ -20,7 +20,7 @@ from sagas.testing import Effect, violations
 from tests.support.brokers import Broker
 from tests.support.waiting import wait_until
 from tests.support.workers import Worker, running_worker
-from tests.system.trip import create_tables, effects
+from tests.system.ledger import create_tables, effects
 
 __all__ = ["World", "world_on"]
 

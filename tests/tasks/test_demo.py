@@ -167,7 +167,7 @@ def test_an_order_has_met_what_its_notification_gave_up_over(
     notified: SimpleNamespace, reason: str | None
 ) -> None:
     view = SimpleNamespace(status=SagaStatus.COMPLETED, failure=None)
-    handle: Any = SimpleNamespace(view=lambda: view, steps=lambda: [notified], history=list)
+    handle: Any = SimpleNamespace(describe=lambda: view, steps=lambda: [notified], history=list)
     assert demo._ending(handle).reason == reason  # noqa: SLF001 - what it tells is the demo's own
 
 
