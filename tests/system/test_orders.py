@@ -15,7 +15,7 @@ from sagas.record.database import Database
 from sagas.states import ENDED, SagaStatus
 from sagas.testing import check
 from tasks.conservation import effects, order_ids, verify
-from tasks.seed import DATABASES, prepare
+from tasks.seed import DATABASES
 from tests.support.waiting import HANG_S, wait_until
 from tests.support.workers import running_worker
 
@@ -29,7 +29,8 @@ def test_a_thousand_orders_end_right_while_workers_are_killed(
     env = {"TASKS_BROKER_URL": redis_url, "TASKS_DATABASE_URL": postgres_url}
     for name, value in env.items():
         monkeypatch.setenv(name, value)
-    prepare()
+    # In a process of its own: celeryconfig.py reads the environment once.
+    subprocess.run([sys.executable, "-m", "tasks.seed"], env={**os.environ, **env}, check=True)
     record = Database(database_url("order"))
     command = [sys.executable, "-m", "tests.system.place_orders", str(ORDERS)]
     with ExitStack() as stack:
