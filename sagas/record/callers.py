@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sagas.errors import ConfigurationError
 from sagas.record.database import transient
 from sagas.record.lost_server import sqlstate
-from sagas.sql import error_code
+from sagas.sql import commits_each_statement, error_code
 
 __all__ = ["all_or_none", "explained", "require_transaction", "savepoint", "sees_new_plans"]
 
@@ -20,24 +20,15 @@ def require_transaction(connection: Connection) -> None:
     Raises:
         ConfigurationError: the connection is at isolation level AUTOCOMMIT.
     """
-    if _commits_each_statement(connection):
+    if connection.dialect.name == "sqlite" and not connection.in_transaction():
+        # An application may send SQLite's BEGIN itself, by an event: it does so only now.
+        connection.exec_driver_sql("SELECT 1")
+    if commits_each_statement(connection):
         raise ConfigurationError(
             "start(session=…) was given a session at isolation level AUTOCOMMIT: each statement "
             "commits by itself, so saga and business row could not commit together. Nothing was "
             "started. Use an engine without AUTOCOMMIT for this session, or start without session."
         )
-
-
-def _commits_each_statement(connection: Connection) -> bool:
-    driver = connection.connection.dbapi_connection
-    if connection.dialect.name == "sqlite":
-        # An application may turn the driver's own BEGIN off and send one itself.
-        off = getattr(driver, "isolation_level", "") is None
-        return (off or getattr(driver, "autocommit", None) is True) and not getattr(
-            driver, "in_transaction", False
-        )
-    ask = getattr(driver, "get_autocommit", None)
-    return bool(ask() if ask else getattr(driver, "autocommit", False))
 
 
 @contextmanager

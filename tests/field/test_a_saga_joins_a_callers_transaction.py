@@ -213,9 +213,13 @@ def test_an_engine_made_in_autocommit_is_refused(database_url: str, make_runtime
     autocommit.dispose()
 
 
+@pytest.mark.parametrize("opened", [Session, Engine.connect])
 @pytest.mark.parametrize("begin", ["BEGIN", "BEGIN IMMEDIATE"])
 def test_an_application_that_begins_its_own_sqlite_transactions_is_accepted(
-    begin: str, tmp_path: Path, make_runtime: Make
+    begin: str,
+    opened: Callable[[Engine], Session | Connection],
+    tmp_path: Path,
+    make_runtime: Make,
 ) -> None:
     url = f"sqlite:///{tmp_path / 'shop.db'}"
     upgrade(make_runtime(url).database)
@@ -229,7 +233,7 @@ def test_an_application_that_begins_its_own_sqlite_transactions_is_accepted(
     def begin_ourselves(connection: Connection) -> None:
         connection.exec_driver_sql(begin)
 
-    with Session(own) as session:
+    with opened(own) as session:
         order.start(Order(id="1"), key="1", session=session)
         session.rollback()
         assert sagas_in(own) == 0
