@@ -10,6 +10,7 @@ from weakref import WeakSet
 from celery import Celery
 from celery.worker import state as worker_state
 
+from sagas.decision import StepState
 from sagas.runtime.messages import QUEUE, SENT_AT, Link
 
 __all__ = ["InFlight"]
@@ -66,6 +67,16 @@ class InFlight:
         """Tell whether a step runs that this worker has received."""
         active = _all(worker_state.active_requests)
         return any(request in active for request in _all(self._received))
+
+    def attends(self, step: StepState, worker_id: UUID | None) -> bool:
+        """Tell whether the attempt that holds a step counts as alive, as this worker sees it.
+
+        This worker knows what it runs itself. Of the others, only an expired one is dead: after a
+        gap, expiry gives every worker time to write.
+        """
+        if step.worker == worker_id:
+            return step.task_id in self.task_ids()
+        return step.attended
 
     def task_ids(self) -> set[str]:
         """Return the ids of the Celery tasks that this worker runs or is about to run."""

@@ -28,13 +28,13 @@ class Reclaim:
         for saga_id, task_id in held.items():
             if task_id not in running:
                 with postponed_on_error(self._runtime, saga_id):
-                    self._take_over(saga_id, task_id)
+                    self._take_over(saga_id)
 
-    def _take_over(self, saga_id: UUID, task_id: str) -> None:
+    def _take_over(self, saga_id: UUID) -> None:
         advance_saga(
             self._runtime,
             saga_id,
-            alive=lambda step: step.task_id != task_id,
+            alive=lambda step: self._in_flight.attends(step, self._runtime.worker_id),
             lost=lambda _: False,
             actor=self._runtime.actor("sweep"),
             point="sweep.recorded",

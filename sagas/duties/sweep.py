@@ -79,7 +79,7 @@ class Sweep:
         advance_saga(
             self._runtime,
             saga_id,
-            alive=self._is_alive,
+            alive=lambda step: self._in_flight.attends(step, self._runtime.worker_id),
             lost=lambda saga: lost and still(saga),
             evidence=lambda saga: Evidence(unconsumed=unconsumed if still(saga) else None),
             actor=self._runtime.actor("sweep"),
@@ -97,12 +97,6 @@ class Sweep:
         if step.worker == self._runtime.worker_id:
             return step.task_id in self._in_flight.task_ids()
         return not self._is_steady() and step.attended
-
-    def _is_alive(self, step: StepState) -> bool:
-        # Only an expired worker is dead: after a gap, expiry gives every worker time to write.
-        if step.worker == self._runtime.worker_id:
-            return step.task_id in self._in_flight.task_ids()
-        return step.attended
 
 
 def _furthest(live: Mapping[UUID, Mapping[str, float]]) -> dict[str, float]:

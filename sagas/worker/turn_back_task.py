@@ -2,7 +2,7 @@
 
 Celery sends errbacks for failed steps, for lost processes, and for steps that succeeded when the
 next link could not be published. So the message proves only one thing: the chain of this epoch has
-ended. Whether an attempt still runs is for its own worker to say.
+ended. Whether an attempt still runs is for its own worker to say, unless that worker has expired.
 """
 
 import logging
@@ -59,7 +59,8 @@ def turn_back(self: Task, /, *args: object, **more: object) -> str:
     advanced = advance_saga(
         runtime,
         saga_uuid,
-        alive=lambda _: True,
+        # An expired worker's saga is due at once, and must stay so: nobody else would put it off.
+        alive=lambda step: step.attended,
         lost=lost,
         evidence=evidence,
         actor=runtime.actor("turn-back"),
