@@ -5,6 +5,7 @@ Tests always run on the private servers. They also run on the real ones that
 ``SAGAS_TEST_MARIADB_URL`` name: each fixture here stands for one run on each of its servers.
 """
 
+import signal
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
@@ -35,6 +36,10 @@ from tests.support.servers import (
     real_redis_url,
 )
 from tests.support.waiting import HANG_S
+
+# What a shell runs in the background ignores Ctrl-C, and so would every process of the tests.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _REDIS = ["embedded", *(["server"] if real_redis_url() else [])]
 _RABBIT = ["rabbitmq"] if real_rabbitmq_url() else []
