@@ -23,7 +23,7 @@ verify  = $(1)/bin/python -m pip check --quiet --disable-pip-version-check
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test cover simulate soak mutants crashes lint format types layers docs wheel deploy check lock clean
+.PHONY: help venv demo test slow cover simulate soak mutants crashes lint format types layers docs wheel deploy check lock clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,7 +47,10 @@ demo: venv ## Watch real orders on real workers, one of which is killed
 
 # More processes than cores: most tests wait most of the time.
 test: venv ## Run the tests; ARGS="-k barrier -x" goes to pytest
-	$(BIN)/pytest -n $(JOBS) --dist loadgroup $(ARGS)
+	$(BIN)/pytest -n $(JOBS) --dist loadgroup -m "not slow" $(ARGS)
+
+slow: venv ## Run the tests that `make test` leaves out: long crowds, restarts and mixed versions
+	$(BIN)/pytest -n $(JOBS) --dist loadgroup -m slow $(ARGS)
 
 simulate: venv ## Try ten million schedules; ARGS="--seed 1" replays one
 	$(BIN)/python -m tests.models.schedules $(ARGS)
@@ -97,7 +100,7 @@ docs: venv ## Build the documentation into build/site; a broken link is an error
 deploy: venv ## Check the files of the deployment
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 
-check: lint types layers docs deploy wheel cover mutants test soak ## Run everything
+check: lint types layers docs deploy wheel cover mutants test slow soak ## Run everything
 
 lock: ## Lock the requirements anew, with uv; ARGS=--upgrade takes newer versions
 	@for name in base dev image build; do \

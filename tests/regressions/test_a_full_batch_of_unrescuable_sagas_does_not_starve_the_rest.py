@@ -90,6 +90,7 @@ def alerts(store: Store) -> list[Alert]:
     return [Alert.from_json(row) for row in rows]
 
 
+@pytest.mark.slow
 def test_a_healthy_saga_behind_ten_thousand_new_blocked_ones_is_advanced_within_two_sweeps(
     sweep: Sweep, store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -3,6 +3,7 @@
 import time
 from pathlib import Path
 
+import pytest
 import redis
 
 from sagas.dev import EmbeddedBroker
@@ -10,6 +11,8 @@ from sagas.states import ENDED
 from tests.support.brokers import RedisBroker
 from tests.support.waiting import wait_until
 from tests.system.world import World, world_on
+
+pytestmark = pytest.mark.slow
 
 LEASE_S = 1.5
 

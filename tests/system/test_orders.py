@@ -19,6 +19,8 @@ from tasks.seed import DATABASES
 from tests.support.waiting import HANG_S, wait_until
 from tests.support.workers import running_worker
 
+pytestmark = pytest.mark.slow
+
 ORDERS = 1_000
 KILL_EVERY = 100
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 from sqlalchemy import func, select
 
 from sagas.record import tables as t
@@ -10,6 +11,8 @@ from tests.support.brokers import RedisBroker
 from tests.support.waiting import wait_until
 from tests.support.workers import Worker
 from tests.system.world import World, world_on
+
+pytestmark = pytest.mark.slow
 
 WORKERS = 8
 #: So many trips more for every worker that is restarted: more than the other workers can hold, each

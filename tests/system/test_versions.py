@@ -6,10 +6,14 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 
+import pytest
+
 from sagas.states import ENDED, SagaStatus
 from tests.support.waiting import wait_until
 from tests.support.workers import Worker, running_worker
 from tests.system.world import World
+
+pytestmark = pytest.mark.slow
 
 APP = "tests.system.versions"
 SECOND = {"old": "hotel", "new": "insurance"}
