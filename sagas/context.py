@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from sqlalchemy import Connection
 from typing_extensions import TypeVar
@@ -78,17 +78,24 @@ class Context:
     def idempotency_key(self) -> str:
         """A key to pass to a participant: the same at every attempt of this operation.
 
-        The action and the compensation of a step have different keys.
+        The action and the compensation of a step have different keys. It is ``idempotency_uuid`` as
+        text: 36 letters, digits and hyphens, which every provider and every header accepts.
         """
+        return str(self.idempotency_uuid)
+
+    @property
+    def idempotency_uuid(self) -> UUID:
+        """The idempotency key as a UUID, for participants that ask for one."""
         return self._key_of(self.operation)
 
     @property
     def action_key(self) -> str:
         """The action's key: a compensation can find the effect by it, even without an output."""
-        return self._key_of(Operation.ACTION)
+        return str(self._key_of(Operation.ACTION))
 
-    def _key_of(self, operation: Operation) -> str:
-        return f"{self.saga_id}:{self.step}:{operation}"
+    def _key_of(self, operation: Operation) -> UUID:
+        # A hash (RFC 9562, version 5): names of steps have any length and any letters.
+        return uuid5(self.saga_id, f"{self.step}:{operation}")
 
     def output_of(self, step: "StepDefinition[P, R]", *, name: str | None = None) -> R:
         """Return what an earlier step of this saga returned; *name* is for a renamed step.

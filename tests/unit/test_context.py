@@ -1,5 +1,6 @@
 """What a step can learn while it runs."""
 
+import re
 from typing import Any
 from uuid import UUID
 
@@ -36,6 +37,17 @@ def test_a_key_is_the_same_for_every_attempt_and_different_for_each_operation() 
     assert action.idempotency_key == again.idempotency_key == action.action_key == undo.action_key
     assert undo.idempotency_key != action.idempotency_key
     assert undo.idempotency_key == context(Operation.COMPENSATION, attempt=9).idempotency_key
+
+
+def test_a_key_fits_any_provider_and_any_header_whatever_the_step_is_called() -> None:
+    ctx = context(step="Zahlung per Überweisung " * 6)
+    assert re.fullmatch(r"[0-9a-f-]{36}", ctx.idempotency_key)
+    assert ctx.idempotency_uuid == UUID(ctx.idempotency_key)
+
+
+def test_a_key_stays_the_same_from_one_release_to_the_next() -> None:
+    """A participant may remember it for days."""
+    assert context().idempotency_key == "30d5203a-e25f-54a3-b003-4f51a7c1dc40"
 
 
 @pytest.mark.parametrize("other", [{"saga_id": UUID(int=6)}, {"step": "tip"}])
