@@ -23,11 +23,18 @@ R = TypeVar("R")
 
 
 class SagaHandle:
-    """One saga in the record; every property queries the record."""
+    """One saga in the record; every property but the id and ``created`` queries the record.
 
-    def __init__(self, runtime: Runtime, saga_id: UUID) -> None:
+    Attributes:
+        id: the saga's id.
+        created: whether the call that returned this handle started the saga. False where the key
+            was taken by the same saga before, and for a handle that only looked it up.
+    """
+
+    def __init__(self, runtime: Runtime, saga_id: UUID, *, created: bool = False) -> None:
         self._runtime = runtime
         self.id = saga_id
+        self.created = created
 
     def __repr__(self) -> str:
         return f"<saga {self.id}>"

@@ -88,7 +88,9 @@ class Saga(Generic[I]):
         committed, the saga runs to its end whatever happens to this process or the broker; a broker
         that is away raises nothing here.
 
-        The same name, *key* and input again return the same saga.
+        The same name, *key* and input again return the same saga, also if it has ended: then the
+        handle's ``created`` is False. What is to be done anew needs a key of its own, for instance
+        the old one with a number.
 
         Args:
             input: the saga's input, validated here.
@@ -163,7 +165,10 @@ class Saga(Generic[I]):
                 "Nothing was started."
             )
         ids = start_sagas(runtime, news, session, delay_s=delay_s) if news else []
-        return [SagaHandle(runtime, saga_id) for saga_id in ids]
+        return [
+            SagaHandle(runtime, saga_id, created=saga_id == new.id)
+            for saga_id, new in zip(ids, news, strict=True)
+        ]
 
     def _new(self, runtime: Runtime, sealed: Sealed[I], key: str | None) -> NewSaga:
         saga_id = uuid7()

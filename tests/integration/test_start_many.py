@@ -336,3 +336,12 @@ def test_the_deadline_of_a_saga_without_a_delay_counts_from_its_start(
     assert move(store, handle.id).status is SagaStatus.COMPENSATED
     (failure,) = database.read(lambda c: c.execute(select(t.saga.c.failure)).scalars().all())
     assert failure["type"] == "DeadlineExceeded"
+
+
+def test_each_handle_says_whether_its_saga_is_new() -> None:
+    order_saga.start(Order(id="B"), key="B")
+    many = [(Order(id=key), key) for key in "ABCA"]
+    handles = order_saga.start_many(many)
+    assert handles[0].id == handles[3].id
+    assert [handle.created for handle in handles[:3]] == [True, False, True]
+    assert not any(handle.created for handle in order_saga.start_many(many))

@@ -84,6 +84,8 @@ def test_the_same_key_and_input_again_are_the_same_saga_published_once(
     first = order_saga.start(Order(), key="ORD-1")
     again = order_saga.start(Order(), key="ORD-1")
     assert again.id == first.id
+    assert (first.created, again.created) == (True, False)
+    assert not order_saga.get(key="ORD-1").created
     assert outbox.of(first.id) == [FIRST]
     assert count(database, t.saga) == 1
     assert events(database, first.id) == ["STARTED"]
