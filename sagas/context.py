@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec
 from uuid import UUID, uuid5
 
-from sqlalchemy import Connection
 from typing_extensions import TypeVar
 
 from sagas import barrier, faults
@@ -14,12 +13,12 @@ from sagas.errors import BarrierError, OutputUnavailable
 from sagas.hidden import Sealed
 from sagas.once_result import OnceResult
 from sagas.payload import Payload
+from sagas.sessions import connection_of
 from sagas.states import Operation, Outcome
 
 if TYPE_CHECKING:
-    from sqlalchemy.orm import Session
-
     from sagas.definition import StepDefinition
+    from sagas.sessions import AnySession
 
 __all__ = ["CompensationContext", "Context", "Failure"]
 
@@ -123,7 +122,7 @@ class Context:
 
     def once(
         self,
-        session: "Session | Connection",
+        session: "AnySession",
         function: Callable[[], T],
         *,
         returns: type[T] | None = None,
@@ -143,7 +142,7 @@ class Context:
             BarrierError: it was called twice in one transaction, the table is missing, the
                 connection is in AUTOCOMMIT, or the result cannot be stored.
         """
-        connection = session if isinstance(session, Connection) else session.connection()
+        connection = connection_of(session, f"ctx.once() in step {self.step}")
         transaction = connection.get_transaction() or connection.begin()
         if any(used.transaction is transaction for used in self._used):
             raise BarrierError(

@@ -20,8 +20,7 @@ from sagas.retry import YEAR_S, to_seconds
 from sagas.runtime.app import Runtime, runtime_of
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
-    from sqlalchemy.orm import Session
+    from sagas.sessions import AnySession
 
 __all__ = ["Saga", "saga_named"]
 
@@ -77,7 +76,7 @@ class Saga(Generic[I]):
         input: I,
         *,
         key: str | None = None,
-        session: "Session | Connection | None" = None,
+        session: "AnySession | None" = None,
         delay: float | timedelta | None = None,
         app: Celery | None = None,
     ) -> SagaHandle:
@@ -122,7 +121,7 @@ class Saga(Generic[I]):
         self,
         sagas: Iterable[tuple[I, str | None]],
         *,
-        session: "Session | Connection | None" = None,
+        session: "AnySession | None" = None,
         delay: float | timedelta | None = None,
         app: Celery | None = None,
     ) -> list[SagaHandle]:
@@ -135,7 +134,7 @@ class Saga(Generic[I]):
         return self._start([*map(_sealed, given.value)], session, delay, app)
 
     def start_json(
-        self, text: str, *, key: str | None = None, session: "Session | Connection | None" = None
+        self, text: str, *, key: str | None = None, session: "AnySession | None" = None
     ) -> SagaHandle:
         """Start a saga whose input is JSON; otherwise as ``start``."""
         text = Hidden(text)
@@ -152,7 +151,7 @@ class Saga(Generic[I]):
     def _start(
         self,
         sagas: Sequence[tuple[Sealed[I], str | None]],
-        session: "Session | Connection | None",
+        session: "AnySession | None",
         delay: float | timedelta | None,
         app: Celery | None,
     ) -> list[SagaHandle]:

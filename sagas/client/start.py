@@ -20,11 +20,12 @@ from sagas.record.callers import (
 from sagas.record.starts import NewSaga, insert_sagas, require_same_record
 from sagas.runtime.app import Runtime
 from sagas.runtime.messages import Chain
+from sagas.sessions import connection_of
 from sagas.sql import now
 from sagas.states import Operation, SagaStatus, StepStatus
 
 if TYPE_CHECKING:
-    from sqlalchemy.orm import Session
+    from sagas.sessions import AnySession
 
 __all__ = ["start_sagas"]
 
@@ -32,7 +33,7 @@ __all__ = ["start_sagas"]
 def start_sagas(
     runtime: Runtime,
     sagas: Sequence[NewSaga],
-    session: "Session | Connection | None",
+    session: "AnySession | None",
     *,
     delay_s: float,
 ) -> list[UUID]:
@@ -65,7 +66,7 @@ def start_sagas(
         if not delay_s:
             publish()
         return ids
-    connection = session if isinstance(session, Connection) else session.connection()
+    connection = connection_of(session, "start(session=…)")
     require_transaction(connection)
     with explained(_names(sagas)):
         if sees_new_plans(connection):
