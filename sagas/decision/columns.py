@@ -20,6 +20,7 @@ __all__ = [
     "StepColumns",
     "attempt_ended",
     "attempt_failed",
+    "attempt_lost",
     "attempt_started",
 ]
 
@@ -98,6 +99,8 @@ class StepColumns(Holder, total=False):
     attempt: int
     compensation_attempt: int
     probe_attempt: int
+    losses: int
+    compensation_losses: int
     claim: str | None
     doubtful: bool
     output: str | None
@@ -134,3 +137,10 @@ def attempt_failed(operation: Operation, at: datetime, error: AttemptError) -> S
     if operation is Operation.ACTION:
         return {"ended_at": at, "error": error}
     return {"compensation_ended_at": at, "compensation_error": error}
+
+
+def attempt_lost(operation: Operation, losses: int) -> StepColumns:
+    """Return the column that counts the attempts lost with their workers."""
+    if operation is Operation.ACTION:
+        return {"losses": losses}
+    return {"compensation_losses": losses}

@@ -85,9 +85,13 @@ def backs_off(saga: SagaState, step: StepState, operation: Operation) -> bool:
     return own and step.retry_at is not None and step.retry_at > saga.now
 
 
-def has_attempts_left(saga: SagaState, step: StepState) -> bool:
-    """Tell whether the policy allows one more attempt of the action."""
-    return step.attempt < call_of(saga, step.name, ACTION).retry.max_attempts
+def has_attempts_left(saga: SagaState, step: StepState, operation: Operation = ACTION) -> bool:
+    """Tell whether the policy allows one more attempt of the operation.
+
+    What was lost with its worker is counted apart: it says nothing about the step.
+    """
+    policy, lost = call_of(saga, step.name, operation).retry, step.lost(operation)
+    return step.attempts(operation) - lost < policy.max_attempts and lost < policy.max_losses
 
 
 def remaining(saga: SagaState, operation: Operation, countdown_s: float = 0.0) -> Dispatch | None:

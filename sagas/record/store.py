@@ -144,6 +144,8 @@ def _step_state(row: Row[Any]) -> StepState:
         worker=row.worker,
         task_id=row.task_id,
         probe_attempt=row.probe_attempt,
+        losses=row.losses,
+        compensation_losses=row.compensation_losses,
         retry_at=row.retry_at,
         expires_at=row.expires_at,
         attended=bool(row.attended),

@@ -88,6 +88,9 @@ step = Table(
     Column("compensation_attempt", Integer, nullable=False, default=0),
     # How often its probe ran on its own, after the last attempt.
     Column("probe_attempt", Integer, nullable=False, default=0),
+    # How many attempts of each operation were lost with their worker.
+    Column("losses", Integer, nullable=False, default=0),
+    Column("compensation_losses", Integer, nullable=False, default=0),
     Column("doubtful", Boolean, nullable=False, default=False),
     Column("output", PayloadText),
     Column("error", JsonText),

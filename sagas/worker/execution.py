@@ -73,8 +73,12 @@ class Execution:
         except BaseException as error:  # noqa: BLE001 - anything that a participant raises is a result
             if ends_process(error):
                 self.end_of_process = error
-            final = self._is_final(error)
-            return Errored(self._describe(error), final=final, probed=self._probed)
+            return Errored(
+                self._describe(error),
+                final=self._is_final(error),
+                probed=self._probed,
+                lost=self.end_of_process is not None,
+            )
 
     def _run(self, claimed: Committed, granted: Granted) -> Result:
         try:

@@ -56,8 +56,20 @@ _PROGRESS = (
     _progress(
         "an action has one attempt more than its policy allows",
         "has_attempts_left",
-        "step.attempt < call_of(saga, step.name, ACTION).retry.max_attempts",
-        "step.attempt <= call_of(saga, step.name, ACTION).retry.max_attempts",
+        "step.attempts(operation) - lost < policy.max_attempts",
+        "step.attempts(operation) - lost <= policy.max_attempts",
+    ),
+    _progress(
+        "an attempt lost with its worker uses up the policy's attempts",
+        "has_attempts_left",
+        "step.attempts(operation) - lost < policy.max_attempts",
+        "step.attempts(operation) < policy.max_attempts",
+    ),
+    _progress(
+        "a step that kills its worker each time never ends",
+        "has_attempts_left",
+        "lost < policy.max_losses",
+        "lost < policy.max_losses or lost",
     ),
     *(
         Mutant(
@@ -115,8 +127,14 @@ _OPERATE = (
     _operate(
         "an operator's retry starts without attempts",
         "_start_over",
-        'columns["compensation_attempt"] = 0',
-        'columns["compensation_attempt"] = step.compensation_attempt',
+        '{"compensation_attempt": 0, "compensation_losses": 0}',
+        '{"compensation_losses": 0}',
+    ),
+    _operate(
+        "an operator's retry starts with the losses of before",
+        "_start_over",
+        '{"attempt": 0, "probe_attempt": 0, "losses": 0}',
+        '{"attempt": 0, "probe_attempt": 0}',
     ),
     _operate(
         "an operator's retry forgets that the step may have happened",
@@ -208,6 +226,18 @@ DECISIONS = (
         "note = Event.TAKEN_OVER",
     ),
     _advance("the step of a live worker is taken over", "_held", _LIVES, "alive(step) and expired"),
+    _advance(
+        "an attempt that its timeout ended counts as lost with its worker",
+        "_timed_out",
+        "step.expires_at is None or not step.attended",
+        "step.expires_at is None or step.attended",
+    ),
+    _advance(
+        "a timeout that passed while no worker lived uses up an attempt",
+        "_timed_out",
+        "step.expires_at is None or not step.attended",
+        "step.expires_at is None",
+    ),
     _advance("a timeout leads to no take-over", "_held", _LIVES, "alive(step)"),
     _advance("a resent message keeps the old epoch", "_awaiting", "raise_epoch = True", ""),
     _advance(

@@ -126,6 +126,8 @@ def upgrade() -> None:
         sa.Column("attempt", sa.Integer(), nullable=False),
         sa.Column("compensation_attempt", sa.Integer(), nullable=False),
         sa.Column("probe_attempt", sa.Integer(), nullable=False),
+        sa.Column("losses", sa.Integer(), nullable=False),
+        sa.Column("compensation_losses", sa.Integer(), nullable=False),
         sa.Column("doubtful", sa.Boolean(), nullable=False),
         sa.Column("output", Document, nullable=True),
         sa.Column("error", JsonText(), nullable=True),
