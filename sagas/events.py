@@ -41,6 +41,8 @@ class Event(StrEnum):
     """The sweep published a message that had not been published before."""
     SENT_AGAIN = "sent again"
     """The sweep replaced a lost message, with a new epoch."""
+    SENT_ONCE_MORE = "sent once more"
+    """The sweep sent a copy of a message of which nothing was known for long; the epoch stays."""
     TAKEN_OVER = "taken over"
     """An attempt was lost with its worker or exceeded its timeout; a new epoch fences it."""
     BLOCKED = "blocked"

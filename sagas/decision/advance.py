@@ -9,6 +9,7 @@ from sagas.decision.columns import AttemptError, SagaColumns, SagaFailure
 from sagas.decision.conclude import settle
 from sagas.decision.decision import Decision
 from sagas.decision.ending import end
+from sagas.decision.patience import copied, is_over
 from sagas.decision.progress import after, backs_off, current, gave_up, overdue, remaining
 from sagas.decision.results import Errored
 from sagas.decision.state import SagaState, StepState, Timing
@@ -120,5 +121,7 @@ def _awaiting(
     )
     if saga.sent_at is not None and not lost:
         waiting = Decision(values=values)
+        if is_over(saga, evidence, timing):
+            waiting = copied(saga, decision)
         return not_lost(saga, step.name, operation, evidence, waiting=waiting, again=decision)
     return decision if saga.sent_at is None else sent_again(saga, step.name, operation, decision)

@@ -75,6 +75,7 @@ class SagaColumns(TypedDict, total=False):
     sent_at: datetime | None
     checks: int
     resends: int
+    copies: int
     failed_sweeps: int
     unconsumed: int
     failure: SagaFailure | None

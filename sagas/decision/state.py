@@ -79,7 +79,8 @@ class SagaState:
     ``failure``: what makes the saga turn back; one that still moves forward turns as soon as no
     execution holds a step. ``deadline_at`` is None where no deadline applies, or none any longer.
     ``checks``: how often the sweep has checked the saga since its last progress. ``resends``: how
-    often in a row its message was sent again without being claimed. ``failed_sweeps``: how often in
+    often in a row its message was sent again without being claimed. ``copies``: how many copies of
+    it were sent, as nothing was known about it. ``failed_sweeps``: how often in
     a row the sweep failed to advance it. ``unconsumed``: in how many checks in a row no living
     worker consumed the queue of its message. ``blocked``: why it cannot go on by itself; people
     have been alerted.
@@ -99,6 +100,7 @@ class SagaState:
     parked: Parked | None = None
     deadline_at: datetime | None = None
     resends: int = 0
+    copies: int = 0
     failed_sweeps: int = 0
     unconsumed: int = 0
     blocked: Blocked | None = None

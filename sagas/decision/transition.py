@@ -83,6 +83,8 @@ def _with_progress(saga: SagaState, decision: Decision) -> Decision:
             values.setdefault("blocked", None)
     if (saga.resends or saga.blocked) and (decision.steps or decision.path):
         values |= {"resends": 0, "blocked": None}
+    if saga.copies and (decision.steps or decision.path):
+        values["copies"] = 0
     return decision if values == decision.values else replace(decision, values=values)
 
 

@@ -3,6 +3,7 @@
 import os
 import time
 
+from sagas.decision import PATIENCE_LEASES
 from sagas.duties.in_flight import InFlight
 from sagas.record import workers
 from sagas.runtime.app import Runtime
@@ -31,6 +32,8 @@ class Heartbeat:
             os.getpid(),
             dict(self._in_flight.seen),
             consumed_here(self._runtime.app),
+            # A lease before their sagas are checked again, so that every sweep has read it by then.
+            self._in_flight.withheld(held_s=(PATIENCE_LEASES - 1) * self._lease_s),
         )
         began = time.monotonic()
         self._runtime.database.write(lambda c: workers.write_heartbeat(c, heartbeat))

@@ -27,7 +27,7 @@ def note_unregistered(app: Celery, in_flight: InFlight, message: Any, task: str)
             pass
         case _:
             return
-    in_flight.note_moved(app, headers)
+    in_flight.note_moved(app, headers, (message.properties or {}).get("priority"))
     logger.error(
         "This worker has no task %s, so step %s of saga %s cannot run here: its message in queue "
         "%s is discarded, and sent again until a worker that has the task receives it. Deploy such "

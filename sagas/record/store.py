@@ -127,6 +127,7 @@ def _state(row: Row[Any], steps: Iterable[Row[Any]], plan: Plan) -> SagaState:
         parked=row.parked,
         deadline_at=row.deadline_at,
         resends=row.resends,
+        copies=row.copies,
         failed_sweeps=row.failed_sweeps,
         unconsumed=row.unconsumed,
         blocked=row.blocked,

@@ -62,6 +62,8 @@ saga = Table(
     Column("checks", Integer, nullable=False),
     # How often in a row its message was sent again without being claimed.
     Column("resends", Integer, nullable=False),
+    # How many copies of it were sent since, as nothing was known about it.
+    Column("copies", Integer, nullable=False),
     # How often in a row the sweep failed to advance it.
     Column("failed_sweeps", Integer, nullable=False),
     # In how many checks in a row no living worker consumed the queue of its message.
@@ -161,9 +163,11 @@ worker = Table(
     Column("pid", Integer, nullable=False),
     Column("started_at", Instant, nullable=False),
     Column("heartbeat_at", Instant, nullable=False),
-    # How far each queue has moved: queue -> when the newest message received was sent.
+    # How far each lane has moved: lane -> when the newest message received was sent.
     Column("seen", JsonText, nullable=False),
     # Which queues it consumes, by name.
     Column("queues", JsonText, nullable=False),
+    # Of which queues it has messages that it has not started for a long time.
+    Column("withheld", JsonText, nullable=False),
     **EXACT,
 )

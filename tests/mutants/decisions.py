@@ -11,6 +11,7 @@ _progress = partial(Mutant, tests=unit("claim", "conclude", "operate"))
 _turn_back = partial(Mutant, tests=unit("advance", "pivot"))
 _operate = partial(Mutant, tests=unit("operate"))
 _blocked = partial(Mutant, tests=unit("blocked"))
+_patience = partial(Mutant, tests=unit("patience"))
 _fold = partial(Mutant, tests=unit("transition"))
 
 _LIVES = "alive(step) and not expired"
@@ -156,6 +157,35 @@ _OPERATE = (
     ),
 )
 
+_PATIENCE = (
+    _patience("patience never ends", "is_over", "saga.sent_at is None", "True"),
+    _patience(
+        "copies are sent at an even pace",
+        "is_over",
+        "2.0 ** min(saga.copies, _DOUBLINGS)",
+        "1",
+    ),
+    _patience(
+        "a message whose turn will come is sent twice",
+        "is_over",
+        "saga.sent_at is None or evidence.approaching or evidence.unconsumed is not None",
+        "saga.sent_at is None or evidence.unconsumed is not None",
+    ),
+    _patience(
+        "copies fill a queue that nobody consumes",
+        "is_over",
+        "saga.sent_at is None or evidence.approaching or evidence.unconsumed is not None",
+        "saga.sent_at is None or evidence.approaching",
+    ),
+    _patience("a copy makes the message void that only waits", "copied", "raise_epoch = False", ""),
+    _patience(
+        "patience stays doubled after progress",
+        "_with_progress",
+        "saga.copies and (decision.steps or decision.path)",
+        "saga.copies and not values",
+    ),
+)
+
 _BLOCKED = (
     _blocked(
         "nobody is told that a saga is blocked",
@@ -267,6 +297,7 @@ DECISIONS = (
     *_PROGRESS,
     *_TURN_BACK,
     *_OPERATE,
+    *_PATIENCE,
     *_BLOCKED,
     *_FOLD,
     Mutant(

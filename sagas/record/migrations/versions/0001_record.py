@@ -80,6 +80,7 @@ def upgrade() -> None:
         sa.Column("heartbeat_at", Instant(), nullable=False),
         sa.Column("seen", JsonText(), nullable=False),
         sa.Column("queues", JsonText(), nullable=False),
+        sa.Column("withheld", JsonText(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_saga_worker")),
         **EXACT,
     )
@@ -99,6 +100,7 @@ def upgrade() -> None:
         sa.Column("sent_at", Instant(), nullable=True),
         sa.Column("checks", sa.Integer(), nullable=False),
         sa.Column("resends", sa.Integer(), nullable=False),
+        sa.Column("copies", sa.Integer(), nullable=False),
         sa.Column("failed_sweeps", sa.Integer(), nullable=False),
         sa.Column("unconsumed", sa.Integer(), nullable=False),
         sa.Column("blocked", JsonText(), nullable=True),
