@@ -45,6 +45,8 @@ class Event(StrEnum):
     """The sweep sent a copy of a message of which nothing was known for long; the epoch stays."""
     TAKEN_OVER = "taken over"
     """An attempt was lost with its worker or exceeded its timeout; a new epoch fences it."""
+    KEEPS_FAILING = "keeps failing"
+    """Half of the attempts of a long retry policy have failed; an alert was raised."""
     BLOCKED = "blocked"
     """The saga cannot go on without a deploy or a repair; an alert was raised."""
     DEADLINE_PASSED = "deadline passed"

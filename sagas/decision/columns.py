@@ -12,6 +12,7 @@ from sagas.states import Operation
 __all__ = [
     "AttemptError",
     "Blocked",
+    "Failing",
     "Holder",
     "Parked",
     "Resolved",
@@ -58,6 +59,13 @@ class Blocked(TypedDict):
     steps: list[str]
     task: NotRequired[str]
     queue: NotRequired[str | None]
+
+
+class Failing(TypedDict):
+    """Which step keeps failing, and how; its attempts have not run out."""
+
+    reason: str
+    steps: list[str]
 
 
 class Resolved(TypedDict):

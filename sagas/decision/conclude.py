@@ -15,6 +15,7 @@ from sagas.decision.columns import (
 )
 from sagas.decision.decision import Decision, Fenced, Recorded, RetryLater, StepChange
 from sagas.decision.ending import end
+from sagas.decision.failing import keeps_failing
 from sagas.decision.progress import (
     after,
     call_of,
@@ -176,6 +177,7 @@ def _retried(
         },
         steps=(change,),
         dispatch=remaining(with_change(saga, change), operation, wait_s) if by_message else None,
+        failing=None if result.lost else keeps_failing(saga, step, operation, result.error),
     )
 
 

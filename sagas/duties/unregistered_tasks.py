@@ -10,6 +10,7 @@ from typing import Any
 from celery import Celery
 
 from sagas.duties.in_flight import InFlight
+from sagas.runtime.log_fields import log_fields
 from sagas.runtime.messages import QUEUE, SENT_AT, Link
 
 __all__ = ["note_unregistered"]
@@ -36,4 +37,5 @@ def note_unregistered(app: Celery, in_flight: InFlight, message: Any, task: str)
         link.step,
         link.saga_id,
         headers.get(QUEUE),
+        extra=log_fields(link.saga_id, step=link.step, epoch=link.epoch),
     )

@@ -132,7 +132,7 @@ history = Table(
 )
 Index("ix_saga_history_saga_id", history.c.saga_id, history.c.id)
 
-#: The outbox of alerts: one row each time that a saga is parked or becomes blocked.
+#: The outbox of alerts: one row each time that a saga is parked, becomes blocked or keeps failing.
 alert = Table(
     "saga_alert",
     metadata,
@@ -142,7 +142,7 @@ alert = Table(
     Column("saga_id", Id, nullable=False),
     # The saga's epoch when the alert was raised.
     Column("epoch", Integer, nullable=False),
-    # "parked" or "blocked".
+    # "parked", "blocked" or "failing".
     Column("kind", String(16), nullable=False),
     Column("body", JsonText, nullable=False),
     # The receivers that have it.

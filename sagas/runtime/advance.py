@@ -11,6 +11,7 @@ from sagas.decision import Blocked, Decision, Evidence, SagaState, StepState, ad
 from sagas.record.due import note_unsent
 from sagas.record.store import Committed
 from sagas.runtime.app import Runtime
+from sagas.runtime.log_fields import of_saga
 from sagas.runtime.messages import Chain
 
 __all__ = ["advance_saga"]
@@ -52,7 +53,8 @@ def advance_saga(
         faults.reach(point, advanced.before.key)
         _publish(runtime, Chain(advanced.after, dispatch, advanced.epoch))
     if note := advanced.decision.note:
-        logger.info("Saga %s (%s): %s.", saga_id, advanced.before.key, note)
+        saga = advanced.after
+        logger.info("Saga %s %s (%s): %s.", saga.name, saga.key, saga.id, note, extra=of_saga(saga))
     return advanced
 
 

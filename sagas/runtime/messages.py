@@ -19,6 +19,7 @@ from sagas.decision import Dispatch, SagaState, Timing, awaited_step, call_of
 from sagas.definition import is_name
 from sagas.errors import ConfigurationError
 from sagas.plan import PlannedCall
+from sagas.runtime.log_fields import of_saga
 from sagas.runtime.queues import (
     Lane,
     has_route,
@@ -147,6 +148,7 @@ class Messages:
                 what,
                 type(error).__name__,
                 error,
+                extra=of_saga(first),
             )
             return False
         return True

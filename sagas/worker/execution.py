@@ -25,6 +25,7 @@ from sagas.hidden import Sealed
 from sagas.payload import Payload, describe_error
 from sagas.record.store import Committed
 from sagas.runtime.app import Runtime
+from sagas.runtime.log_fields import log_fields, of_saga
 from sagas.secret import secrets_in
 from sagas.states import Operation, Outcome
 from sagas.worker.end_of_process import ends_process
@@ -107,8 +108,19 @@ class Execution:
         except Exception as error:  # noqa: BLE001 - whatever it raises, the probe does not know
             if granted.insist:
                 return Errored(self._describe(error), final=self._is_final(error))
-            message = "The probe of %s (saga %s) has no attempts left (%s): it is undone without."
-            logger.warning(message, self._step, context.saga_id, self._describe(error)["message"])
+            logger.warning(
+                "The probe of %s (saga %s) has no attempts left (%s): it is undone without.",
+                self._step,
+                context.saga_id,
+                self._describe(error)["message"],
+                extra=log_fields(
+                    context.saga_id,
+                    key=context.key,
+                    step=self._step,
+                    operation=str(self._operation),
+                    attempt=context.attempt,
+                ),
+            )
             self.error = None
             return context
         self._probed = probed
@@ -208,6 +220,7 @@ class Execution:
                 self._step,
                 what,
                 problem,
+                extra=of_saga(claimed.before, step=self._step, operation=str(self._operation)),
             )
         return Sealed(value), problem
 

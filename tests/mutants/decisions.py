@@ -12,6 +12,7 @@ _turn_back = partial(Mutant, tests=unit("advance", "pivot"))
 _operate = partial(Mutant, tests=unit("operate"))
 _blocked = partial(Mutant, tests=unit("blocked"))
 _patience = partial(Mutant, tests=unit("patience"))
+_failing = partial(Mutant, tests=unit("failing"))
 _fold = partial(Mutant, tests=unit("transition"))
 
 _LIVES = "alive(step) and not expired"
@@ -231,8 +232,26 @@ _FOLD = (
     _fold(
         "a blocked saga raises no alert",
         "Transition.alert",
-        '"blocked" if self.decision.values.get("blocked") else None',
+        'self.decision.values.get("blocked")',
+        "False",
+    ),
+    _failing(
+        "nobody is told that a step keeps failing",
+        "Transition.alert",
+        '"failing" if self.decision.failing else None',
         "None",
+    ),
+    _failing(
+        "people are told of each failure of a long policy",
+        "keeps_failing",
+        "failures != min(at_most // 2, FAILURES_TO_ALERT)",
+        "failures < min(at_most // 2, FAILURES_TO_ALERT)",
+    ),
+    _failing(
+        "a lost attempt tells people once more",
+        "_retried",
+        "None if result.lost else keeps_failing(saga, step, operation, result.error)",
+        "keeps_failing(saga, step, operation, result.error)",
     ),
     _fold(
         "a saga takes an undeclared edge",
