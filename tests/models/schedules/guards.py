@@ -30,6 +30,7 @@ EXPECTED = (
     "fenced",
     "rescue: sent",
     "rescue: sent again",
+    "rescue: sent once more",
     "rescue: taken over",
     "deadline passed",
     "timed out",

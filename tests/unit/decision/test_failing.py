@@ -18,7 +18,6 @@ from tests.support.states import (
     saga_at,
 )
 
-
 ERRORED = Errored(ERROR)
 
 
