@@ -26,6 +26,7 @@ class Heartbeat:
         """Write a heartbeat."""
         if self._runtime.worker_id is None:
             raise AssertionError("Only a worker has a heartbeat.")
+        self._runtime.require_own_record(claim=True)
         heartbeat = workers.Heartbeat(
             self._runtime.worker_id,
             self._runtime.hostname,

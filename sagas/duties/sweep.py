@@ -37,6 +37,7 @@ class Sweep:
 
     def sweep_once(self) -> int:
         """Advance the sagas that are due; return how many were checked."""
+        self._runtime.require_own_record(claim=True)
         database = self._runtime.database
         if not database.read(due.any_due):
             return 0

@@ -26,7 +26,14 @@ metadata = MetaData(
 )
 
 #: One row: the record's identity. A caller's session must see the same row to take part in it.
-record = Table("saga_record", metadata, Column("id", Id, primary_key=True), **EXACT)
+record = Table(
+    "saga_record",
+    metadata,
+    Column("id", Id, primary_key=True),
+    # The application that it belongs to; NULL until a named one has used it.
+    Column("application", String(200)),
+    **EXACT,
+)
 
 plan = Table(
     "saga_plan",

@@ -68,6 +68,7 @@ def upgrade() -> None:
     op.create_table(
         "saga_record",
         sa.Column("id", Id, nullable=False),
+        sa.Column("application", sa.String(length=200), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_saga_record")),
         **EXACT,
     )
