@@ -1,5 +1,6 @@
 """What this worker has in flight: messages received but not started, and tasks running."""
 
+import math
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,9 @@ from sagas.runtime.queues import lane_name
 
 __all__ = ["InFlight"]
 
+#: A worker that starts messages is given this many times as long for those that it holds.
+BUSY = 10
+
 #: No clock is this far ahead; a smaller lead is trusted only for a while.
 _DAY_S = 86_400.0
 _FORGERY_S = 60.0
@@ -29,6 +33,9 @@ class InFlight:
         self._received: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
         #: How far each lane has moved: its name, and when the newest message received was sent.
         self.seen: dict[str, float] = {}
+        #: How many messages this worker has started, and when it last did.
+        self._started = 0
+        self._started_at = -math.inf
 
     def note_received(self, request: Any) -> None:
         """Remember a message that was just received if it is a step of a saga."""
@@ -55,11 +62,11 @@ class InFlight:
         """Return saga and epoch of each message that is prefetched, delayed or rate-limited.
 
         Messages due later than *within_s* seconds from now are left out: the engine sends none.
-        So are those that this worker has held for *held_s* seconds: a step that hangs may keep it
-        from starting them for ever.
+        So are those that this worker has held for *held_s* seconds, or ten times as long while it
+        starts others: a step that hangs may keep it from starting them for ever.
         """
         latest = datetime.now(UTC) + timedelta(seconds=within_s)
-        since = time.monotonic() - held_s
+        since = self._since(held_s)
         unstarted = (
             request
             for request, at in self._unstarted()
@@ -70,7 +77,7 @@ class InFlight:
 
     def withheld(self, *, held_s: float) -> set[str]:
         """Return the queues of the messages that this worker has held for so long, unstarted."""
-        since = time.monotonic() - held_s
+        since = self._since(held_s)
         held = [request for request, at in self._unstarted() if at <= since]
         # By what it consumes: a forged header may name any other queue.
         return {
@@ -79,6 +86,12 @@ class InFlight:
             for queue in tuple(request.app.amqp.queues.consume_from)
             if queue == request.request_dict.get(QUEUE)
         }
+
+    def _since(self, held_s: float) -> float:
+        now, started = time.monotonic(), sum(worker_state.total_count.values())
+        if started != self._started:
+            self._started, self._started_at = started, now
+        return now - held_s * (BUSY if now - self._started_at < held_s else 1)
 
     def _unstarted(self) -> Iterator[tuple[Any, float]]:
         for request in _all(self._received):

@@ -1,6 +1,7 @@
 """What makes a queue say nothing about one message in it, or something false."""
 
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 from celery import Celery
+from celery.worker import state as worker_state
 from kombu.entity import Queue
 from sqlalchemy import select, update
 
@@ -230,6 +232,32 @@ def test_a_message_held_behind_a_step_that_hangs_is_vouched_for_only_a_while(
     assert Sweep(field_runtime, in_flight).sweep_once() == 1
     request.acknowledged = True
     assert in_flight.withheld(held_s=0) == set()
+
+
+@pytest.mark.parametrize("starts", [True, False])
+def test_a_worker_that_starts_other_messages_is_given_time_for_those_it_holds(
+    starts: bool,  # noqa: FBT001
+    field_runtime: Runtime,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    started = Counter(there=1)
+    monkeypatch.setattr(worker_state, "total_count", started)
+    clock = [1_000.0]
+    monkeypatch.setattr("sagas.duties.in_flight.time.monotonic", lambda: clock[0])
+    handle = soon_saga.start("B-1", key="B-1")
+    in_flight = InFlight()
+    args = (str(handle.id), "soon", 1)
+    request = Request({SENT_AT: 1.0, QUEUE: "celery"}, field_runtime.app, args=args)
+    in_flight.note_received(request)  # which the worker keeps
+    held: list[bool] = []
+    for _ in range(60):
+        clock[0] += 5
+        started["there"] += starts
+        held.append(in_flight.unstarted(within_s=60, held_s=30) == {(handle.id, 1)})
+        assert (in_flight.withheld(held_s=30) == set()) is held[-1]
+    longest = 300 if starts else 30
+    assert held.count(True) == pytest.approx(longest / 5, abs=2)
+    assert held == sorted(held, reverse=True)
 
 
 @pytest.fixture
