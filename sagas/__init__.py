@@ -38,6 +38,7 @@ from sagas.errors import (
     SecretWithheld,
     StepFailed,
     WaitTimeout,
+    WrongApplication,
     WrongDatabase,
 )
 from sagas.events import Event
@@ -96,6 +97,7 @@ __all__ = [
     "StepStatus",
     "StepView",
     "WaitTimeout",
+    "WrongApplication",
     "WrongDatabase",
     "__version__",
     "count_by_status",

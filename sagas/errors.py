@@ -5,6 +5,7 @@ SagaError
 ├── ConfigurationError     a setting is missing or wrong, or ``sagas.setup(app)`` was not called
 ├── RecordNotReady         the record's tables are missing or outdated
 ├── PlanUnreadable         a saga's plan is damaged, or a newer version has written it
+├── WrongApplication       the record belongs to another application
 ├── WrongDatabase          ``start(session=…)`` got a session on another database
 ├── InvalidInput           an input that JSON cannot carry there and back
 ├── InvalidKey             a business key that cannot be stored or searched
@@ -48,6 +49,7 @@ __all__ = [
     "SecretWithheld",
     "StepFailed",
     "WaitTimeout",
+    "WrongApplication",
     "WrongDatabase",
 ]
 
@@ -70,6 +72,10 @@ class RecordNotReady(SagaError):
 
 class PlanUnreadable(SagaError):
     """This version cannot read a saga's plan: a newer version wrote it, or it is damaged."""
+
+
+class WrongApplication(SagaError):
+    """The record belongs to another application. Nothing was started."""
 
 
 class WrongDatabase(SagaError):

@@ -27,11 +27,15 @@ class Retry:
     do not come back together.
 
     Args:
-        max_attempts: how many attempts in all, the first included; at least 1.
+        max_attempts: how many attempts in all, the first included; at least 1. An attempt that was
+            lost with its worker is not counted.
         wait_initial: seconds (or a timedelta) before the second attempt.
         wait_max: upper bound of one wait, in seconds (or a timedelta).
         wait_exp_base: the factor from one wait to the next; at least 1.
         wait_jitter: the random share of each wait, from 0 to 1.
+        max_losses: how many attempts may be lost with their worker, which a deployment or a crash
+            cuts off; at least 1. With the last of them the step has failed: a step that kills its
+            worker each time must end too.
 
     Raises:
         DefinitionError: a value is out of its range.
@@ -42,17 +46,18 @@ class Retry:
     wait_max: float | timedelta = 60.0
     wait_exp_base: float = 2.0
     wait_jitter: float = 0.2
+    max_losses: int = 5
 
     def __post_init__(self) -> None:
         for name in ("wait_initial", "wait_max", "wait_exp_base", "wait_jitter"):
             # Floats throughout: 2 and 2.0 are one policy, and must give one plan.
             object.__setattr__(self, name, to_seconds(getattr(self, name)))
-        whole = isinstance(self.max_attempts, int)
         for right, remedy in (
             (
-                whole and self.max_attempts >= 1,
+                _is_count(self.max_attempts),
                 "max_attempts counts the first attempt too: give 1 or more",
             ),
+            (_is_count(self.max_losses), "max_losses counts the last loss too: give 1 or more"),
             (to_seconds(self.wait_initial) >= 0, "wait_initial is in seconds: give 0 or more"),
             (to_seconds(self.wait_max) >= 0, "wait_max is in seconds: give 0 or more"),
             (self.wait_exp_base >= 1, "wait_exp_base is the growth of the wait: give 1 or more"),
@@ -71,3 +76,7 @@ class Retry:
         # Zero times infinity is NaN, and means no wait.
         wait = 0.0 if math.isnan(wait) else min(wait, to_seconds(self.wait_max))
         return wait * (1 - self.wait_jitter * chance)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and value >= 1

@@ -13,6 +13,7 @@ from sagas.errors import ConfigurationError, PlanUnreadable
 from sagas.plan import Plan, PlannedCall, PlannedStep
 from sagas.record.stats import LivePlan, live_plans, live_sagas_of
 from sagas.runtime.app import Runtime
+from sagas.runtime.queues import is_routed_by_function
 from sagas.worker.step_task import has_probe
 
 __all__ = ["check"]
@@ -103,6 +104,8 @@ def _lacks_of(own: Runtime, step: PlannedStep) -> Iterator[str]:
 
 def _has_queue(own: Runtime, call: PlannedCall) -> bool:
     """Tell whether this code has the queue; without task_queues it has every queue."""
+    if call.queue is None and is_routed_by_function(own.app):
+        return True  # it may need the arguments of a message
     try:
         name = own.messages.queue_of(call).name
     except (ConfigurationError, QueueNotFound):

@@ -134,14 +134,18 @@ def _steps(steps: Sequence[StepView], *, live: bool) -> Table:
         table.add_row(
             _text(step.name),
             _status(step.status),
-            str(step.attempt or ""),
+            _attempts(step.attempt, step.losses),
             _took(step.started_at, step.ended_at),
-            str(step.compensation_attempt or ""),
+            _attempts(step.compensation_attempt, step.compensation_losses),
             _took(step.compensation_started_at, step.compensation_ended_at),
             _text(step.hostname or ""),
             _text(_last_error(step) + (_again(step) if live else "")),
         )
     return table
+
+
+def _attempts(number: int, lost: int) -> str:
+    return f"{number} ({lost} lost)" if lost else str(number or "")
 
 
 def _last_error(step: StepView) -> str:

@@ -106,6 +106,7 @@ class Saga(Generic[I]):
             InvalidKey: the key cannot be stored; no row was written.
             KeyConflict: the key is taken by a saga with another input; no row was written.
             PayloadTooLarge: the input is over ``saga_payload_limit_bytes``; no row was written.
+            WrongApplication: the record belongs to another application; no row was written.
             WrongDatabase: the session is on another database; no row was written.
             ConfigurationError: the session is at isolation level AUTOCOMMIT; no row was written.
             sqlalchemy.exc.DBAPIError: the database ended the caller's transaction, by a deadlock

@@ -59,6 +59,8 @@ def start_sagas(
             for chain in chains:
                 faults.reach("start.published", chain.saga.key)
 
+    # A caller's transaction may have locked a record in SQLite, which cannot be claimed meanwhile.
+    runtime.require_own_record(claim=session is None)
     if session is None:
         if len(sagas) > 1:  # which may take long
             runtime.store.plans.commit(runtime.database, sagas[0].plan)

@@ -37,13 +37,21 @@ from sagas.decision.decision import (
     StepChange,
 )
 from sagas.decision.operate import cancel, resolve, retry, skip
-from sagas.decision.progress import awaited_call, call_of, remaining, with_change
+from sagas.decision.patience import PATIENCE_LEASES
+from sagas.decision.progress import (
+    awaited_call,
+    awaited_step,
+    call_of,
+    remaining,
+    with_change,
+)
 from sagas.decision.results import Errored, Probed, Refused, Result, Succeeded
 from sagas.decision.state import SagaState, StepState, Timing
 from sagas.decision.transition import Decide, Entry, Transition, transition
 
 __all__ = [
     "FAILED_SWEEPS_TO_ALERT",
+    "PATIENCE_LEASES",
     "Accepted",
     "Answer",
     "AttemptError",
@@ -78,6 +86,7 @@ __all__ = [
     "Transition",
     "advance",
     "awaited_call",
+    "awaited_step",
     "call_of",
     "cancel",
     "claim",

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 
 from sagas.decision.blocked import Evidence, not_lost, sent_again
 from sagas.decision.columns import AttemptError, SagaColumns, SagaFailure
 from sagas.decision.conclude import settle
 from sagas.decision.decision import Decision
 from sagas.decision.ending import end
+from sagas.decision.patience import copied, is_over
 from sagas.decision.progress import after, backs_off, current, gave_up, overdue, remaining
 from sagas.decision.results import Errored
 from sagas.decision.state import SagaState, StepState, Timing
@@ -73,15 +75,27 @@ def _held(
     if alive(step) and not expired:
         due_at = step.expires_at or after(saga, timing.max_check_interval_s)
         return Decision(values={"due_at": due_at})
-    attempt = step.attempts(operation)
-    what = "did not end within its timeout" if expired else "was lost with its worker"
+    timed_out = _timed_out(saga, step, timing)
+    what = "did not end within its timeout" if timed_out else "was lost with its worker"
     error: AttemptError = {
-        "type": "AttemptTimedOut" if expired else "WorkerLost",
-        "message": f"Attempt {attempt} of the {operation} of {step.name} {what}.",
+        "type": "AttemptTimedOut" if timed_out else "WorkerLost",
+        "message": f"Attempt {step.attempts(operation)} of the {operation} of {step.name} {what}.",
     }
-    decision = settle(saga, step, operation, Errored(error), timing, chance)
+    errored = Errored(error, lost=not timed_out)
+    decision = settle(saga, step, operation, errored, timing, chance)
     # The take-over fences the lost attempt, also where no retry follows.
     return replace(decision, raise_epoch=True, note=Event.TAKEN_OVER)
+
+
+def _timed_out(saga: SagaState, step: StepState, timing: Timing) -> bool:
+    """Tell whether its timeout ended an attempt, rather than the end of its worker.
+
+    A pool kills the process of an attempt that overruns its timeout; the worker goes on.
+    """
+    if step.expires_at is None or not step.attended:
+        return False
+    timeout_at = step.expires_at - timedelta(seconds=timing.grace_s + timing.lease_s)
+    return timeout_at <= saga.now
 
 
 def _awaiting(
@@ -107,5 +121,7 @@ def _awaiting(
     )
     if saga.sent_at is not None and not lost:
         waiting = Decision(values=values)
+        if is_over(saga, evidence, timing):
+            waiting = copied(saga, decision)
         return not_lost(saga, step.name, operation, evidence, waiting=waiting, again=decision)
     return decision if saga.sent_at is None else sent_again(saga, step.name, operation, decision)

@@ -144,8 +144,10 @@ def _may_ask_again(saga: SagaState, step: StepState, attempt: int) -> bool:
     """Tell whether a later attempt of the undo may still wait for what the probe says.
 
     The probe has as many attempts as the action, before the undo and at it together. After them,
-    and at the undo's own last attempt, what may have happened is undone without its answer.
+    and at the undo's own last attempt, what may have happened is undone without its answer. What
+    was lost with a worker is not counted.
     """
+    attempt -= step.compensation_losses
     asked = step.probe_attempt + attempt
     at_most = call_of(saga, step.name, ACTION).retry.max_attempts
     return asked < at_most and attempt < call_of(saga, step.name, COMPENSATION).retry.max_attempts

@@ -12,6 +12,7 @@ from sagas.states import Operation
 __all__ = [
     "AttemptError",
     "Blocked",
+    "Failing",
     "Holder",
     "Parked",
     "Resolved",
@@ -20,6 +21,7 @@ __all__ = [
     "StepColumns",
     "attempt_ended",
     "attempt_failed",
+    "attempt_lost",
     "attempt_started",
 ]
 
@@ -59,6 +61,13 @@ class Blocked(TypedDict):
     queue: NotRequired[str | None]
 
 
+class Failing(TypedDict):
+    """Which step keeps failing, and how; its attempts have not run out."""
+
+    reason: str
+    steps: list[str]
+
+
 class Resolved(TypedDict):
     """Who ended a parked saga, why, and when (ISO 8601)."""
 
@@ -74,6 +83,7 @@ class SagaColumns(TypedDict, total=False):
     sent_at: datetime | None
     checks: int
     resends: int
+    copies: int
     failed_sweeps: int
     unconsumed: int
     failure: SagaFailure | None
@@ -98,6 +108,8 @@ class StepColumns(Holder, total=False):
     attempt: int
     compensation_attempt: int
     probe_attempt: int
+    losses: int
+    compensation_losses: int
     claim: str | None
     doubtful: bool
     output: str | None
@@ -134,3 +146,10 @@ def attempt_failed(operation: Operation, at: datetime, error: AttemptError) -> S
     if operation is Operation.ACTION:
         return {"ended_at": at, "error": error}
     return {"compensation_ended_at": at, "compensation_error": error}
+
+
+def attempt_lost(operation: Operation, losses: int) -> StepColumns:
+    """Return the column that counts the attempts lost with their workers."""
+    if operation is Operation.ACTION:
+        return {"losses": losses}
+    return {"compensation_losses": losses}

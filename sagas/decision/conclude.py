@@ -11,9 +11,11 @@ from sagas.decision.columns import (
     StepColumns,
     attempt_ended,
     attempt_failed,
+    attempt_lost,
 )
 from sagas.decision.decision import Decision, Fenced, Recorded, RetryLater, StepChange
 from sagas.decision.ending import end
+from sagas.decision.failing import keeps_failing
 from sagas.decision.progress import (
     after,
     call_of,
@@ -63,11 +65,13 @@ def settle(
     """Decide what a result means for a step that is held, whoever reports the result."""
     if _has_last_word(step, result.probed):
         step = replace(step, doubtful=False)
+    if isinstance(result, Errored) and result.lost:
+        step = _with_loss(step, operation)
     match result:
         case Succeeded():
             return _succeeded(saga, step, operation, result, timing)
-        case Errored(error, final=False) if _tried_again(saga, step, operation):
-            return _retried(saga, step, operation, error, timing, chance)
+        case Errored(final=False) if _tried_again(saga, step, operation):
+            return _retried(saga, step, operation, result, timing, chance)
         case Refused() | Errored():
             return _failed_for_good(saga, step, operation, result, timing)
         case _:
@@ -83,13 +87,21 @@ def _has_last_word(step: StepState, probed: Probed | None) -> bool:
     return probed is not None and (probed.happened or step.probe_attempt > 0)
 
 
+def _with_loss(step: StepState, operation: Operation) -> StepState:
+    if operation is COMPENSATION:
+        return replace(step, compensation_losses=step.compensation_losses + 1)
+    if step.probe_attempt:  # the probe ran on its own, and that was no attempt of the action
+        return step
+    return replace(step, losses=step.losses + 1)
+
+
 def _tried_again(saga: SagaState, step: StepState, operation: Operation) -> bool:
     """Tell whether another attempt follows an errored one, even if only the probe runs in it."""
-    policy = call_of(saga, step.name, operation).retry
     if operation is COMPENSATION:
-        return step.compensation_attempt < policy.max_attempts
+        return has_attempts_left(saga, step, operation)
     if saga.failure:  # it turns back as soon as nobody holds it
         return False
+    policy = call_of(saga, step.name, operation).retry
     may_ask = saga.plan[step.name].probe and step.probe_attempt < policy.max_attempts
     return has_attempts_left(saga, step) or may_ask
 
@@ -137,25 +149,24 @@ def _retried(
     saga: SagaState,
     step: StepState,
     operation: Operation,
-    error: AttemptError,
+    result: Errored,
     timing: Timing,
     chance: float,
 ) -> Decision:
-    attempt = step.attempts(operation)
-    # After the last attempt only the probe runs, and its waits start over.
-    waits = max(step.probe_attempt, 1) if _only_probes(saga, step, operation) else attempt
+    waits = _waits(saga, step, operation, result)
     wait_s = call_of(saga, step.name, operation).retry.wait_s(waits, chance)
     retry_at = after(saga, wait_s)
     status = StepStatus.UNKNOWN if operation is ACTION else StepStatus.COMPENSATING
     columns: StepColumns = {
-        **attempt_failed(operation, saga.now, error),
+        **attempt_failed(operation, saga.now, result.error),
+        **_losses(step, operation, result),
         "claim": None,
         "retry_at": retry_at,
     }
     if operation is ACTION:
         columns["doubtful"] = True
-    detail = {"error": _without_traceback(error), "retry_in_s": round(wait_s, 3)}
-    change = StepChange(step.name, operation, attempt, status, columns, detail)
+    detail = {**_reported(step, operation, result), "retry_in_s": round(wait_s, 3)}
+    change = StepChange(step.name, operation, step.attempts(operation), status, columns, detail)
     by_message = wait_s <= timing.timer_s
     return Decision(
         RetryLater(wait_s),
@@ -166,11 +177,16 @@ def _retried(
         },
         steps=(change,),
         dispatch=remaining(with_change(saga, change), operation, wait_s) if by_message else None,
+        failing=None if result.lost else keeps_failing(saga, step, operation, result.error),
     )
 
 
-def _only_probes(saga: SagaState, step: StepState, operation: Operation) -> bool:
-    return operation is ACTION and not has_attempts_left(saga, step)
+def _waits(saga: SagaState, step: StepState, operation: Operation, result: Errored) -> int:
+    """Return which wait of the policy follows: those after losses grow apart from the others."""
+    if operation is ACTION and not has_attempts_left(saga, step):
+        return max(step.probe_attempt, 1)  # only the probe runs, and its waits start over
+    lost = step.lost(operation)
+    return lost if result.lost else step.attempts(operation) - lost
 
 
 def _failed_for_good(
@@ -203,12 +219,28 @@ def _failure(
         status = StepStatus.UNKNOWN if doubtful else StepStatus.FAILED
     columns: StepColumns = {
         **attempt_failed(operation, saga.now, result.error),
+        **_losses(step, operation, result),
         "retry_at": None,
     }
     if operation is ACTION:
         columns["doubtful"] = doubtful
-    detail = {"error": _without_traceback(result.error), **_answer_of(result.probed)}
+    detail = {**_reported(step, operation, result), **_answer_of(result.probed)}
     return StepChange(step.name, operation, step.attempts(operation), status, columns, detail)
+
+
+def _losses(step: StepState, operation: Operation, result: Refused | Errored) -> StepColumns:
+    lost = isinstance(result, Errored) and result.lost
+    return attempt_lost(operation, step.lost(operation)) if lost else {}
+
+
+def _reported(
+    step: StepState, operation: Operation, result: Refused | Errored
+) -> Mapping[str, object]:
+    """Return what the history says about an attempt that ended badly."""
+    error = _without_traceback(result.error)
+    if isinstance(result, Errored) and result.lost:
+        return {"error": error, "losses": step.lost(operation)}
+    return {"error": error}
 
 
 def _answer_of(probed: Probed | None) -> Mapping[str, bool]:

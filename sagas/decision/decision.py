@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from sagas.decision.columns import SagaColumns, StepColumns
+from sagas.decision.columns import Failing, SagaColumns, StepColumns
 from sagas.events import Event
 from sagas.states import Operation, SagaStatus, StepStatus
 
@@ -109,7 +109,8 @@ class Decision:
     """What to write, what to publish, and what to answer.
 
     ``path`` lists the statuses that the saga passes through, in order; ``values`` are its other
-    columns; ``note`` is a history entry that no status implies, and ``why`` an operator's reason.
+    columns; ``note`` is a history entry that no status implies, and ``why`` an operator's reason;
+    ``failing`` is what people are told about a step that keeps failing.
     """
 
     answer: Answer | None = None
@@ -120,3 +121,4 @@ class Decision:
     note: Event | None = None
     why: str | None = None
     dispatch: Dispatch | None = None
+    failing: Failing | None = None

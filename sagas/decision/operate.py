@@ -111,9 +111,9 @@ def _can_retry(step: StepState, operation: Operation) -> bool:
 def _start_over(step: StepState, operation: Operation, saga: SagaState) -> StepChange:
     columns: StepColumns = {"claim": None, "retry_at": saga.now}
     if operation is COMPENSATION:
-        columns["compensation_attempt"] = 0
+        columns |= {"compensation_attempt": 0, "compensation_losses": 0}
         return StepChange(step.name, operation, 0, StepStatus.COMPENSATING, columns)
-    columns |= {"attempt": 0, "probe_attempt": 0}
+    columns |= {"attempt": 0, "probe_attempt": 0, "losses": 0}
     status = StepStatus.UNKNOWN if step.status is StepStatus.UNKNOWN else StepStatus.PENDING
     return StepChange(step.name, operation, 0, status, columns)
 

@@ -12,6 +12,7 @@ from sagas.states import ENDED, Operation, SagaStatus, StepStatus
 __all__ = [
     "after",
     "awaited_call",
+    "awaited_step",
     "backs_off",
     "call_of",
     "current",
@@ -28,6 +29,12 @@ ACTION, COMPENSATION = Operation.ACTION, Operation.COMPENSATION
 
 def awaited_call(saga: SagaState) -> PlannedCall | None:
     """Return the call whose message the saga waits for, None where it waits for no message."""
+    awaited = awaited_step(saga)
+    return None if awaited is None else call_of(saga, *awaited)
+
+
+def awaited_step(saga: SagaState) -> tuple[str, Operation] | None:
+    """Return the step and the operation of that message."""
     if saga.status in ENDED:
         return None
     operation = COMPENSATION if saga.status is SagaStatus.COMPENSATING else ACTION
@@ -36,7 +43,7 @@ def awaited_call(saga: SagaState) -> PlannedCall | None:
         return None
     if operation is ACTION and (saga.failure or gave_up(saga.step(name))):
         return None  # it is about to turn back, which needs no message
-    return call_of(saga, name, operation)
+    return name, operation
 
 
 def current(saga: SagaState, operation: Operation) -> str | None:
@@ -85,9 +92,13 @@ def backs_off(saga: SagaState, step: StepState, operation: Operation) -> bool:
     return own and step.retry_at is not None and step.retry_at > saga.now
 
 
-def has_attempts_left(saga: SagaState, step: StepState) -> bool:
-    """Tell whether the policy allows one more attempt of the action."""
-    return step.attempt < call_of(saga, step.name, ACTION).retry.max_attempts
+def has_attempts_left(saga: SagaState, step: StepState, operation: Operation = ACTION) -> bool:
+    """Tell whether the policy allows one more attempt of the operation.
+
+    What was lost with its worker is counted apart: it says nothing about the step.
+    """
+    policy, lost = call_of(saga, step.name, operation).retry, step.lost(operation)
+    return step.attempts(operation) - lost < policy.max_attempts and lost < policy.max_losses
 
 
 def remaining(saga: SagaState, operation: Operation, countdown_s: float = 0.0) -> Dispatch | None:

@@ -38,12 +38,14 @@ class Refused:
 class Errored:
     """The attempt raised, timed out or was lost with its worker: it may have had its effect.
 
-    *final*: a retry cannot succeed either.
+    *final*: a retry cannot succeed either. *lost*: the attempt was cut off with its worker or its
+    process, which says nothing about the step.
     """
 
     error: AttemptError
     final: bool = False
     probed: Probed | None = None
+    lost: bool = False
 
 
 Result = Succeeded | Refused | Errored

@@ -35,7 +35,8 @@ class StepState:
 
     ``doubtful``: an attempt ended without a certain outcome, so the step may have happened,
     whatever later attempts report. ``probe_attempt``: how often the probe ran on its own, after the
-    last attempt. ``claim``: the execution that holds the step, or held it last. ``retry_at``: when
+    last attempt. ``losses`` and ``compensation_losses``: how many of the attempts were lost with
+    their workers. ``claim``: the execution that holds the step, or held it last. ``retry_at``: when
     the next attempt is due, None where none is planned. ``expires_at``: the moment at which the
     timeout ends a running attempt in any case. ``attended``: the worker that holds the step has not
     been expired.
@@ -50,6 +51,8 @@ class StepState:
     worker: UUID | None = None
     task_id: str | None = None
     probe_attempt: int = 0
+    losses: int = 0
+    compensation_losses: int = 0
     retry_at: datetime | None = None
     expires_at: datetime | None = None
     attended: bool = True
@@ -57,6 +60,10 @@ class StepState:
     def attempts(self, operation: Operation) -> int:
         """Return how many attempts of the operation were claimed."""
         return self.attempt if operation is Operation.ACTION else self.compensation_attempt
+
+    def lost(self, operation: Operation) -> int:
+        """Return how many of them were lost with their workers."""
+        return self.losses if operation is Operation.ACTION else self.compensation_losses
 
     @property
     def held(self) -> bool:
@@ -72,7 +79,8 @@ class SagaState:
     ``failure``: what makes the saga turn back; one that still moves forward turns as soon as no
     execution holds a step. ``deadline_at`` is None where no deadline applies, or none any longer.
     ``checks``: how often the sweep has checked the saga since its last progress. ``resends``: how
-    often in a row its message was sent again without being claimed. ``failed_sweeps``: how often in
+    often in a row its message was sent again without being claimed. ``copies``: how many copies of
+    it were sent, as nothing was known about it. ``failed_sweeps``: how often in
     a row the sweep failed to advance it. ``unconsumed``: in how many checks in a row no living
     worker consumed the queue of its message. ``blocked``: why it cannot go on by itself; people
     have been alerted.
@@ -92,6 +100,7 @@ class SagaState:
     parked: Parked | None = None
     deadline_at: datetime | None = None
     resends: int = 0
+    copies: int = 0
     failed_sweeps: int = 0
     unconsumed: int = 0
     blocked: Blocked | None = None

@@ -47,11 +47,13 @@ class Transition:
     entries: tuple[Entry, ...]
 
     @property
-    def alert(self) -> Literal["parked", "blocked"] | None:
+    def alert(self) -> Literal["parked", "blocked", "failing"] | None:
         """The alert that this transition raises."""
         if SagaStatus.FAILED in self.decision.path:
             return "parked"
-        return "blocked" if self.decision.values.get("blocked") else None
+        if self.decision.values.get("blocked"):
+            return "blocked"
+        return "failing" if self.decision.failing else None
 
 
 def transition(saga: SagaState, decide: Decide) -> Transition:
@@ -83,6 +85,8 @@ def _with_progress(saga: SagaState, decision: Decision) -> Decision:
             values.setdefault("blocked", None)
     if (saga.resends or saga.blocked) and (decision.steps or decision.path):
         values |= {"resends": 0, "blocked": None}
+    if saga.copies and (decision.steps or decision.path):
+        values["copies"] = 0
     return decision if values == decision.values else replace(decision, values=values)
 
 
@@ -134,6 +138,8 @@ def _entries(saga: SagaState, decision: Decision) -> Iterator[Entry]:
             change.attempt,
             change.detail,
         )
+    if decision.failing:
+        yield Entry(at, epoch, Event.KEEPS_FAILING, detail={"why": decision.failing["reason"]})
     for status in decision.path:
         yield Entry(at, epoch, Event(status), detail=_reason(saga, decision, status))
 

@@ -18,6 +18,7 @@ from sagas.payload import text_of
 from sagas.record import alerts as outbox
 from sagas.record.alerts import Alert, PendingAlert
 from sagas.runtime.app import Runtime
+from sagas.runtime.log_fields import log_fields
 
 __all__ = ["Alerts", "on_alert"]
 
@@ -103,6 +104,7 @@ class Alerts:
             pending.attempts + 1,
             wait_s,
             pending.saga_id,
+            extra=log_fields(pending.saga_id),
         )
 
     def _deliver(self, pending: PendingAlert, alert: Alert, delivered_to: frozenset[str]) -> None:
@@ -147,6 +149,7 @@ class Alerts:
                 alert.saga_id,
                 name,
                 text_of(error),
+                extra=log_fields(alert.saga_id, saga=alert.name, key=alert.key, epoch=alert.epoch),
             )
             return False
         return True
@@ -168,6 +171,7 @@ def _log(alert: Alert) -> None:
         alert.reason,
         f" Its queue is {alert.queue}." if alert.queue else "",
         alert.saga_id,
+        extra=log_fields(alert.saga_id, saga=alert.name, key=alert.key, epoch=alert.epoch),
     )
 
 

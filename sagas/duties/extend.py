@@ -2,6 +2,7 @@
 
 from functools import partial
 
+from sagas.decision import PATIENCE_LEASES
 from sagas.duties.in_flight import InFlight
 from sagas.record import due, workers
 from sagas.runtime.app import Runtime
@@ -15,7 +16,11 @@ EXTEND_BEFORE = 0.75
 
 
 class Extend:
-    """Postpones the check of sagas whose messages wait in this worker, and are not lost."""
+    """Postpones the check of sagas whose messages wait in this worker, and are not lost.
+
+    Not for ever: if a step hangs, the messages behind it may never be started, and another worker
+    that idles can run copies of them.
+    """
 
     def __init__(self, runtime: Runtime, in_flight: InFlight) -> None:
         self._runtime = runtime
@@ -26,7 +31,8 @@ class Extend:
         lease_s = self._runtime.settings.saga_lease_s
         within_s = self._runtime.settings.timing.timer_s + lease_s
         # Each piece in a transaction of its own: a prefetch without a limit may hold thousands.
-        for some in chunked(self._in_flight.unstarted(within_s=within_s)):
+        held_s = PATIENCE_LEASES * lease_s
+        for some in chunked(self._in_flight.unstarted(within_s=within_s, held_s=held_s)):
             self._runtime.database.write(
                 lambda c, some=some: due.extend(c, some, extension_s=lease_s)  # type: ignore[misc]
             )

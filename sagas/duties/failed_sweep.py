@@ -8,6 +8,7 @@ from uuid import UUID
 from sagas.payload import text_of
 from sagas.record.failed_sweeps import count_failed_sweep
 from sagas.runtime.app import Runtime
+from sagas.runtime.log_fields import log_fields
 
 __all__ = ["postponed_on_error"]
 
@@ -37,6 +38,7 @@ def _postpone(runtime: Runtime, saga_id: UUID, error: BaseException) -> None:
             "Saga %s could not be advanced (%s): it has ended, or another process has locked it.",
             saga_id,
             text,
+            extra=log_fields(saga_id),
         )
         return
     logger.warning(
@@ -45,4 +47,5 @@ def _postpone(runtime: Runtime, saga_id: UUID, error: BaseException) -> None:
         failed_sweeps,
         text,
         exc_info=error if failed_sweeps == 1 else None,
+        extra=log_fields(saga_id),
     )

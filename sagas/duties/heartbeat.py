@@ -3,6 +3,7 @@
 import os
 import time
 
+from sagas.decision import PATIENCE_LEASES
 from sagas.duties.in_flight import InFlight
 from sagas.record import workers
 from sagas.runtime.app import Runtime
@@ -25,12 +26,15 @@ class Heartbeat:
         """Write a heartbeat."""
         if self._runtime.worker_id is None:
             raise AssertionError("Only a worker has a heartbeat.")
+        self._runtime.require_own_record(claim=True)
         heartbeat = workers.Heartbeat(
             self._runtime.worker_id,
             self._runtime.hostname,
             os.getpid(),
             dict(self._in_flight.seen),
             consumed_here(self._runtime.app),
+            # A lease before their sagas are checked again, so that every sweep has read it by then.
+            self._in_flight.withheld(held_s=(PATIENCE_LEASES - 1) * self._lease_s),
         )
         began = time.monotonic()
         self._runtime.database.write(lambda c: workers.write_heartbeat(c, heartbeat))

@@ -4,9 +4,10 @@ import logging
 
 from celery.exceptions import QueueNotFound
 
+from sagas.decision import PATIENCE_LEASES
 from sagas.errors import ConfigurationError
 from sagas.runtime.app import Runtime
-from sagas.runtime.queues import knows_lengths, routed_queue
+from sagas.runtime.queues import is_routed_by_function, knows_lengths, routed_queue
 
 __all__ = ["warn_of_routes", "warn_of_transport"]
 
@@ -19,8 +20,9 @@ def warn_of_transport(runtime: Runtime) -> None:
         return
     logger.warning(
         "This broker's transport does not report how many messages wait in a queue, so a message "
-        "that it loses is not missed, and its saga waits until its deadline. Use Redis or RabbitMQ "
-        "for sagas, or give each saga a deadline."
+        "that it loses is not missed at once: after %g s without a claim, a copy is sent. Use "
+        "Redis or RabbitMQ for sagas.",
+        PATIENCE_LEASES * runtime.settings.saga_lease_s,
     )
 
 
@@ -29,6 +31,8 @@ def warn_of_routes(runtime: Runtime) -> None:
     for task in runtime.app.tasks.values():
         if not hasattr(task, "saga_queue"):
             continue
+        if task.saga_queue is None and is_routed_by_function(runtime.app):
+            continue  # it may need the arguments of a message
         try:
             routed_queue(runtime.app, task.name, task.saga_queue)
         except (ConfigurationError, QueueNotFound) as error:

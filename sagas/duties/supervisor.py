@@ -21,7 +21,7 @@ from sagas.duties.native_thread import NativeEvent, start_native
 from sagas.duties.reclaim import Reclaim
 from sagas.duties.setup_warnings import warn_of_routes, warn_of_transport
 from sagas.duties.sweep import Sweep
-from sagas.errors import SagaError
+from sagas.errors import SagaError, WrongApplication
 from sagas.forking import ForkGuard
 from sagas.payload import text_of
 from sagas.runtime.app import Runtime
@@ -126,11 +126,17 @@ class Supervisor:
         ]
 
     def start(self) -> None:
-        """Write the first heartbeat, then start the timers."""
+        """Write the first heartbeat, then start the timers.
+
+        Raises:
+            WrongApplication: the record belongs to another application.
+        """
         warn_of_transport(self._runtime)
         warn_of_routes(self._runtime)
         try:
             self._heartbeat.heartbeat_once()
+        except WrongApplication:
+            raise
         except Exception as error:  # noqa: BLE001 - sagas must not keep a worker from its tasks
             _log_failure(
                 "The saga record cannot be used yet; the worker starts all the same", error

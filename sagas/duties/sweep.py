@@ -5,10 +5,10 @@ from collections.abc import Callable, Mapping
 from uuid import UUID
 
 from sagas import faults
-from sagas.decision import Evidence, SagaState, StepState
+from sagas.decision import PATIENCE_LEASES, Evidence, SagaState, StepState
 from sagas.duties.failed_sweep import postponed_on_error
 from sagas.duties.in_flight import InFlight
-from sagas.duties.lost_messages import LostMessages
+from sagas.duties.lost_messages import LostMessages, Movement
 from sagas.record import due, workers
 from sagas.runtime.advance import advance_saga
 from sagas.runtime.app import Runtime
@@ -33,9 +33,11 @@ class Sweep:
         self._in_flight = in_flight
         self._is_steady = is_steady
         self._lease_s = runtime.settings.saga_lease_s
+        self._movement = Movement(PATIENCE_LEASES * self._lease_s)
 
     def sweep_once(self) -> int:
         """Advance the sagas that are due; return how many were checked."""
+        self._runtime.require_own_record(claim=True)
         database = self._runtime.database
         if not database.read(due.any_due):
             return 0
@@ -45,6 +47,8 @@ class Sweep:
             _furthest(live),
             margin_s=self._lease_s,
             consumed=database.read(lambda c: workers.consumed_queues(c, self._lease_s)),
+            withheld=database.read(lambda c: workers.withheld_queues(c, self._lease_s)),
+            movement=self._movement,
         )
         checked = 0
         deadline = time.monotonic() + 2 * self._lease_s
@@ -71,7 +75,7 @@ class Sweep:
             return
         faults.reach("sweep.reserved", known.key)
         # The broker is asked before the saga is locked, so that a slow one blocks nobody.
-        lost, unconsumed = lost_messages.is_lost(known), lost_messages.unconsumed(known)
+        lost, evidence = lost_messages.is_lost(known), lost_messages.evidence(known)
 
         def still(saga: SagaState) -> bool:
             return (saga.epoch, saga.sent_at) == (known.epoch, known.sent_at)
@@ -81,7 +85,7 @@ class Sweep:
             saga_id,
             alive=lambda step: self._in_flight.attends(step, self._runtime.worker_id),
             lost=lambda saga: lost and still(saga),
-            evidence=lambda saga: Evidence(unconsumed=unconsumed if still(saga) else None),
+            evidence=lambda saga: evidence if still(saga) else Evidence(),
             actor=self._runtime.actor("sweep"),
             point="sweep.recorded",
         )
@@ -100,9 +104,9 @@ class Sweep:
 
 
 def _furthest(live: Mapping[UUID, Mapping[str, float]]) -> dict[str, float]:
-    """Return how far each queue has moved, by whichever worker saw it furthest."""
+    """Return how far each lane has moved, by whichever worker saw it furthest."""
     furthest: dict[str, float] = {}
     for seen in live.values():
-        for queue, moment in seen.items():
-            furthest[queue] = max(furthest.get(queue, 0.0), moment)
+        for lane, moment in seen.items():
+            furthest[lane] = max(furthest.get(lane, 0.0), moment)
     return furthest

@@ -10,6 +10,7 @@ from typing import Any
 from celery import Celery
 
 from sagas.duties.in_flight import InFlight
+from sagas.runtime.log_fields import log_fields
 from sagas.runtime.messages import QUEUE, SENT_AT, Link
 
 __all__ = ["note_unregistered"]
@@ -27,7 +28,7 @@ def note_unregistered(app: Celery, in_flight: InFlight, message: Any, task: str)
             pass
         case _:
             return
-    in_flight.note_moved(app, headers)
+    in_flight.note_moved(app, headers, (message.properties or {}).get("priority"))
     logger.error(
         "This worker has no task %s, so step %s of saga %s cannot run here: its message in queue "
         "%s is discarded, and sent again until a worker that has the task receives it. Deploy such "
@@ -36,4 +37,5 @@ def note_unregistered(app: Celery, in_flight: InFlight, message: Any, task: str)
         link.step,
         link.saga_id,
         headers.get(QUEUE),
+        extra=log_fields(link.saga_id, step=link.step, epoch=link.epoch),
     )

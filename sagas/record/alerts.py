@@ -27,11 +27,12 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """A saga needs a person: it is parked or blocked.
+    """A saga needs a person: it is parked or blocked, or one of its steps keeps failing.
 
     Attributes:
         event: "saga.parked": it has stopped until a person decides. "saga.blocked": it goes on by
-            itself after a deploy or a repair.
+            itself after a deploy or a repair. "saga.failing": half of the attempts of a long retry
+            policy have failed, and the others follow.
         saga_id: the saga's id.
         name: the saga's name.
         key: its business key.
@@ -39,7 +40,7 @@ class Alert:
         reason: why, in a sentence.
         steps: the steps at which it is stuck.
         failure: what made it turn back: step, type, code, message.
-        at: when it was parked or became blocked, in UTC.
+        at: when it was parked, became blocked or failed so often, in UTC.
         task: the task that no worker runs, if that is why it is blocked.
         queue: the queue of that task's messages.
     """
@@ -112,10 +113,14 @@ class PendingAlert:
 
 
 def raise_alert(connection: Connection, made: Transition) -> None:
-    """Put the alert of a transition that parks or blocks its saga into the outbox."""
+    """Put the alert that a transition raises into the outbox."""
     saga = made.after
-    why: Mapping[str, Any] | None = saga.parked if made.alert == "parked" else saga.blocked
-    if why is None:
+    reasons: dict[str | None, Mapping[str, Any] | None] = {
+        "parked": saga.parked,
+        "blocked": saga.blocked,
+        "failing": made.decision.failing,
+    }
+    if (why := reasons.get(made.alert)) is None:
         raise AssertionError(f"Saga {saga.id} raises an alert without a reason.")
     alert = Alert(
         event=f"saga.{made.alert}",

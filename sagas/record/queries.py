@@ -73,6 +73,8 @@ class StepView:
         status: where it stands.
         attempt: how many attempts of the action were claimed.
         compensation_attempt: how many attempts of the compensation were claimed.
+        losses: how many attempts of the action were lost with their worker.
+        compensation_losses: how many attempts of the compensation were.
         output: what the action returned, as JSON without secrets.
         error: how the last attempt of the action ended, if badly.
         compensation_error: the same for the compensation.
@@ -89,6 +91,8 @@ class StepView:
     status: StepStatus = StepStatus.PENDING
     attempt: int = 0
     compensation_attempt: int = 0
+    losses: int = 0
+    compensation_losses: int = 0
     output: str | None = field(default=None, repr=False)
     error: AttemptError | None = None
     compensation_error: AttemptError | None = None

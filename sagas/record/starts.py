@@ -79,6 +79,7 @@ def _insert(
         "epoch": 1,
         "checks": 0,
         "resends": 0,
+        "copies": 0,
         "failed_sweeps": 0,
         "unconsumed": 0,
         "started_at": now(),

@@ -26,7 +26,14 @@ metadata = MetaData(
 )
 
 #: One row: the record's identity. A caller's session must see the same row to take part in it.
-record = Table("saga_record", metadata, Column("id", Id, primary_key=True), **EXACT)
+record = Table(
+    "saga_record",
+    metadata,
+    Column("id", Id, primary_key=True),
+    # The application that it belongs to; NULL until a named one has used it.
+    Column("application", String(200)),
+    **EXACT,
+)
 
 plan = Table(
     "saga_plan",
@@ -62,6 +69,8 @@ saga = Table(
     Column("checks", Integer, nullable=False),
     # How often in a row its message was sent again without being claimed.
     Column("resends", Integer, nullable=False),
+    # How many copies of it were sent since, as nothing was known about it.
+    Column("copies", Integer, nullable=False),
     # How often in a row the sweep failed to advance it.
     Column("failed_sweeps", Integer, nullable=False),
     # In how many checks in a row no living worker consumed the queue of its message.
@@ -88,6 +97,9 @@ step = Table(
     Column("compensation_attempt", Integer, nullable=False, default=0),
     # How often its probe ran on its own, after the last attempt.
     Column("probe_attempt", Integer, nullable=False, default=0),
+    # How many attempts of each operation were lost with their worker.
+    Column("losses", Integer, nullable=False, default=0),
+    Column("compensation_losses", Integer, nullable=False, default=0),
     Column("doubtful", Boolean, nullable=False, default=False),
     Column("output", PayloadText),
     Column("error", JsonText),
@@ -127,7 +139,7 @@ history = Table(
 )
 Index("ix_saga_history_saga_id", history.c.saga_id, history.c.id)
 
-#: The outbox of alerts: one row each time that a saga is parked or becomes blocked.
+#: The outbox of alerts: one row each time that a saga is parked, becomes blocked or keeps failing.
 alert = Table(
     "saga_alert",
     metadata,
@@ -137,7 +149,7 @@ alert = Table(
     Column("saga_id", Id, nullable=False),
     # The saga's epoch when the alert was raised.
     Column("epoch", Integer, nullable=False),
-    # "parked" or "blocked".
+    # "parked", "blocked" or "failing".
     Column("kind", String(16), nullable=False),
     Column("body", JsonText, nullable=False),
     # The receivers that have it.
@@ -158,9 +170,11 @@ worker = Table(
     Column("pid", Integer, nullable=False),
     Column("started_at", Instant, nullable=False),
     Column("heartbeat_at", Instant, nullable=False),
-    # How far each queue has moved: queue -> when the newest message received was sent.
+    # How far each lane has moved: lane -> when the newest message received was sent.
     Column("seen", JsonText, nullable=False),
     # Which queues it consumes, by name.
     Column("queues", JsonText, nullable=False),
+    # Of which queues it has messages that it has not started for a long time.
+    Column("withheld", JsonText, nullable=False),
     **EXACT,
 )

@@ -1,6 +1,6 @@
 """Which workers are alive: one row per incarnation, and what happens when its lease ends."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -20,6 +20,7 @@ __all__ = [
     "overrunning",
     "silences",
     "stale_workers",
+    "withheld_queues",
     "write_heartbeat",
 ]
 
@@ -28,7 +29,8 @@ __all__ = [
 class Heartbeat:
     """A worker's sign of life.
 
-    *seen* maps each queue to the time it has moved to; *queues* are those that the worker consumes.
+    *seen* maps each lane to the time it has moved to; *queues* are those that the worker consumes,
+    and *withheld* those of which it has messages that it has not started for a long time.
     """
 
     worker_id: UUID
@@ -36,12 +38,17 @@ class Heartbeat:
     pid: int
     seen: Mapping[str, float]
     queues: tuple[str, ...] = ()
+    withheld: Collection[str] = ()
 
 
 def write_heartbeat(connection: Connection, heartbeat: Heartbeat) -> None:
     """Write a heartbeat; a worker that was expired too early comes back with it."""
-    queues = dict.fromkeys(heartbeat.queues, True)
-    values = {"heartbeat_at": now(), "seen": dict(heartbeat.seen), "queues": queues}
+    values = {
+        "heartbeat_at": now(),
+        "seen": dict(heartbeat.seen),
+        "queues": dict.fromkeys(heartbeat.queues, True),
+        "withheld": dict.fromkeys(heartbeat.withheld, True),
+    }
     found = connection.execute(
         update(t.worker).where(t.worker.c.id == heartbeat.worker_id).values(values)
     )
@@ -55,7 +62,7 @@ def write_heartbeat(connection: Connection, heartbeat: Heartbeat) -> None:
 
 
 def live_workers(connection: Connection, lease_s: float) -> dict[UUID, Mapping[str, float]]:
-    """Return the workers that are alive, each with the time that its queues have moved to."""
+    """Return the workers that are alive, each with the time that its lanes have moved to."""
     query = select(t.worker.c.id, t.worker.c.seen)
     fresh = t.worker.c.heartbeat_at >= before_now(lease_s)
     return {row.id: row.seen for row in connection.execute(query.where(fresh))}
@@ -66,6 +73,13 @@ def consumed_queues(connection: Connection, lease_s: float) -> set[str]:
     fresh = t.worker.c.heartbeat_at >= before_now(lease_s)
     rows = connection.execute(select(t.worker.c.queues).where(fresh))
     return {queue for row in rows for queue in row.queues}
+
+
+def withheld_queues(connection: Connection, lease_s: float) -> set[str]:
+    """Return the queues of which living workers hold messages that they do not start."""
+    fresh = t.worker.c.heartbeat_at >= before_now(lease_s)
+    rows = connection.execute(select(t.worker.c.withheld).where(fresh))
+    return {queue for row in rows for queue in row.withheld}
 
 
 def silences(connection: Connection) -> dict[str, float]:

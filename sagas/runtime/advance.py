@@ -7,10 +7,11 @@ from dataclasses import replace
 from uuid import UUID
 
 from sagas import faults
-from sagas.decision import Blocked, Decision, Evidence, SagaState, StepState, advance, awaited_call
+from sagas.decision import Blocked, Decision, Evidence, SagaState, StepState, advance
 from sagas.record.due import note_unsent
 from sagas.record.store import Committed
 from sagas.runtime.app import Runtime
+from sagas.runtime.log_fields import of_saga
 from sagas.runtime.messages import Chain
 
 __all__ = ["advance_saga"]
@@ -52,7 +53,8 @@ def advance_saga(
         faults.reach(point, advanced.before.key)
         _publish(runtime, Chain(advanced.after, dispatch, advanced.epoch))
     if note := advanced.decision.note:
-        logger.info("Saga %s (%s): %s.", saga_id, advanced.before.key, note)
+        saga = advanced.after
+        logger.info("Saga %s %s (%s): %s.", saga.name, saga.key, saga.id, note, extra=of_saga(saga))
     return advanced
 
 
@@ -63,8 +65,8 @@ def _publish(runtime: Runtime, chain: Chain) -> None:
 
 def _with_queue(runtime: Runtime, decision: Decision, saga: SagaState) -> Decision:
     """Add the queue to the reason why a saga is blocked: Celery's routes know it, no plan does."""
-    blocked, call = decision.values.get("blocked"), awaited_call(saga)
-    if not blocked or call is None:
+    blocked = decision.values.get("blocked")
+    if not blocked or (lane := runtime.messages.lane_of(saga)) is None:
         return decision
-    named: Blocked = {**blocked, "queue": runtime.messages.queue_of(call).name}
+    named: Blocked = {**blocked, "queue": lane.queue.name}
     return replace(decision, values={**decision.values, "blocked": named})

@@ -16,6 +16,7 @@ from celery import Celery
 
 from sagas.errors import ConfigurationError
 from sagas.record.database import Database
+from sagas.record.owner import claim_record, require_own_record
 from sagas.record.queries import StepView
 from sagas.record.starts import record_id
 from sagas.record.store import Store
@@ -47,6 +48,7 @@ class Runtime:
         #: What Celery's signals call for this app; they hold it weakly.
         self.receivers: tuple[Callable[..., None], ...] = ()
         self.hostname = f"{os.getpid()}@{socket.gethostname()}"
+        self._owns_record = False
         self._incarnations: dict[str, uuid.UUID] = {}
         self._seen_by: dict[str, Runtime] = {}
 
@@ -73,6 +75,26 @@ class Runtime:
     def record_id(self) -> uuid.UUID | None:
         """The identity of the record."""
         return self.database.read(record_id)
+
+    @property
+    def application(self) -> str | None:
+        """The application to which the record must belong; None where the app has no name."""
+        name: str | None = self.settings.saga_namespace or self.app.main
+        # A module that runs as a script names its app so, and another name where it is imported.
+        return None if name == "__main__" else name or None
+
+    def require_own_record(self, *, claim: bool) -> None:
+        """Check that the record belongs to this application; *claim*: take it if it is nobody's.
+
+        Raises:
+            WrongApplication: it belongs to another one.
+        """
+        application = self.application
+        if application is None or self._owns_record:
+            return
+        if not self.database.read(lambda c: require_own_record(c, application)) and claim:
+            self.database.write(lambda c: claim_record(c, application))
+        self._owns_record = claim
 
     @cached_property
     def payload_codec(self) -> PayloadCodec:

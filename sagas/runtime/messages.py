@@ -3,10 +3,11 @@
 import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Any
 from uuid import UUID
 
@@ -14,11 +15,19 @@ from celery import Celery, Signature, Task, chain, signals
 from celery.exceptions import QueueNotFound
 from kombu.entity import Queue
 
-from sagas.decision import Dispatch, SagaState, Timing, call_of
+from sagas.decision import Dispatch, SagaState, Timing, awaited_step, call_of
 from sagas.definition import is_name
 from sagas.errors import ConfigurationError
 from sagas.plan import PlannedCall
-from sagas.runtime.queues import has_route, lengths, routed_queue
+from sagas.runtime.log_fields import of_saga
+from sagas.runtime.queues import (
+    Lane,
+    has_route,
+    is_routed_by_function,
+    lanes,
+    lengths,
+    routed_queue,
+)
 from sagas.runtime.settings import Settings
 from sagas.states import Operation
 
@@ -52,6 +61,9 @@ BROKER_REST_S = 1.0
 
 #: How long a broker that confirms messages (``confirm_publish``) may take to do it.
 CONFIRM_S = 3.0
+
+#: How often a router function must choose the same queue for one message to be believed.
+ROUTES_ASKED = 4
 
 _ONCE_MORE = {"max_retries": 1, "interval_start": 0, "interval_step": 0, "interval_max": 0}
 
@@ -136,6 +148,7 @@ class Messages:
                 what,
                 type(error).__name__,
                 error,
+                extra=of_saga(first),
             )
             return False
         return True
@@ -172,10 +185,10 @@ class Messages:
 
     def _link(self, saga: SagaState, operation: Operation, step: str, epoch: int) -> Signature:
         call = call_of(saga, step, operation)
-        queue = self.queue_of(call).name
-        link: Signature = self._app.signature(
-            call.task, args=Link(saga.id, step, epoch).args, immutable=True, app=self._app
-        )
+        args = Link(saga.id, step, epoch).args
+        lane = next(self._lanes(call, args))
+        queue = lane.queue.name
+        link: Signature = self._app.signature(call.task, args=args, immutable=True, app=self._app)
         link.set(
             # Flower shows and searches these.
             argsrepr=f"({saga.key!r}, {str(saga.id)!r})",
@@ -186,16 +199,15 @@ class Messages:
             ignore_result=True,
             **_limits(call),
         )
-        if call.queue:
-            link.set(queue=call.queue)
-        if call.priority is not None:
-            link.set(priority=call.priority)
+        if call.queue or is_routed_by_function(self._app):
+            link.set(queue=queue)  # a function that is asked again may choose another one
+        if lane.priority is not None:
+            link.set(priority=lane.priority)
         return link
 
     def _errback(self, saga: SagaState, epoch: int, queue: str) -> Signature:
-        errback: Signature = self._app.signature(
-            TURN_BACK, args=(str(saga.id), epoch), app=self._app
-        )
+        args = (str(saga.id), epoch)
+        errback: Signature = self._app.signature(TURN_BACK, args=args, app=self._app)
         errback.set(
             argsrepr=f"({saga.key!r}, {str(saga.id)!r})",
             kwargsrepr=f"{{'epoch': {epoch}}}",
@@ -203,7 +215,7 @@ class Messages:
         )
         if self._settings.saga_queue:
             errback.set(queue=self._settings.saga_queue)
-        elif not has_route(self._app, TURN_BACK):
+        elif not has_route(self._app, TURN_BACK, args):
             # Somebody consumes the step's queue; perhaps nobody does the default queue.
             errback.set(queue=queue)
         return errback
@@ -211,6 +223,22 @@ class Messages:
     def queue_of(self, call: PlannedCall) -> Queue:
         """Return the queue to which Celery routes a call; raises as ``routed_queue``."""
         return routed_queue(self._app, call.task, call.queue)
+
+    def lane_of(self, saga: SagaState) -> Lane | None:
+        """Return the lane in which the saga's message waits; raises as ``routed_queue``.
+
+        None where the saga waits for no message, or where a router chooses its queue at random.
+        """
+        if (awaited := awaited_step(saga)) is None:
+            return None
+        step, operation = awaited
+        routed = self._lanes(call_of(saga, step, operation), Link(saga.id, step, saga.epoch).args)
+        asked = ROUTES_ASKED if is_routed_by_function(self._app) else 1
+        first, *others = islice(routed, asked)
+        return first if all(lane.name == first.name for lane in others) else None
+
+    def _lanes(self, call: PlannedCall, args: Sequence[Any]) -> Iterator[Lane]:
+        return lanes(self._app, call.task, call.queue, call.priority, args)
 
     def backlog(self, queues: Sequence[Queue]) -> dict[str, int | None]:
         """Ask the broker for the length of each queue, by name; None where it cannot be known."""

@@ -3,14 +3,26 @@
 import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from celery import Celery
+from celery.app.routes import MapRoute
 from kombu.entity import Exchange, Queue
 
 from sagas.errors import ConfigurationError
 
-__all__ = ["consumed_here", "has_route", "knows_lengths", "lengths", "routed_queue"]
+__all__ = [
+    "Lane",
+    "consumed_here",
+    "has_route",
+    "is_routed_by_function",
+    "knows_lengths",
+    "lane_name",
+    "lanes",
+    "lengths",
+    "routed_queue",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -19,6 +31,31 @@ logger = logging.getLogger(__name__)
 EXACT = ("amqp", "redis")
 
 _NOT_FOUND = "404"
+
+#: The highest priority that a transport has.
+_HIGHEST = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """The messages of one priority in one queue; they arrive in the order in which they were sent.
+
+    Those of another priority may overtake them, and say nothing about them.
+    """
+
+    queue: Queue
+    priority: int | None = None
+
+    @property
+    def name(self) -> str:
+        """Its name in the record."""
+        return lane_name(self.queue.name, self.priority)
+
+
+def lane_name(queue: str, priority: object) -> str:
+    """Return the name of a queue's messages of this priority; what is none counts as 0."""
+    given = isinstance(priority, int) and 0 < priority <= _HIGHEST
+    return f"{queue} (priority {int(priority)})" if given else queue  # type: ignore[call-overload]
 
 
 def knows_lengths(app: Celery) -> bool:
@@ -62,20 +99,47 @@ def consumed_here(app: Celery) -> tuple[str, ...]:
     return tuple(app.amqp.queues.consume_from)
 
 
-def has_route(app: Celery, task: str) -> bool:
-    """Tell whether the application routes this task by ``task_routes``."""
-    return bool(app.amqp.router.lookup_route(task, (), {}, {}))
+def has_route(app: Celery, task: str, args: Sequence[Any]) -> bool:
+    """Tell whether the application routes this message by ``task_routes``."""
+    return bool(app.amqp.router.lookup_route(task, args, {}, {}))
 
 
-def routed_queue(app: Celery, task: str, queue: str | None) -> Queue:
-    """Return the queue to which Celery routes a task: *queue* if given, or by ``task_routes``.
+def is_routed_by_function(app: Celery) -> bool:
+    """Tell whether ``task_routes`` has a function, which may choose another queue each time."""
+    return any(not isinstance(router, MapRoute) for router in app.amqp.router.routes)
+
+
+def routed_queue(app: Celery, task: str, queue: str | None, args: Sequence[Any] = ()) -> Queue:
+    """Return the queue to which Celery routes a message: *queue* if given, or by ``task_routes``.
 
     Raises:
         celery.exceptions.QueueNotFound: the route names a queue that this app does not have.
         ConfigurationError: the route names an exchange and a routing key, which lead to no queue of
             this app or to several.
     """
-    route = app.amqp.router.route({"queue": queue} if queue else {}, task)
+    return _queue(app, task, _route(app, task, queue, args))
+
+
+def lanes(
+    app: Celery, task: str, queue: str | None, priority: int | None, args: Sequence[Any]
+) -> Iterator[Lane]:
+    """Route a message again and again; yield its lane each time.
+
+    *queue* and *priority* are those of its plan, if it has any. Raises as ``routed_queue``.
+    """
+    while True:
+        route = _route(app, task, queue, args)
+        known = (priority, app.conf.task_default_priority, route.get("priority"))
+        chosen = next((value for value in known if value is not None), None)
+        yield Lane(_queue(app, task, route), chosen)
+
+
+def _route(app: Celery, task: str, queue: str | None, args: Sequence[Any]) -> Mapping[str, Any]:
+    route: Mapping[str, Any] = app.amqp.router.route({"queue": queue} if queue else {}, task, args)
+    return route
+
+
+def _queue(app: Celery, task: str, route: Mapping[str, Any]) -> Queue:
     found: Queue | None = route.get("queue")
     if found is not None:
         return found

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from sagas.decision import Timing
+from sagas.definition import is_name
 from sagas.errors import ConfigurationError
 from sagas.record.engine_options import check_options
 
@@ -31,6 +32,9 @@ class Settings:
         saga_lease_s: a worker without a heartbeat for this long counts as dead, and a message
             without progress for this long is looked for.
         saga_queue: the queue of the engine's own task; None for the queue of the step that failed.
+        saga_namespace: the name of the application to which the record belongs; None for the name
+            of the Celery app. Where several apps are one application, with one broker, they share
+            it.
         saga_payload_limit_bytes: the largest input or output, in bytes of JSON, before encryption.
         saga_alert_urls: webhooks that receive each alert as JSON.
         saga_codec: encrypts inputs and outputs at rest: an object with ``encode(str) -> str`` and
@@ -42,6 +46,7 @@ class Settings:
     saga_sweep_interval_s: float = 1.0
     saga_lease_s: float = 3.0
     saga_queue: str | None = None
+    saga_namespace: str | None = None
     saga_payload_limit_bytes: int = 1_048_576
     saga_alert_urls: Sequence[str] = ()
     saga_codec: Any = None
@@ -78,6 +83,11 @@ class Settings:
         limit = self.saga_payload_limit_bytes
         if not isinstance(limit, int) or not limit > 0:
             raise ConfigurationError(f"saga_payload_limit_bytes = {limit!r}: give bytes above 0.")
+        namespace = self.saga_namespace
+        if namespace is not None and not (isinstance(namespace, str) and is_name(namespace)):
+            raise ConfigurationError(
+                f"saga_namespace = {namespace!r}: give a name of 1 to 200 printable characters."
+            )
         check_options(self.saga_database_options)
         urls = self.saga_alert_urls
         if isinstance(urls, str) or not all(_is_web_url(url) for url in urls):

@@ -57,6 +57,7 @@ class Walk:
         "_doubtful",
         "_epoch",
         "_given_up",
+        "_lost",
         "_operator_epoch",
         "_parked_epochs",
         "_passed_pivot",
@@ -89,6 +90,7 @@ class Walk:
         self._given_up: set[str] = set()
         self._doubtful: set[str] = set()
         self._attempts: dict[str, int | None] = {}
+        self._lost: dict[str, int] = {}  # how many of them, with their worker
         self._probed_only: set[str] = set()
 
     def take(self, entry: HistoryEntry) -> None:
@@ -204,6 +206,7 @@ class Walk:
 
     def _take_operator_edge(self, entry: HistoryEntry, name: str, to: StepStatus) -> None:
         self._attempts[name] = entry.attempt
+        self._lost.pop(name, None)
         self._given_up.discard(name)
         if to is StepStatus.SKIPPED:
             self.by_hand.add(name)
@@ -223,6 +226,7 @@ class Walk:
                     self._passed_pivot = name
             case StepStatus.UNKNOWN:
                 self._doubtful.add(name)
+                self._lost[name] = (entry.detail or {}).get("losses", self._lost.get(name, 0))
                 if "retry_in_s" not in (entry.detail or {}):
                     self._given_up.add(name)
             case StepStatus.FAILED if name in self._doubtful:
@@ -234,7 +238,8 @@ class Walk:
     def _claim(self, entry: HistoryEntry, name: str) -> None:
         self.attempted.add((name, "action"))
         self._claim_epoch = entry.epoch
-        if (entry.attempt or 0) > self._planned(name).action.retry.max_attempts:
+        attempts = (entry.attempt or 0) - self._lost.get(name, 0)
+        if attempts > self._planned(name).action.retry.max_attempts:
             text = f"{_describe(entry)} is attempt {entry.attempt}, more than its plan allows"
             self._add("S9", text)
         if self._attempts.get(name) == entry.attempt:

@@ -15,10 +15,12 @@ from sagas.decision import (
     Dispatch,
     Done,
     Dropped,
+    Errored,
     Fenced,
     Granted,
     Holder,
     Recorded,
+    Refused,
     Result,
     RetryLater,
     SagaState,
@@ -31,8 +33,10 @@ from sagas.definition import StepDefinition
 from sagas.errors import AttemptAborted, AttemptSuperseded, SagaNotFound
 from sagas.record.store import Committed
 from sagas.runtime.app import Runtime, runtime_of
+from sagas.runtime.log_fields import log_fields
 from sagas.runtime.messages import Chain, Link, cut_short
 from sagas.states import Operation, StepStatus
+from sagas.worker.attempt_log import log_failure, retry_text
 from sagas.worker.end_of_process import ends_process
 from sagas.worker.error_report import tell_errbacks
 from sagas.worker.execution import Execution
@@ -145,7 +149,14 @@ class _Attempt:
     def _drop(self, reason: str) -> str:
         self.task.request.chain = None  # the rest of the chain is void too
         logger.info(
-            "Saga %s, %s of %s: dropped, %s.", self.saga_id, self.operation, self.step, reason
+            "Saga %s, %s of %s: dropped, %s.",
+            self.saga_id,
+            self.operation,
+            self.step,
+            reason,
+            extra=log_fields(
+                self.saga_id, step=self.step, operation=str(self.operation), epoch=self.epoch
+            ),
         )
         return f"dropped: {reason}"
 
@@ -159,30 +170,20 @@ class _Attempt:
         faults.reach(f"{self.operation}.{_end(result, concluded)}", key, self.step)
         if dispatch := concluded.decision.dispatch:
             self._publish(concluded, dispatch)
-        if isinstance(self.execution.error, AttemptAborted):
-            self._log_aborted(self.execution.error)
+        if isinstance(result, Refused | Errored) and concluded.decision.steps:
+            log_failure(concluded, result, self.execution.error)
         if self.execution.end_of_process is not None:
             raise self.execution.end_of_process
         match concluded.decision.answer:
             case Recorded(ended):
                 return self._recorded(concluded, ended=ended)
-            case RetryLater(wait_s):
-                raise CeleryRetry(
-                    f"attempt failed, next in {wait_s:.1f} s", self.execution.error, wait_s
-                )
+            case RetryLater(wait_s) if isinstance(result, Errored):
+                text = retry_text(concluded, result, wait_s)
+                raise CeleryRetry(text, self.execution.error, wait_s)
             case Fenced():
                 return self._drop("the saga has gone on without it")
             case other:
                 raise AssertionError(f"The end of an attempt was answered with {other!r}.")
-
-    def _log_aborted(self, error: AttemptAborted) -> None:
-        logger.warning(
-            "Saga %s, %s of %s: ended with %s; its outcome is unknown.",
-            self.saga_id,
-            self.operation,
-            self.step,
-            error,
-        )
 
     def _conclude(self, result: Result) -> Committed:
         chance = random.random()

@@ -25,6 +25,7 @@ from sagas.hidden import Sealed
 from sagas.payload import Payload, describe_error
 from sagas.record.store import Committed
 from sagas.runtime.app import Runtime
+from sagas.runtime.log_fields import log_fields, of_saga
 from sagas.secret import secrets_in
 from sagas.states import Operation, Outcome
 from sagas.worker.end_of_process import ends_process
@@ -73,8 +74,12 @@ class Execution:
         except BaseException as error:  # noqa: BLE001 - anything that a participant raises is a result
             if ends_process(error):
                 self.end_of_process = error
-            final = self._is_final(error)
-            return Errored(self._describe(error), final=final, probed=self._probed)
+            return Errored(
+                self._describe(error),
+                final=self._is_final(error),
+                probed=self._probed,
+                lost=self.end_of_process is not None,
+            )
 
     def _run(self, claimed: Committed, granted: Granted) -> Result:
         try:
@@ -103,8 +108,19 @@ class Execution:
         except Exception as error:  # noqa: BLE001 - whatever it raises, the probe does not know
             if granted.insist:
                 return Errored(self._describe(error), final=self._is_final(error))
-            message = "The probe of %s (saga %s) has no attempts left (%s): it is undone without."
-            logger.warning(message, self._step, context.saga_id, self._describe(error)["message"])
+            logger.warning(
+                "The probe of %s (saga %s) has no attempts left (%s): it is undone without.",
+                self._step,
+                context.saga_id,
+                self._describe(error)["message"],
+                extra=log_fields(
+                    context.saga_id,
+                    key=context.key,
+                    step=self._step,
+                    operation=str(self._operation),
+                    attempt=context.attempt,
+                ),
+            )
             self.error = None
             return context
         self._probed = probed
@@ -204,6 +220,7 @@ class Execution:
                 self._step,
                 what,
                 problem,
+                extra=of_saga(claimed.before, step=self._step, operation=str(self._operation)),
             )
         return Sealed(value), problem
 

@@ -94,6 +94,12 @@ def end(job: Job, ctx: Context) -> None:
     if job.how == "hangs at first":
         time.sleep(600 if ctx.attempt == 1 else 0)
         return
+    if job.how == "hangs until it may go":
+        while not (DIRECTORY / "go").exists():
+            time.sleep(0.02)
+        return
+    if job.how == "kills its process":
+        os._exit(9)
     if job.how == "refused":
         raise StepFailed("declined")
     if job.how:

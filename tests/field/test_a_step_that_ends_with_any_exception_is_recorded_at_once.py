@@ -46,6 +46,7 @@ def test_a_child_that_is_told_to_stop_records_the_outcome_and_then_ends(pools: P
     first = next(entry for entry in pools.history("job-1") if entry.event == Event.UNKNOWN)
     assert first.detail is not None
     assert first.detail["error"]["type"] == "SystemExit"
+    assert first.detail["losses"] == 1
     assert pools.effects("job-1") == ["began", "began"]
 
 

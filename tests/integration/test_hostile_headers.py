@@ -2,13 +2,13 @@
 
 import json
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from celery import Celery
+from kombu.entity import Queue
 from sqlalchemy import update
 
 from sagas.duties.extend import Extend
@@ -21,6 +21,7 @@ from sagas.record.database import Database
 from sagas.record.store import Store
 from sagas.runtime.app import Runtime
 from sagas.runtime.messages import QUEUE, SENT_AT
+from sagas.runtime.queues import Lane
 from sagas.sql import after_now
 from sagas.states import SagaStatus
 from sagas.worker import execution
@@ -40,6 +41,7 @@ class Request:
     args: tuple[Any, ...]
     app: Celery
     acknowledged: bool = False
+    delivery_info: dict[str, Any] = field(default_factory=dict)
 
 
 @pytest.mark.parametrize("moment", MOMENTS, ids=repr)
@@ -52,9 +54,7 @@ def test_a_forged_time_is_no_evidence_and_does_not_hide_real_evidence(
     assert saga.sent_at is not None
     queue = runtime.app.conf.task_default_queue
     monkeypatch.setattr(runtime.messages, "backlog", lambda queues: {q.name: 9 for q in queues})
-    monkeypatch.setattr(
-        runtime.messages, "queue_of", lambda _: SimpleNamespace(name=queue, routing_key=queue)
-    )
+    monkeypatch.setattr(runtime.messages, "lane_of", lambda _: Lane(Queue(queue)))
 
     def lost(in_flight: InFlight) -> bool:
         json.dumps(in_flight.seen)  # it is written to the record
@@ -95,6 +95,7 @@ def test_queues_that_nobody_consumes_are_not_counted(runtime: Runtime) -> None:
         args = (str(uuid.uuid4()), "flight", 1)
         in_flight.note_received(Request({SENT_AT: 1.0, QUEUE: name}, args, runtime.app))
     assert in_flight.seen == {}
+    assert in_flight.withheld(held_s=0) == set()
 
 
 @pytest.mark.parametrize("eta", ["2099-01-01T00:00:00+00:00", "2099-01-01", "soon", 7, [], {}])
@@ -107,9 +108,9 @@ def test_a_message_scheduled_years_ahead_extends_no_saga(
     headers = {SENT_AT: 1.0, "eta": eta}
     forged = Request(headers, (str(saga_id), "flight", 1), runtime.app)
     in_flight.note_received(forged)
-    assert in_flight.unstarted(within_s=60) == set()
+    assert in_flight.unstarted(within_s=60, held_s=60) == set()
     headers["eta"] = (datetime.now(UTC) + timedelta(seconds=2)).isoformat()
-    assert in_flight.unstarted(within_s=60) == {(saga_id, 1)}
+    assert in_flight.unstarted(within_s=60, held_s=60) == {(saga_id, 1)}
 
 
 @pytest.mark.parametrize("limits", [[0.001, 0.001], [None, 1], [1, None], [5, "x"], ["x", {}]])

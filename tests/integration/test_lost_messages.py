@@ -3,14 +3,15 @@
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
-from types import SimpleNamespace
 
 import pytest
+from kombu.entity import Queue
 
 from sagas.decision import SagaState
 from sagas.duties.lost_messages import LostMessages
 from sagas.record.store import Store
 from sagas.runtime.app import Runtime
+from sagas.runtime.queues import Lane
 from tests.support.records import claims, started
 
 #: Decides whether the message that a saga was sent a minute ago is lost.
@@ -30,7 +31,7 @@ def lost(saga: SagaState, runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> 
     """Return a judge of the queue's length and of how much later a received message was sent."""
 
     def judge(length: int | None, *, moved_s: float | None = None) -> bool:
-        monkeypatch.setattr(runtime.messages, "queue_of", lambda _: SimpleNamespace(name="q"))
+        monkeypatch.setattr(runtime.messages, "lane_of", lambda _: Lane(Queue("q")))
         monkeypatch.setattr(runtime.messages, "backlog", lambda _: {"q": length})
         assert saga.sent_at
         seen = {} if moved_s is None else {"q": saga.sent_at.timestamp() + moved_s}

@@ -160,10 +160,28 @@ ATTEMPTS = (
         "not saga",
     ),
     _conclude(
-        "a compensation has one attempt more than its policy allows",
+        "the losses of the action count for its compensation",
         "_tried_again",
-        "step.compensation_attempt < policy.max_attempts",
-        "step.compensation_attempt <= policy.max_attempts",
+        "has_attempts_left(saga, step, operation)",
+        "has_attempts_left(saga, step)",
+    ),
+    _conclude(
+        "a probe that is lost with its worker gives the action another attempt",
+        "_with_loss",
+        "step.probe_attempt",
+        "step.probe_attempt > step.attempt",
+    ),
+    _conclude(
+        "a lost attempt is not counted as lost",
+        "settle",
+        "isinstance(result, Errored) and result.lost",
+        "isinstance(result, Errored) and result.final",
+    ),
+    _conclude(
+        "losses slow down the retries of a step that errors",
+        "_waits",
+        "lost if result.lost else step.attempts(operation) - lost",
+        "step.attempts(operation)",
     ),
     _conclude(
         "a best-effort step turns the saga back",
@@ -187,12 +205,13 @@ ATTEMPTS = (
     _conclude(
         "a waiting compensation counts as running",
         "_retried",
-        '{**attempt_failed(operation, saga.now, error), "claim": None, "retry_at": retry_at}',
-        '{**attempt_failed(operation, saga.now, error), "retry_at": retry_at}',
+        "{**attempt_failed(operation, saga.now, result.error), "
+        '**_losses(step, operation, result), "claim": None, "retry_at": retry_at}',
+        '{**attempt_failed(operation, saga.now, result.error), "retry_at": retry_at}',
     ),
     _conclude(
         "the compensation has as many attempts as the action",
-        "_tried_again",
+        "has_attempts_left",
         "call_of(saga, step.name, operation)",
         "call_of(saga, step.name, ACTION)",
     ),

@@ -11,6 +11,8 @@ _progress = partial(Mutant, tests=unit("claim", "conclude", "operate"))
 _turn_back = partial(Mutant, tests=unit("advance", "pivot"))
 _operate = partial(Mutant, tests=unit("operate"))
 _blocked = partial(Mutant, tests=unit("blocked"))
+_patience = partial(Mutant, tests=unit("patience"))
+_failing = partial(Mutant, tests=unit("failing"))
 _fold = partial(Mutant, tests=unit("transition"))
 
 _LIVES = "alive(step) and not expired"
@@ -56,8 +58,20 @@ _PROGRESS = (
     _progress(
         "an action has one attempt more than its policy allows",
         "has_attempts_left",
-        "step.attempt < call_of(saga, step.name, ACTION).retry.max_attempts",
-        "step.attempt <= call_of(saga, step.name, ACTION).retry.max_attempts",
+        "step.attempts(operation) - lost < policy.max_attempts",
+        "step.attempts(operation) - lost <= policy.max_attempts",
+    ),
+    _progress(
+        "an attempt lost with its worker uses up the policy's attempts",
+        "has_attempts_left",
+        "step.attempts(operation) - lost < policy.max_attempts",
+        "step.attempts(operation) < policy.max_attempts",
+    ),
+    _progress(
+        "a step that kills its worker each time never ends",
+        "has_attempts_left",
+        "lost < policy.max_losses",
+        "lost < policy.max_losses or lost",
     ),
     *(
         Mutant(
@@ -115,8 +129,14 @@ _OPERATE = (
     _operate(
         "an operator's retry starts without attempts",
         "_start_over",
-        'columns["compensation_attempt"] = 0',
-        'columns["compensation_attempt"] = step.compensation_attempt',
+        '{"compensation_attempt": 0, "compensation_losses": 0}',
+        '{"compensation_losses": 0}',
+    ),
+    _operate(
+        "an operator's retry starts with the losses of before",
+        "_start_over",
+        '{"attempt": 0, "probe_attempt": 0, "losses": 0}',
+        '{"attempt": 0, "probe_attempt": 0}',
     ),
     _operate(
         "an operator's retry forgets that the step may have happened",
@@ -135,6 +155,35 @@ _OPERATE = (
         "skip",
         'step not in parked["steps"]',
         'not parked["steps"]',
+    ),
+)
+
+_PATIENCE = (
+    _patience("patience never ends", "is_over", "saga.sent_at is None", "True"),
+    _patience(
+        "copies are sent at an even pace",
+        "is_over",
+        "2.0 ** min(saga.copies, _DOUBLINGS)",
+        "1",
+    ),
+    _patience(
+        "a message whose turn will come is sent twice",
+        "is_over",
+        "saga.sent_at is None or evidence.approaching or evidence.unconsumed is not None",
+        "saga.sent_at is None or evidence.unconsumed is not None",
+    ),
+    _patience(
+        "copies fill a queue that nobody consumes",
+        "is_over",
+        "saga.sent_at is None or evidence.approaching or evidence.unconsumed is not None",
+        "saga.sent_at is None or evidence.approaching",
+    ),
+    _patience("a copy makes the message void that only waits", "copied", "raise_epoch = False", ""),
+    _patience(
+        "patience stays doubled after progress",
+        "_with_progress",
+        "saga.copies and (decision.steps or decision.path)",
+        "saga.copies and not values",
     ),
 )
 
@@ -183,8 +232,26 @@ _FOLD = (
     _fold(
         "a blocked saga raises no alert",
         "Transition.alert",
-        '"blocked" if self.decision.values.get("blocked") else None',
+        'self.decision.values.get("blocked")',
+        "False",
+    ),
+    _failing(
+        "nobody is told that a step keeps failing",
+        "Transition.alert",
+        '"failing" if self.decision.failing else None',
         "None",
+    ),
+    _failing(
+        "people are told of each failure of a long policy",
+        "keeps_failing",
+        "failures != min(at_most // 2, FAILURES_TO_ALERT)",
+        "failures < min(at_most // 2, FAILURES_TO_ALERT)",
+    ),
+    _failing(
+        "a lost attempt tells people once more",
+        "_retried",
+        "None if result.lost else keeps_failing(saga, step, operation, result.error)",
+        "keeps_failing(saga, step, operation, result.error)",
     ),
     _fold(
         "a saga takes an undeclared edge",
@@ -208,6 +275,18 @@ DECISIONS = (
         "note = Event.TAKEN_OVER",
     ),
     _advance("the step of a live worker is taken over", "_held", _LIVES, "alive(step) and expired"),
+    _advance(
+        "an attempt that its timeout ended counts as lost with its worker",
+        "_timed_out",
+        "step.expires_at is None or not step.attended",
+        "step.expires_at is None or step.attended",
+    ),
+    _advance(
+        "a timeout that passed while no worker lived uses up an attempt",
+        "_timed_out",
+        "step.expires_at is None or not step.attended",
+        "step.expires_at is None",
+    ),
     _advance("a timeout leads to no take-over", "_held", _LIVES, "alive(step)"),
     _advance("a resent message keeps the old epoch", "_awaiting", "raise_epoch = True", ""),
     _advance(
@@ -237,6 +316,7 @@ DECISIONS = (
     *_PROGRESS,
     *_TURN_BACK,
     *_OPERATE,
+    *_PATIENCE,
     *_BLOCKED,
     *_FOLD,
     Mutant(

@@ -7,6 +7,9 @@ from tests.mutants.mutant import Mutant, on_sqlite
 __all__ = ["DUTIES"]
 
 _barrier = partial(Mutant, tests=on_sqlite("integration/test_barrier"))
+_evidence = partial(
+    Mutant, tests=("tests/field/test_the_evidence_of_a_lost_message.py", "-k", "not worker")
+)
 _lost_messages = partial(Mutant, tests=on_sqlite("integration/test_lost_messages"))
 
 DUTIES = (
@@ -42,6 +45,30 @@ DUTIES = (
         "LostMessages.is_lost",
         "moved_to > (saga.now + self._margin).timestamp()",
         "moved_to < 0",
+    ),
+    _evidence(
+        "a message of another priority is taken for evidence",
+        "LostMessages._has_passed",
+        "lane.name",
+        "lane.queue.name",
+    ),
+    _evidence(
+        "what a worker holds behind a step that hangs is taken for lost",
+        "LostMessages.is_lost",
+        "lane is None or saga.sent_at is None or lane.queue.name in self._withheld",
+        "lane is None or saga.sent_at is None",
+    ),
+    _evidence(
+        "a worker that hangs vouches for its messages for ever",
+        "InFlight.unstarted",
+        "at > since and _is_due(request.request_dict.get('eta'), latest)",
+        "_is_due(request.request_dict.get('eta'), latest)",
+    ),
+    _evidence(
+        "a queue chosen at random is believed",
+        "Messages.lane_of",
+        "all(lane.name == first.name for lane in others)",
+        "True",
     ),
     Mutant(
         "expired workers are taken for live ones",

@@ -87,10 +87,21 @@ def seconds(number: float) -> datetime:
 
 
 def call(
-    task: str, *, attempts: int = 2, wait: float = 1.0, timeout: float | None = None
+    task: str,
+    *,
+    attempts: int = 2,
+    losses: int = 2,
+    wait: float = 1.0,
+    timeout: float | None = None,
 ) -> PlannedCall:
-    """Plan a call with at most this many attempts; its waits are equal and have no jitter."""
-    retry = Retry(max_attempts=attempts, wait_initial=wait, wait_exp_base=1, wait_jitter=0)
+    """Plan a call with this many attempts and losses; its waits are equal and have no jitter."""
+    retry = Retry(
+        max_attempts=attempts,
+        wait_initial=wait,
+        wait_exp_base=1,
+        wait_jitter=0,
+        max_losses=losses,
+    )
     return PlannedCall(task, None, retry, timeout)
 
 
@@ -100,13 +111,15 @@ def planned(
     undo: bool = True,
     attempts: int = 2,
     undo_attempts: int = 2,
+    losses: int = 2,
     wait: float = 1.0,
     timeout: float | None = None,
     **kinds: bool,
 ) -> PlannedStep:
     """Plan a step."""
-    compensation = call(f"{name}.undo", attempts=undo_attempts, wait=wait, timeout=timeout)
-    action = call(name, attempts=attempts, wait=wait, timeout=timeout)
+    options: dict[str, Any] = {"losses": losses, "wait": wait, "timeout": timeout}
+    compensation = call(f"{name}.undo", attempts=undo_attempts, **options)
+    action = call(name, attempts=attempts, **options)
     undoing = compensation if undo else None
     return PlannedStep(name, action, undoing, **kinds)
 

@@ -83,6 +83,7 @@ def test_the_record_can_hold_every_wait_that_a_policy_can_give(
     [
         ({"max_attempts": 0}, "max_attempts counts the first attempt too: give 1 or more"),
         ({"max_attempts": -1}, "max_attempts counts the first attempt too: give 1 or more"),
+        ({"max_losses": 0}, "max_losses counts the last loss too: give 1 or more"),
         ({"wait_initial": -0.1}, "wait_initial is in seconds: give 0 or more"),
         ({"wait_initial": timedelta(-1)}, "wait_initial is in seconds: give 0 or more"),
         ({"wait_max": -1}, "wait_max is in seconds: give 0 or more"),
@@ -112,12 +113,15 @@ def test_a_value_that_is_not_a_number_is_refused(name: str) -> None:
 def test_a_number_of_attempts_that_is_not_whole_is_refused(value: Any) -> None:
     with pytest.raises(DefinitionError, match="max_attempts"):
         Retry(max_attempts=value)
+    with pytest.raises(DefinitionError, match="max_losses"):
+        Retry(max_losses=value)
 
 
 @pytest.mark.parametrize(
     "options",
     [
         {"max_attempts": 1},
+        {"max_losses": 1},
         {"wait_initial": 0, "wait_max": 0},
         {"wait_exp_base": 1},
         {"wait_jitter": 0},

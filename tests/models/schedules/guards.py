@@ -30,9 +30,11 @@ EXPECTED = (
     "fenced",
     "rescue: sent",
     "rescue: sent again",
+    "rescue: sent once more",
     "rescue: taken over",
     "deadline passed",
     "timed out",
+    "lost for the last time",
     "skipped at the start",
     "compensation failed",
     "stuck at several steps",
@@ -79,6 +81,8 @@ def _seen(world: World) -> Iterator[str]:
             yield "stuck at several steps"
         elif detail.get("error", {}).get("type") == "AttemptTimedOut":
             yield "timed out"
+        elif "losses" in detail and "retry_in_s" not in detail:
+            yield "lost for the last time"
     lines = [(step, what) for step, what, result in world.participant.ledger if result == "applied"]
     if len(lines) > len(set(lines)):
         yield "fault: applied again"

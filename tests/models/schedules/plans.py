@@ -49,6 +49,7 @@ def _step(random: Random, name: str, kind: str) -> PlannedStep:
         kind,
         random.randint(1, 3),
         random.randint(1, 3),
+        random.randint(1, 3),
         random.choice((0.0, 1.0, 30.0)),
         random.choice((None, None, 5.0)),
         random.random() < 0.4,
@@ -61,6 +62,7 @@ def _planned(
     kind: str,
     attempts: int,
     undo_attempts: int,
+    losses: int,
     wait: float,
     timeout: float | None,
     probe: bool,  # noqa: FBT001 - likewise
@@ -71,6 +73,7 @@ def _planned(
         undo="undo" in kind.split(),
         attempts=attempts,
         undo_attempts=undo_attempts,
+        losses=losses,
         wait=wait,
         timeout=timeout,
         probe=probe,

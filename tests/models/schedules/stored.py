@@ -82,7 +82,9 @@ class StoredRecord(Record):
     def transition(self, decide: Callable[[SagaState], Decision], actor: str) -> Transition:
         """Write what is decided to both."""
         self._sqlite.now = self.now
-        stored = self._store.transition(self.saga.id, decide, actor=actor)
+        stored = self._store.transition(
+            self.saga.id, lambda saga: decide(_all_attended(saga)), actor=actor
+        )
         done = super().transition(decide, actor)
         assert stored is not None
         _same(_all_attended(stored.before), done.before)

@@ -42,7 +42,7 @@ from tests.models.walks.model import Held, Model
 from tests.models.walks.world import KINDS, Execution, Message, World, plan_of
 from tests.support.states import RESOLVED, TIMING
 
-LOST = Errored({"type": "WorkerLost", "message": "…"})
+LOST = Errored({"type": "WorkerLost", "message": "…"}, lost=True)
 #: How an execution ends; one that errored may have had its effect.
 ENDS: list[tuple[Result, bool]] = [
     (Succeeded("1"), True),

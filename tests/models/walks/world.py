@@ -135,7 +135,9 @@ class World:
         if not isinstance(granted, Granted):
             return None
         retry = call_of(self.saga, message.step, message.operation).retry
-        assert granted.attempt <= retry.max_attempts
+        lost = self.saga.step(message.step).lost(message.operation)
+        assert lost <= retry.max_losses
+        assert granted.attempt - lost <= retry.max_attempts
         execution = Execution(message, token, granted)
         self.executions.append(execution)
         return execution

@@ -73,6 +73,7 @@ def step_of(name: str, kind: str, *, attempts: int, probe: bool) -> PlannedStep:
         probe=probe,
         attempts=attempts,
         undo_attempts=1,
+        losses=1,
         **kinds,
     )
 

@@ -76,6 +76,29 @@ def test_an_attempt_lost_with_its_worker_is_in_doubt_and_retried(
     error = present(change.values["error" if operation is ACTION else "compensation_error"])
     assert error["type"] == "WorkerLost"
     assert f"Attempt 1 of the {operation} of a was lost with its worker" in error["message"]
+    assert after(holding(operation), decision).step("a").lost(operation) == 1
+
+
+@pytest.mark.parametrize("operation", Operation)
+def test_what_is_lost_with_a_worker_uses_up_no_attempt(operation: Operation) -> None:
+    counted = "losses" if operation is ACTION else "compensation_losses"
+    lost_once = advanced(holding(operation, attempts=2))  # of two, and the first errored
+    assert lost_once.answer == RetryLater(1.0)
+    lost_twice = advanced(holding(operation, attempts=2, **{counted: 1}))
+    assert isinstance(lost_twice.answer, Recorded), "a step that kills its worker must end too"
+
+
+def test_an_attempt_whose_process_was_killed_for_its_timeout_is_not_lost_with_its_worker() -> None:
+    expires_at = seconds(TIMING.lease_s - 0.1)  # the pool has ended it a moment ago
+    (change,) = advanced(holding(ACTION, expires_at=expires_at)).steps
+    assert present(change.values["error"])["type"] == "AttemptTimedOut"
+    assert "losses" not in change.values
+
+
+def test_an_attempt_whose_worker_is_gone_is_lost_even_if_its_timeout_has_passed_since() -> None:
+    (change,) = advanced(holding(ACTION, expires_at=seconds(-60), attended=False)).steps
+    assert present(change.values["error"])["type"] == "WorkerLost"
+    assert change.values["losses"] == 1
 
 
 @pytest.mark.parametrize("operation", Operation)
@@ -97,7 +120,8 @@ def test_a_last_attempt_that_is_taken_over_is_fenced_even_though_no_retry_follow
     operation: Operation,
     expired: bool,  # noqa: FBT001
 ) -> None:
-    saga = holding(operation, attempts=2, expires_at=NOW if expired else None)
+    more = {} if expired else {"losses": 1, "compensation_losses": 1}
+    saga = holding(operation, attempts=2, expires_at=NOW if expired else None, **more)
     decision = advanced(saga)
     assert decision.raise_epoch
     assert after(saga, decision).epoch == saga.epoch + 1
@@ -106,7 +130,7 @@ def test_a_last_attempt_that_is_taken_over_is_fenced_even_though_no_retry_follow
 
 
 def test_a_lost_last_attempt_of_an_action_may_have_happened() -> None:
-    saga = holding(ACTION, attempts=2)
+    saga = holding(ACTION, attempts=2, losses=1)
     decision = advanced(saga)
     assert decision.steps[0].status is StepStatus.UNKNOWN
     assert present(decision.values["failure"])["type"] == "WorkerLost"

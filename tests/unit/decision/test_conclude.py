@@ -39,6 +39,7 @@ from tests.support.states import (
     seconds,
 )
 
+COMPENSATING = StepStatus.COMPENSATING
 ERROR: AttemptError = {
     "type": "OSError",
     "message": "no route",
@@ -133,6 +134,35 @@ def test_a_refusal_is_never_retried() -> None:
         "ended_at": NOW,
         "doubtful": False,
     }
+
+
+@pytest.mark.parametrize("operation", Operation)
+def test_an_attempt_that_was_cut_off_with_its_process_is_counted_apart(
+    operation: Operation,
+) -> None:
+    saga = (acting if operation is ACTION else undoing)(attempts=2)
+    change = the_change(concluded(saga, "b", operation, Errored(ERROR, lost=True)))
+    counted = "losses" if operation is ACTION else "compensation_losses"
+    assert change.values[counted] == 1  # type: ignore[literal-required]
+    assert (change.detail or {})["losses"] == 1
+    assert (change.detail or {})["retry_in_s"] == 1.0
+    assert change.status is (StepStatus.UNKNOWN if operation is ACTION else COMPENSATING)
+
+
+def test_the_losses_of_an_action_do_not_count_for_its_compensation() -> None:
+    saga = undoing(losses=2)
+    assert isinstance(concluded(saga, "b", COMPENSATION, Errored(ERROR)).answer, RetryLater)
+    saga = undoing(attempts=2, losses=1)
+    assert concluded(saga, "b", COMPENSATION, Errored(ERROR)).answer == Recorded()
+
+
+def test_an_error_after_a_loss_waits_as_after_the_first_error() -> None:
+    policy = Retry(max_attempts=9, wait_initial=1.0, wait_exp_base=2, wait_jitter=0)
+    plan = [PlannedStep("a", PlannedCall("a", None, policy, None), None)]
+    for lost, wait_s in ((False, 1.0), (True, 8.0)):
+        saga = saga_at("IN_PROGRESS", plan, {"a": held(ACTION, attempts=4, losses=3)})
+        answer = concluded(saga, "a", ACTION, Errored(ERROR, lost=lost)).answer
+        assert answer == RetryLater(wait_s)
 
 
 def test_a_refusal_after_an_attempt_in_doubt_leaves_the_step_in_doubt() -> None:

@@ -238,6 +238,20 @@ def test_a_retry_of_a_parked_compensation_starts_with_fresh_attempts() -> None:
     assert claimed.steps[0].attempt == 1
 
 
+@pytest.mark.parametrize(
+    ("stuck", "step", "losses"),
+    [(STUCK_BACK, "b", {"compensation_losses": 2}), (STUCK_AHEAD, "c", {"losses": 2})],
+    ids=["back", "ahead"],
+)
+def test_a_retry_of_a_parked_saga_forgets_what_was_lost_with_workers(
+    stuck: SagaState, step: str, losses: dict[str, int]
+) -> None:
+    lost = replace(stuck.step(step), **losses)  # type: ignore[arg-type]
+    saga = replace(stuck, steps={**stuck.steps, step: lost})
+    again = after(saga, retry(saga, timing=TIMING)).step(step)
+    assert (again.losses, again.compensation_losses) == (0, 0)
+
+
 def test_a_retry_past_the_pivot_goes_forward_and_forgets_the_failure() -> None:
     decision = retry(STUCK_AHEAD, timing=TIMING)
     assert decision.path == (SagaStatus.IN_PROGRESS,)

@@ -123,6 +123,28 @@ def test_a_probe_that_fails_is_asked_as_often_as_the_step_is_attempted() -> None
     assert last.steps[0].values["retry_at"] is None
 
 
+def test_a_probe_that_is_lost_with_its_worker_gives_the_action_no_further_attempt() -> None:
+    saga = acting(attempts=2, doubtful=True, probe_attempt=1)
+    decision = concluded(saga, Errored({"type": "WorkerLost", "message": "…"}, lost=True))
+    assert isinstance(decision.answer, RetryLater)
+    again = claimed(replace(after(saga, decision), now=seconds(1)))
+    assert again.answer == Granted(2, ask=True, run=False)
+
+
+def test_the_probe_is_asked_when_too_many_attempts_were_lost() -> None:
+    saga = acting(attempts=2, losses=1)
+    decision = concluded(saga, Errored({"type": "WorkerLost", "message": "…"}, lost=True))
+    assert isinstance(decision.answer, RetryLater)
+    again = claimed(replace(after(saga, decision), now=seconds(1)))
+    assert again.answer == Granted(2, ask=True, run=False)
+
+
+def test_an_undo_that_was_lost_with_its_worker_may_still_wait_for_the_probe() -> None:
+    step = made("UNKNOWN", attempts=2, doubtful=True, compensation_attempt=1, compensation_losses=1)
+    granted = claimed(saga_at("COMPENSATING", PLAN, {"a": step}), COMPENSATION).answer
+    assert granted == Granted(2, ask=True, insist=True)
+
+
 def test_the_probe_is_asked_before_a_step_in_doubt_is_undone() -> None:
     steps = {"a": made("UNKNOWN", attempts=2, doubtful=True)}
     saga = saga_at("COMPENSATING", PLAN, steps)

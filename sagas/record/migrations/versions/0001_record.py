@@ -68,6 +68,7 @@ def upgrade() -> None:
     op.create_table(
         "saga_record",
         sa.Column("id", Id, nullable=False),
+        sa.Column("application", sa.String(length=200), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_saga_record")),
         **EXACT,
     )
@@ -80,6 +81,7 @@ def upgrade() -> None:
         sa.Column("heartbeat_at", Instant(), nullable=False),
         sa.Column("seen", JsonText(), nullable=False),
         sa.Column("queues", JsonText(), nullable=False),
+        sa.Column("withheld", JsonText(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_saga_worker")),
         **EXACT,
     )
@@ -99,6 +101,7 @@ def upgrade() -> None:
         sa.Column("sent_at", Instant(), nullable=True),
         sa.Column("checks", sa.Integer(), nullable=False),
         sa.Column("resends", sa.Integer(), nullable=False),
+        sa.Column("copies", sa.Integer(), nullable=False),
         sa.Column("failed_sweeps", sa.Integer(), nullable=False),
         sa.Column("unconsumed", sa.Integer(), nullable=False),
         sa.Column("blocked", JsonText(), nullable=True),
@@ -126,6 +129,8 @@ def upgrade() -> None:
         sa.Column("attempt", sa.Integer(), nullable=False),
         sa.Column("compensation_attempt", sa.Integer(), nullable=False),
         sa.Column("probe_attempt", sa.Integer(), nullable=False),
+        sa.Column("losses", sa.Integer(), nullable=False),
+        sa.Column("compensation_losses", sa.Integer(), nullable=False),
         sa.Column("doubtful", sa.Boolean(), nullable=False),
         sa.Column("output", Document, nullable=True),
         sa.Column("error", JsonText(), nullable=True),

@@ -1,0 +1,44 @@
+"""Deployments and crashes cut off long steps: the step has not failed, its worker has ended."""
+
+import signal
+
+import pytest
+from sqlalchemy import select
+
+from sagas.record import tables as t
+from sagas.states import SagaStatus
+from tests.support.pools import Pools
+from tests.support.waiting import wait_until
+
+
+def losses(pools: Pools, key: str) -> tuple[int, int]:
+    """Return how many attempts of the saga's only step there were, and how many were lost."""
+    query = select(t.step.c.attempt, t.step.c.losses).where(t.step.c.saga_id == pools.saga(key).id)
+    row = pools.record.read(lambda c: c.execute(query).one())
+    return row.attempt, row.losses
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGQUIT], ids=["crash", "cold shutdown"])
+def test_a_step_of_two_attempts_survives_three_ends_of_its_worker(
+    end: signal.Signals, pools: Pools
+) -> None:
+    pools.start("ends", long={"how": "hangs until it may go"})
+    with pools.worker("prefork", "-c", "1") as worker:  # which is restarted each time
+        for runs in range(1, 4):
+            wait_until(lambda n=runs: len(pools.effects("long")) == n, what="it runs")  # type: ignore[misc]
+            worker.main.send_signal(end)
+        wait_until(lambda: len(pools.effects("long")) == 4, what="it runs once more")
+        (pools.directory / "go").touch()
+        pools.wait_until_ended("long")
+    assert pools.saga("long").status is SagaStatus.COMPLETED
+    assert losses(pools, "long") == (4, 3)
+
+
+def test_a_step_that_kills_its_process_each_time_ends_too(pools: Pools) -> None:
+    pools.start("ends", poison={"how": "kills its process"})
+    with pools.worker("prefork"):
+        pools.wait_until_ended("poison")
+    assert pools.saga("poison").status is SagaStatus.COMPENSATED
+    assert pools.error_type("poison") == "WorkerLost"
+    assert losses(pools, "poison") == (5, 5)
+    assert pools.effects("poison") == ["began"] * 5 + ["undone"]
