@@ -50,7 +50,7 @@ class Database:
 
     def __init__(
         self,
-        url: str,
+        url: str | URL,
         *,
         patience_s: float = 3.0,
         options: Mapping[str, Any] | None = None,

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 import celery
@@ -24,6 +24,9 @@ from sagas.runtime.payload_codec import PayloadCodec
 from sagas.runtime.settings import Settings
 from sagas.runtime.waiters import Waiters
 from sagas.secret import mask
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL
 
 __all__ = ["Runtime", "bind", "runtime_of"]
 
@@ -46,6 +49,8 @@ class Runtime:
         self.worker_id: uuid.UUID | None = None
         #: What Celery's signals call for this app; they hold it weakly.
         self.receivers: tuple[Callable[..., None], ...] = ()
+        #: Returns the record's database where no setting names it; None where it must be set.
+        self.default_database_url: Callable[[], str | URL] | None = None
         self.hostname = f"{os.getpid()}@{socket.gethostname()}"
         self._incarnations: dict[str, uuid.UUID] = {}
         self._seen_by: dict[str, Runtime] = {}
@@ -53,7 +58,11 @@ class Runtime:
     @cached_property
     def settings(self) -> Settings:
         """The settings, read at first use: an app may be configured after it is bound."""
-        return Settings.read(self.app.conf, namespace=self.app.namespace)
+        return Settings.read(
+            self.app.conf,
+            namespace=self.app.namespace,
+            default_url=self.default_database_url,
+        )
 
     @cached_property
     def database(self) -> Database:

@@ -2,10 +2,12 @@
 
 import difflib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 from urllib.parse import urlsplit
+
+from sqlalchemy import URL
 
 from sagas.decision import Timing
 from sagas.errors import ConfigurationError
@@ -37,7 +39,7 @@ class Settings:
             ``decode(str) -> str``, or its import path, ``"package.module:name"``.
     """
 
-    saga_database_url: str
+    saga_database_url: str | URL
     saga_database_options: Mapping[str, Any] | None = field(default=None, repr=False)
     saga_sweep_interval_s: float = 1.0
     saga_lease_s: float = 3.0
@@ -47,8 +49,16 @@ class Settings:
     saga_codec: Any = None
 
     @classmethod
-    def read(cls, conf: Mapping[str, Any], *, namespace: str | None = None) -> "Settings":
+    def read(
+        cls,
+        conf: Mapping[str, Any],
+        *,
+        namespace: str | None = None,
+        default_url: Callable[[], str | URL] | None = None,
+    ) -> "Settings":
         """Read the settings from an app's configuration; *namespace* is the app's, if it has one.
+
+        *default_url* is asked for the record's database where nothing names it.
 
         Raises:
             ConfigurationError: a setting is missing, out of its range, or unknown.
@@ -59,6 +69,8 @@ class Settings:
         given = {name: value for name in known if (value := _value(conf, name)) is not _ABSENT}
         if not given.get("saga_database_url"):
             given["saga_database_url"] = os.environ.get(DATABASE_VARIABLE)
+        if not given["saga_database_url"] and default_url is not None:
+            given["saga_database_url"] = default_url()
         if not given["saga_database_url"]:
             name = _spelling("saga_database_url", namespace)
             raise ConfigurationError(
