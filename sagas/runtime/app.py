@@ -71,6 +71,7 @@ class Runtime:
             self.settings.saga_database_url,
             patience_s=self.settings.saga_lease_s,
             options=self.settings.saga_database_options,
+            factory=self.settings.engine_factory,
         )
 
     @cached_property

@@ -13,6 +13,20 @@ class Purchase(BaseModel):
     card: str
 
 
+def mark(purchase: Purchase, status: str) -> None:
+    Order.objects.filter(pk=purchase.order).update(status=status)
+
+
+@step(name="order.accept")
+def accept(purchase: Purchase, ctx: Context) -> None:
+    once(ctx, lambda: mark(purchase, "accepted"))
+
+
+@accept.compensation
+def refuse(purchase: Purchase, ctx: CompensationContext[None]) -> None:
+    once(ctx, lambda: mark(purchase, "refused"))
+
+
 @step(name="stock.reserve")
 def reserve(purchase: Purchase, ctx: Context) -> None:
     def take() -> None:
@@ -27,7 +41,6 @@ def reserve(purchase: Purchase, ctx: Context) -> None:
 def release(purchase: Purchase, ctx: CompensationContext[None]) -> None:
     def put_back() -> None:
         Book.objects.filter(title=purchase.title).update(copies=F("copies") + purchase.copies)
-        Order.objects.filter(pk=purchase.order).update(status="refused")
 
     once(ctx, put_back)
 
@@ -40,7 +53,7 @@ def charge(purchase: Purchase) -> None:
 
 @step(name="order.confirm")
 def confirm(purchase: Purchase, ctx: Context) -> None:
-    once(ctx, lambda: Order.objects.filter(pk=purchase.order).update(status="paid"))
+    once(ctx, lambda: mark(purchase, "paid"))
 
 
-order_saga = Saga("order", input=Purchase, steps=[reserve, charge, confirm])
+order_saga = Saga("order", input=Purchase, steps=[accept, reserve, charge, confirm])

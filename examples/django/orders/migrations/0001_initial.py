@@ -1,5 +1,9 @@
 from django.db import migrations, models
 
+NUMBER = models.BigAutoField(
+    auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+)
+
 
 class Migration(migrations.Migration):  # type: ignore[misc]
     initial = True
@@ -8,12 +12,7 @@ class Migration(migrations.Migration):  # type: ignore[misc]
         migrations.CreateModel(
             name="Book",
             fields=[
-                (
-                    "id",
-                    models.BigAutoField(
-                        primary_key=True, auto_created=True, serialize=False, verbose_name="ID"
-                    ),
-                ),
+                ("id", NUMBER.clone()),
                 ("title", models.CharField(max_length=200, unique=True)),
                 ("copies", models.PositiveIntegerField()),
             ],
@@ -21,12 +20,7 @@ class Migration(migrations.Migration):  # type: ignore[misc]
         migrations.CreateModel(
             name="Order",
             fields=[
-                (
-                    "id",
-                    models.BigAutoField(
-                        primary_key=True, auto_created=True, serialize=False, verbose_name="ID"
-                    ),
-                ),
+                ("id", NUMBER.clone()),
                 ("title", models.CharField(max_length=200)),
                 ("copies", models.PositiveIntegerField()),
                 ("status", models.CharField(max_length=20, default="placed")),
