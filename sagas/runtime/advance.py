@@ -39,7 +39,7 @@ def advance_saga(
             saga,
             alive=alive,
             lost=lost(saga),
-            timing=runtime.settings.timing,
+            timing=runtime.timing,
             chance=chance,
             evidence=evidence(saga),
         )

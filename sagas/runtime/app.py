@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+import math
 import os
 import socket
 import uuid
@@ -14,6 +15,7 @@ from weakref import WeakSet
 import celery
 from celery import Celery
 
+from sagas.decision import Timing
 from sagas.errors import ConfigurationError
 from sagas.record.database import Database
 from sagas.record.queries import StepView
@@ -64,6 +66,18 @@ class Runtime:
             default_url=self.default_database_url,
         )
 
+    @property
+    def runs_eagerly(self) -> bool:
+        """Whether Celery runs tasks where they are sent (``task_always_eager``), as tests may."""
+        return bool(self.app.conf.task_always_eager)
+
+    @property
+    def timing(self) -> Timing:
+        """The durations that the decisions use."""
+        timing = self.settings.timing
+        # In eager mode nobody sweeps: every wait is a countdown, which Celery then leaves out.
+        return replace(timing, timer_s=math.inf) if self.runs_eagerly else timing
+
     @cached_property
     def database(self) -> Database:
         """The record's database."""
@@ -93,6 +107,15 @@ class Runtime:
     def waiters(self) -> Waiters:
         """The callers in this process that wait for sagas to end."""
         return Waiters(self.database)
+
+    def reset(self) -> None:
+        """Close the database, and read the settings anew at the next use."""
+        if "database" in vars(self):
+            self.database.dispose()
+        for name, value in vars(Runtime).items():
+            if isinstance(value, cached_property):
+                vars(self).pop(name, None)
+        self._seen_by.clear()
 
     def shown(self, steps: Iterable[StepView]) -> list[StepView]:
         """Return steps with outputs that people may see: decrypted, with secrets masked."""

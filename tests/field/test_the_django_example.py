@@ -78,6 +78,6 @@ def test_an_order_is_paid_or_its_copies_are_back_on_the_shelf(
     assert [saga["key"] for saga in listed] == ["order-3", "order-2", "order-1"]
 
 
-def test_the_project_is_in_order(project: Project) -> None:
-    project.run("manage.py", "check")
+def test_the_project_is_in_order_and_passes_its_own_tests(project: Project) -> None:
+    project.run("manage.py", "test", "--noinput")
     project.run("manage.py", "makemigrations", "--check", "--dry-run")
