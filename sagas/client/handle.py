@@ -99,7 +99,15 @@ class SagaHandle:
             return ended
         raise WaitTimeout(
             f"Saga {self.id} is still {self.status} after {timeout_s:g} s. It goes on; look at it "
-            f"with: sagas -A <your app> show {self.id}. Is a worker running?"
+            f"with: sagas -A <your app> show {self.id}. {self._what_may_be_missing()}"
+        )
+
+    def _what_may_be_missing(self) -> str:
+        if not self._runtime.runs_eagerly:
+            return "Is a worker running?"
+        return (
+            "Is it a test? With task_always_eager no worker sweeps: what waits for the sweep, such "
+            "as a deadline or an attempt that was lost, waits for ever. Use a worker for it."
         )
 
     def cancel(self, *, reason: str, by: str | None = None) -> None:

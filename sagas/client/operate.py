@@ -15,7 +15,7 @@ __all__ = ["cancel", "resolve", "retry", "skip"]
 
 def cancel(runtime: Runtime, saga_id: UUID, *, reason: str, by: str) -> None:
     """Turn a saga back."""
-    timing = runtime.settings.timing
+    timing = runtime.timing
 
     def decide(saga: SagaState) -> decision.Decision:
         return decision.cancel(saga, reason=reason, timing=timing)
@@ -25,7 +25,7 @@ def cancel(runtime: Runtime, saga_id: UUID, *, reason: str, by: str) -> None:
 
 def retry(runtime: Runtime, saga_id: UUID, *, note: str | None, by: str) -> None:
     """Try the failed steps of a parked saga again."""
-    timing = runtime.settings.timing
+    timing = runtime.timing
 
     def decide(saga: SagaState) -> decision.Decision:
         return decision.retry(saga, timing=timing)
@@ -35,7 +35,7 @@ def retry(runtime: Runtime, saga_id: UUID, *, note: str | None, by: str) -> None
 
 def skip(runtime: Runtime, saga_id: UUID, step: str, *, note: str | None, by: str) -> None:
     """Go on from a failed step of a parked saga."""
-    timing = runtime.settings.timing
+    timing = runtime.timing
 
     def decide(saga: SagaState) -> decision.Decision:
         return decision.skip(saga, step, timing=timing)

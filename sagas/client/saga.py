@@ -164,6 +164,8 @@ class Saga(Generic[I]):
                 f"Saga {self.name!r} cannot be started with delay={delay!r}: give a year at most. "
                 "Nothing was started."
             )
+        if runtime.runs_eagerly:
+            delay_s = 0.0  # as Celery leaves out countdowns
         ids = start_sagas(runtime, news, session, delay_s=delay_s) if news else []
         return [
             SagaHandle(runtime, saga_id, created=saga_id == new.id)

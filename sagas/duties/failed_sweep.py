@@ -29,7 +29,7 @@ def postponed_on_error(runtime: Runtime, saga_id: UUID) -> Iterator[None]:
 
 def _postpone(runtime: Runtime, saga_id: UUID, error: BaseException) -> None:
     text = f"{type(error).__name__}: {text_of(error)}"[:_ERROR_LIMIT]
-    timing, actor = runtime.settings.timing, runtime.actor("sweep")
+    timing, actor = runtime.timing, runtime.actor("sweep")
     failed_sweeps = runtime.database.write(
         lambda c: count_failed_sweep(c, saga_id, text, timing=timing, actor=actor)
     )

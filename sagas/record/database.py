@@ -23,6 +23,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError, SQLAl
 from sagas.errors import ConfigurationError, RecordNotReady
 from sagas.forking import before_fork
 from sagas.record.engine_options import connect_args, pool_options, refuse_async, without_typed
+from sagas.record.given_engine import take_engine
 from sagas.record.lost_server import server_is_lost, sqlstate
 from sagas.sql import error_code, is_mariadb
 
@@ -50,13 +51,16 @@ class Database:
 
     def __init__(
         self,
-        url: str,
+        url: str | URL | None,
         *,
         patience_s: float = 3.0,
         options: Mapping[str, Any] | None = None,
+        factory: Callable[[], Any] | None = None,
     ) -> None:
         self.url = url
         self._options = options or {}
+        #: Returns the engine in place of the URL.
+        self._factory = factory
         self._patience_s = patience_s
         self._engine: Engine | None = None
         self._begins: dict[str, Engine] = {}
@@ -71,7 +75,7 @@ class Database:
             if self._engine is not None:
                 # Kept, because garbage collection would close the parent's connections.
                 self._inherited.append(self._engine)
-            engine = create_record_engine(self.url, self._options)
+            engine = self._new_engine()
             begins: dict[str, Engine] = {
                 mode: engine.execution_options(saga_begin=mode)
                 for mode in ("IMMEDIATE", "DEFERRED")
@@ -80,6 +84,11 @@ class Database:
             self._engine, self._begins = engine, begins
             self._pid = os.getpid()  # last: tells other threads that the rest is set
         return self._engine
+
+    def _new_engine(self) -> Engine:
+        if self._factory is not None:
+            return take_engine(self._factory, _prepare)
+        return create_record_engine(self.url or "", self._options)
 
     def write(self, work: Callable[[Connection], T]) -> T:
         """Run *work* in one transaction and commit it; retry on transient errors.
@@ -200,12 +209,20 @@ def _server_engine(url: URL, options: Mapping[str, Any]) -> Engine:
         hide_parameters=True,  # payloads do not belong in errors and logs
         **pool_options(url, options),
     )
-    if url.get_backend_name() == "postgresql":
+    _prepare(engine)
+    return engine
+
+
+def _prepare(engine: Engine) -> None:
+    """Have the engine's connections and transactions set up as the record needs them."""
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _sqlite_connect)
+        event.listen(engine, "begin", _sqlite_begin)
+    if engine.dialect.name == "postgresql":
         event.listen(engine, "begin", _postgresql_begin)
     if is_mariadb(engine.dialect):
         event.listen(engine, "connect", _mariadb_connect)
     event.listen(engine, "handle_error", _leave_lost_server)
-    return engine
 
 
 def _leave_lost_server(context: ExceptionContext) -> None:
@@ -257,9 +274,7 @@ def _sqlite_engine(url: URL, options: Mapping[str, Any]) -> Engine:
         hide_parameters=True,
         **pool_options(url, options),
     )
-    event.listen(engine, "connect", _sqlite_connect)
-    event.listen(engine, "begin", _sqlite_begin)
-    event.listen(engine, "handle_error", _leave_lost_server)
+    _prepare(engine)
     return engine
 
 

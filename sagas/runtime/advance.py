@@ -40,7 +40,7 @@ def advance_saga(
             saga,
             alive=alive,
             lost=lost(saga),
-            timing=runtime.settings.timing,
+            timing=runtime.timing,
             chance=chance,
             evidence=evidence(saga),
         )

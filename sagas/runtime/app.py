@@ -2,18 +2,20 @@
 
 import copy
 import itertools
+import math
 import os
 import socket
 import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 import celery
 from celery import Celery
 
+from sagas.decision import Timing
 from sagas.errors import ConfigurationError
 from sagas.record.database import Database
 from sagas.record.owner import claim_record, require_own_record
@@ -25,6 +27,9 @@ from sagas.runtime.payload_codec import PayloadCodec
 from sagas.runtime.settings import Settings
 from sagas.runtime.waiters import Waiters
 from sagas.secret import mask
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL
 
 __all__ = ["Runtime", "bind", "runtime_of"]
 
@@ -47,6 +52,8 @@ class Runtime:
         self.worker_id: uuid.UUID | None = None
         #: What Celery's signals call for this app; they hold it weakly.
         self.receivers: tuple[Callable[..., None], ...] = ()
+        #: Returns the record's database where no setting names it; None where it must be set.
+        self.default_database_url: Callable[[], str | URL] | None = None
         self.hostname = f"{os.getpid()}@{socket.gethostname()}"
         self._owns_record = False
         self._incarnations: dict[str, uuid.UUID] = {}
@@ -55,7 +62,23 @@ class Runtime:
     @cached_property
     def settings(self) -> Settings:
         """The settings, read at first use: an app may be configured after it is bound."""
-        return Settings.read(self.app.conf, namespace=self.app.namespace)
+        return Settings.read(
+            self.app.conf,
+            namespace=self.app.namespace,
+            default_url=self.default_database_url,
+        )
+
+    @property
+    def runs_eagerly(self) -> bool:
+        """Whether Celery runs tasks where they are sent (``task_always_eager``), as tests may."""
+        return bool(self.app.conf.task_always_eager)
+
+    @property
+    def timing(self) -> Timing:
+        """The durations that the decisions use."""
+        timing = self.settings.timing
+        # In eager mode nobody sweeps: every wait is a countdown, which Celery then leaves out.
+        return replace(timing, timer_s=math.inf) if self.runs_eagerly else timing
 
     @cached_property
     def database(self) -> Database:
@@ -64,6 +87,7 @@ class Runtime:
             self.settings.saga_database_url,
             patience_s=self.settings.saga_lease_s,
             options=self.settings.saga_database_options,
+            factory=self.settings.engine_factory,
         )
 
     @cached_property
@@ -105,6 +129,15 @@ class Runtime:
     def waiters(self) -> Waiters:
         """The callers in this process that wait for sagas to end."""
         return Waiters(self.database)
+
+    def reset(self) -> None:
+        """Close the database, and read the settings anew at the next use."""
+        if "database" in vars(self):
+            self.database.dispose()
+        for name, value in vars(Runtime).items():
+            if isinstance(value, cached_property):
+                vars(self).pop(name, None)
+        self._seen_by.clear()
 
     def shown(self, steps: Iterable[StepView]) -> list[StepView]:
         """Return steps with outputs that people may see: decrypted, with secrets masked."""

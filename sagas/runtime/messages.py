@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from itertools import islice
 from typing import Any
 from uuid import UUID
@@ -19,6 +20,7 @@ from sagas.decision import Dispatch, SagaState, Timing, awaited_step, call_of
 from sagas.definition import is_name
 from sagas.errors import ConfigurationError
 from sagas.plan import PlannedCall
+from sagas.runtime.eager import EagerRuns
 from sagas.runtime.log_fields import of_saga
 from sagas.runtime.queues import (
     Lane,
@@ -115,14 +117,22 @@ class Messages:
         self._settings = settings
         self._rest_until = 0.0
         self._clock_offset_s = 0.0
+        self._eager = EagerRuns()
         signals.before_task_publish.connect(self._stamp)  # weakly, for as long as the app is used
 
     def publish(self, *chains: Chain) -> bool:
         """Publish chains, in one batch where the transport can; return False if that failed.
 
         It neither raises nor waits if the broker is away: the sweep publishes what the record has
-        and the broker has not.
+        and the broker has not. In Celery's eager mode, which has neither, it runs the chains.
+
+        Raises:
+            ConfigurationError: in eager mode, where this process does not have the next task.
         """
+        if self._is_eager:
+            for chain_ in chains:
+                self._eager.run(chain_.saga.id, partial(self._run_here, chain_))
+            return True
         if time.monotonic() < self._rest_until:
             return False
         try:
@@ -172,6 +182,21 @@ class Messages:
             confirm_timeout=CONFIRM_S,
         )
 
+    @property
+    def _is_eager(self) -> bool:
+        return bool(self._app.conf.task_always_eager)
+
+    def _run_here(self, chain_: Chain) -> None:
+        # Only the first link: the engine publishes the next one when this one has succeeded.
+        link, saga = self.links(chain_)[0], chain_.saga
+        if link.task not in self._app.tasks:
+            raise ConfigurationError(
+                f"Saga {saga.id} ({saga.key}) needs the task {link.task!r}, which is not "
+                "registered in this process, and task_always_eager sends no messages. Import its "
+                "module in the test."
+            )
+        link.apply_async()
+
     def links(self, chain_: Chain) -> list[Signature]:
         """Build the links of a chain, or of its first segment."""
         dispatch = chain_.dispatch
@@ -199,6 +224,8 @@ class Messages:
             ignore_result=True,
             **_limits(call),
         )
+        if self._is_eager:
+            link.set(throw=False)  # as in a worker, whatever task_eager_propagates says
         if call.queue or is_routed_by_function(self._app):
             link.set(queue=queue)  # a function that is asked again may choose another one
         if lane.priority is not None:
@@ -213,6 +240,8 @@ class Messages:
             kwargsrepr=f"{{'epoch': {epoch}}}",
             ignore_result=True,
         )
+        if self._is_eager:
+            errback.set(throw=False)
         if self._settings.saga_queue:
             errback.set(queue=self._settings.saga_queue)
         elif not has_route(self._app, TURN_BACK, args):

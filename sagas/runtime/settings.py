@@ -2,10 +2,13 @@
 
 import difflib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 from urllib.parse import urlsplit
+
+from celery.utils.imports import symbol_by_name
+from sqlalchemy import URL
 
 from sagas.decision import Timing
 from sagas.definition import is_name
@@ -24,10 +27,13 @@ class Settings:
 
     Attributes:
         saga_database_url: the record's database, as a SQLAlchemy URL. Required, unless
-            ``SAGAS_DATABASE_URL`` is in the environment.
+            ``SAGAS_DATABASE_URL`` is in the environment, or ``saga_engine`` is set.
         saga_database_options: options of SQLAlchemy's pool (``pool_size``, ``max_overflow``,
             ``pool_timeout``, ``pool_recycle``, ``pool_pre_ping``, ``pool_use_lifo``,
             ``poolclass``), and ``connect_args``, a mapping that goes to the driver.
+        saga_engine: in place of the URL and its options, for passwords that change and pools of
+            your own: a function without arguments that returns a SQLAlchemy engine for the record
+            alone, or its import path, ``"package.module:name"``. Each process calls it once.
         saga_sweep_interval_s: how often each worker looks for sagas that are due.
         saga_lease_s: a worker without a heartbeat for this long counts as dead, and a message
             without progress for this long is looked for.
@@ -41,8 +47,9 @@ class Settings:
             ``decode(str) -> str``, or its import path, ``"package.module:name"``.
     """
 
-    saga_database_url: str
+    saga_database_url: str | URL | None
     saga_database_options: Mapping[str, Any] | None = field(default=None, repr=False)
+    saga_engine: Any = None
     saga_sweep_interval_s: float = 1.0
     saga_lease_s: float = 3.0
     saga_queue: str | None = None
@@ -52,8 +59,16 @@ class Settings:
     saga_codec: Any = None
 
     @classmethod
-    def read(cls, conf: Mapping[str, Any], *, namespace: str | None = None) -> "Settings":
+    def read(
+        cls,
+        conf: Mapping[str, Any],
+        *,
+        namespace: str | None = None,
+        default_url: Callable[[], str | URL] | None = None,
+    ) -> "Settings":
         """Read the settings from an app's configuration; *namespace* is the app's, if it has one.
+
+        *default_url* is asked for the record's database where nothing names it.
 
         Raises:
             ConfigurationError: a setting is missing, out of its range, or unknown.
@@ -62,14 +77,10 @@ class Settings:
         _refuse_unknown(conf, known, namespace)
         # By name: Celery finds a setting under the namespace too, but lists it as it is written.
         given = {name: value for name in known if (value := _value(conf, name)) is not _ABSENT}
-        if not given.get("saga_database_url"):
-            given["saga_database_url"] = os.environ.get(DATABASE_VARIABLE)
-        if not given["saga_database_url"]:
-            name = _spelling("saga_database_url", namespace)
-            raise ConfigurationError(
-                f"{name} is not set. Set it in the Celery configuration, for instance "
-                f'{name} = "postgresql+psycopg://user@host/database".'
-            )
+        if given.get("saga_engine") is None:
+            given["saga_database_url"] = _database_url(given, default_url, namespace)
+        else:
+            given.setdefault("saga_database_url", None)
         settings = cls(**given)
         settings._check()
         _refuse_code(conf)
@@ -89,11 +100,41 @@ class Settings:
                 f"saga_namespace = {namespace!r}: give a name of 1 to 200 printable characters."
             )
         check_options(self.saga_database_options)
+        if self.saga_engine is not None:
+            self._check_engine()
         urls = self.saga_alert_urls
         if isinstance(urls, str) or not all(_is_web_url(url) for url in urls):
             raise ConfigurationError(
                 'saga_alert_urls is a list of http or https URLs: ["https://host/path"].'
             )
+
+    def _check_engine(self) -> None:
+        if self.saga_database_url or self.saga_database_options:
+            other = "saga_database_url" if self.saga_database_url else "saga_database_options"
+            raise ConfigurationError(
+                f"saga_engine and {other} are both set. saga_engine makes the record's engine "
+                f"alone: leave one of them out, or use {other} inside that function."
+            )
+        if not callable(self.engine_factory):
+            raise ConfigurationError(
+                f"saga_engine = {self.saga_engine!r} is not a function that returns an engine. "
+                "Give the function itself, or its import path, so that each process calls it."
+            )
+
+    @property
+    def engine_factory(self) -> Callable[[], Any] | None:
+        """The function of ``saga_engine``, imported; None where it is not set."""
+        if not isinstance(self.saga_engine, str):
+            factory: Callable[[], Any] | None = self.saga_engine
+            return factory
+        try:
+            found: Callable[[], Any] = symbol_by_name(self.saga_engine)
+        except (AttributeError, ImportError, ValueError) as error:
+            raise ConfigurationError(
+                f"saga_engine = {self.saga_engine!r} cannot be imported ({error}). "
+                'Give "package.module:name".'
+            ) from error
+        return found
 
     @property
     def heartbeat_s(self) -> float:
@@ -104,6 +145,21 @@ class Settings:
     def timing(self) -> Timing:
         """The durations that the decisions use."""
         return Timing(lease_s=self.saga_lease_s, timer_s=2 * self.saga_sweep_interval_s)
+
+
+def _database_url(
+    given: Mapping[str, Any], default_url: Callable[[], str | URL] | None, namespace: str | None
+) -> str | URL:
+    url: str | URL | None = given.get("saga_database_url") or os.environ.get(DATABASE_VARIABLE)
+    if not url and default_url is not None:
+        return default_url()
+    if not url:
+        name = _spelling("saga_database_url", namespace)
+        raise ConfigurationError(
+            f"{name} is not set. Set it in the Celery configuration, for instance "
+            f'{name} = "postgresql+psycopg://user@host/database".'
+        )
+    return url
 
 
 _ABSENT = object()

@@ -1,6 +1,7 @@
 """For tests: contexts for calling steps, and a checker of everything that is promised of sagas.
 
 ``action_context`` and ``compensation_context`` build the second argument of a step's functions.
+``empty_record`` and ``reset_runtime`` give the next test a fresh start.
 
 Call ``check(app, ledger)`` after a test that ran sagas, or after any fault that you caused. It
 reads every saga in the record and compares it with what your participants say that they did. A
@@ -36,6 +37,7 @@ L2   queues are empty
 
 from sagas.testing.checker import check, violations, violations_of
 from sagas.testing.contexts import action_context, compensation_context
+from sagas.testing.fresh import empty_record, reset_runtime
 from sagas.testing.model import Effect, Observed, Violation
 from sagas.testing.options import Options, SagaOptions
 from sagas.testing.reader import ended_rows, observe
@@ -49,8 +51,10 @@ __all__ = [
     "action_context",
     "check",
     "compensation_context",
+    "empty_record",
     "ended_rows",
     "observe",
+    "reset_runtime",
     "violations",
     "violations_of",
 ]

@@ -135,7 +135,7 @@ class _Attempt:
                 epoch=self.epoch,
                 token=self.token,
                 holder=holder,
-                timing=self.runtime.settings.timing,
+                timing=self.runtime.timing,
                 task=self.task.name,
             )
 
@@ -196,7 +196,7 @@ class _Attempt:
                 result,
                 epoch=self.epoch,
                 token=self.token,
-                timing=self.runtime.settings.timing,
+                timing=self.runtime.timing,
                 chance=chance,
             )
 
