@@ -19,7 +19,7 @@ from sagas.record.migrate import head_revision
 from sagas.record.store import Store
 from sagas.sql import before_now
 from sagas.states import Operation
-from tests.integration.command_line import APP, Run, error_of, json_of, output_of
+from tests.support.command_line import APP, Run, error_of, json_of, output_of
 from tests.support.records import (
     ERRORED,
     PLAN,
