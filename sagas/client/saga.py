@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
     from sqlalchemy.orm import Session
 
-__all__ = ["Saga", "saga_named"]
+__all__ = ["Saga", "defined_sagas", "saga_named"]
 
 T = TypeVar("T")
 I = TypeVar("I")  # noqa: E741 - the input
@@ -40,6 +40,11 @@ def saga_named(name: str) -> "Saga[Any]":
         known = ", ".join(sorted(_defined)) or "none"
         raise SagaNotFound(f"This application defines no saga {name!r}. It defines: {known}.")
     return _defined[name]
+
+
+def defined_sagas() -> list["Saga[Any]"]:
+    """Return the sagas that this process defines, by name."""
+    return [_defined[name] for name in sorted(_defined)]
 
 
 class Saga(Generic[I]):
