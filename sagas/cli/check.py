@@ -9,8 +9,8 @@ import click
 from celery.exceptions import QueueNotFound
 from sqlalchemy import Connection
 
-from sagas.cli import render
 from sagas.cli.commands import as_json, in_words, runtime, saga
+from sagas.cli.terminal import counted, print_json, printable
 from sagas.cli.unreadable import Unreadable, unreadable_in
 from sagas.errors import ConfigurationError, PlanUnreadable
 from sagas.plan import Plan, PlannedCall, PlannedStep
@@ -58,7 +58,7 @@ def check(context: click.Context, limit: int, as_json: bool) -> None:  # noqa: F
     stranded = own.database.read(lambda c: _stranded(c, own, plans))
     payloads = _unreadable(own, plans, limit)
     if as_json:
-        render.print_json({"plans": stranded, "payloads": payloads})
+        print_json({"plans": stranded, "payloads": payloads})
     else:
         _say(stranded, payloads)
     if stranded or payloads:
@@ -77,7 +77,7 @@ def _say(stranded: list[dict[str, Any]], payloads: list[dict[str, Any]]) -> None
 def _say_plan(found: dict[str, Any]) -> None:
     parked = f", {found['parked']} of them parked" if found["parked"] else ""
     click.echo(
-        f"{render.counted(found['count'], 'live saga')} of {found['saga']!r} cannot be finished by "
+        f"{counted(found['count'], 'live saga')} of {found['saga']!r} cannot be finished by "
         f"this code{parked}. It lacks:"
     )
     for lack in found["missing"]:
@@ -88,10 +88,10 @@ def _say_plan(found: dict[str, Any]) -> None:
 
 def _say_payload(found: dict[str, Any]) -> None:
     click.echo(
-        f"{render.counted(found['count'], 'live saga')} of {found['saga']!r} cannot go on with "
+        f"{counted(found['count'], 'live saga')} of {found['saga']!r} cannot go on with "
         f"this code. {_problem(found)}:"
     )
-    click.echo(f"  {render.printable(found['reason'])}")
+    click.echo(f"  {printable(found['reason'])}")
     for example in found["sagas"]:
         click.echo(f"  {example['id']}  {example['key']}")
     if (more := found["count"] - len(found["sagas"])) > 0:

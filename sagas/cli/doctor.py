@@ -7,6 +7,7 @@ import click
 from sagas.cli import application_checks, render, server_checks
 from sagas.cli.commands import as_json, runtime
 from sagas.cli.findings import Check, Finding, Level, Setup, error
+from sagas.cli.terminal import print_json
 from sagas.errors import SagaError
 from sagas.payload import text_of
 
@@ -26,7 +27,7 @@ def doctor(context: click.Context, as_json: bool) -> None:  # noqa: FBT001 - cli
     """
     found = [*_examine(context)]
     if as_json:
-        render.print_json(
+        print_json(
             [
                 {"check": name, "level": f.level, "text": f.text, "remedy": f.remedy}
                 for name, f in found

@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from sagas.cli import render
 from sagas.cli.commands import in_words, matching, runtime, saga
+from sagas.cli.terminal import printable
 from sagas.client.handle import SagaHandle, user_name
 from sagas.errors import SagaError
 from sagas.states import SagaStatus
@@ -92,7 +92,7 @@ def _act(
             handle = _the_one(context, id_or_key)
             act(handle)
         except SagaError as error:
-            click.echo(f"Error: {render.printable(str(error))}", err=True)
+            click.echo(f"Error: {printable(str(error))}", err=True)
             refused += 1
         else:
             view = handle.describe()

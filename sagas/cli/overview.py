@@ -4,6 +4,7 @@ import click
 
 from sagas.cli import render
 from sagas.cli.commands import as_json, in_words, runtime, saga
+from sagas.cli.terminal import print_json
 from sagas.client.saga import saga_named
 from sagas.plan import Plan
 from sagas.record.stats import stats as figures
@@ -23,7 +24,7 @@ def stats(context: click.Context, as_json: bool) -> None:  # noqa: FBT001 - clic
     own = runtime(context)
     found = own.database.read(lambda c: figures(c, lease_s=own.settings.saga_lease_s))
     if as_json:
-        render.print_json(found)
+        print_json(found)
     else:
         render.print_stats(found)
 

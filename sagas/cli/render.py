@@ -1,14 +1,11 @@
 """Printing sagas on a terminal, and as JSON."""
 
-import dataclasses
-import json
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
+from sagas.cli.errors import describe, describe_failure
 from sagas.cli.findings import Finding
 from sagas.cli.terminal import console, counted, mark, printable, status, table, took, words
 from sagas.record.queries import HistoryEntry, SagaView, StepView
@@ -16,55 +13,10 @@ from sagas.record.stats import Stats
 from sagas.states import ENDED, SagaStatus, StepStatus
 
 __all__ = [
-    "counted",
     "print_findings",
-    "print_json",
-    "print_list",
     "print_saga",
     "print_stats",
-    "printable",
 ]
-
-
-def print_json(value: Any) -> None:
-    """Print JSON with ISO 8601 timestamps."""
-    print(json.dumps(_plain(value), indent=2, default=str))  # noqa: T201 - this is the output
-
-
-def _plain(value: Any) -> Any:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {
-            field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)
-        }
-    if isinstance(value, dict):
-        return {name: _plain(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value.isoformat() if isinstance(value, datetime) else value
-
-
-def print_list(sagas: Sequence[SagaView], *, limit: int) -> None:
-    """Print a table of sagas."""
-    out = console()
-    if not sagas:
-        out.print("No sagas match.")
-        return
-    made = table("id", "saga", "key", "status", "started (UTC)", "took", "why", whole=_WHOLE)
-    for saga in sagas:
-        stuck = saga.parked or saga.blocked
-        why = stuck["reason"] if stuck else _failure(saga)
-        made.add_row(
-            str(saga.id),
-            words(saga.name),
-            words(saga.key),
-            status(saga.status),
-            f"{saga.started_at:%Y-%m-%d %H:%M:%S}",
-            took(saga.started_at, saga.ended_at),
-            words(why),
-        )
-    out.print(made)
-    if len(sagas) == limit:
-        out.print(f"The newest {limit}; more with --limit.", style="bright_black")
 
 
 def print_saga(saga: SagaView, steps: Sequence[StepView], history: Sequence[HistoryEntry]) -> None:
@@ -77,7 +29,7 @@ def print_saga(saga: SagaView, steps: Sequence[StepView], history: Sequence[Hist
     began = f"{saga.started_at:%Y-%m-%d %H:%M:%S} UTC"
     out.print(f"{saga.id}  epoch {saga.epoch}  started {began}  {duration}")
     if saga.failure:
-        out.print(words(f"because of: {_failure(saga)}"))
+        out.print(words(f"because of: {describe_failure(saga)}"))
     if saga.parked:
         out.print(words(f"parked: {saga.parked['reason']}"), style="red")
         out.print(_NEXT)
@@ -155,7 +107,7 @@ def _steps(steps: Sequence[StepView], *, live: bool) -> Table:
 def _last_error(step: StepView) -> str:
     """Return the error a step ended with; errors of a compensation that succeeded are left out."""
     undone = step.status == StepStatus.COMPENSATED
-    return _error(step.error if undone else step.compensation_error or step.error)
+    return describe(step.error if undone else step.compensation_error or step.error)
 
 
 def _again(step: StepView) -> str:
@@ -184,7 +136,7 @@ def _why(entry: HistoryEntry) -> str:
     """Return the operator's reason, the reason for parking, or the error."""
     detail = entry.detail or {}
     failure = detail if "message" in detail else None
-    return detail.get("why") or detail.get("reason") or _error(detail.get("error") or failure)
+    return detail.get("why") or detail.get("reason") or describe(detail.get("error") or failure)
 
 
 #: What an operator can do about a parked saga.
@@ -197,19 +149,6 @@ _NEXT = (
 _WHOLE = ("id", "key", "status", "what", "at (UTC)")
 
 
-def _failure(saga: SagaView) -> str:
-    if not saga.failure:
-        return ""
-    step = saga.failure.get("step")  # None where a person or the deadline turned it back
-    return f"{step}: {_error(saga.failure)}" if step else _error(saga.failure)
-
-
 def _queue(saga: SagaView) -> str:
     queue = saga.blocked.get("queue") if saga.blocked else None
     return f" Its queue is {queue}." if queue else ""
-
-
-def _error(error: Any) -> str:
-    if not error:
-        return ""
-    return f"{error.get('code') or error.get('type')}: {error.get('message')}"

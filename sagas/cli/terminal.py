@@ -1,14 +1,28 @@
 """What every page of the command line is made of: tables and texts that fit the terminal."""
 
+import dataclasses
+import json
 import sys
 from datetime import datetime, timedelta
+from typing import Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["age", "console", "counted", "mark", "printable", "status", "table", "took", "words"]
+__all__ = [
+    "age",
+    "console",
+    "counted",
+    "mark",
+    "print_json",
+    "printable",
+    "status",
+    "table",
+    "took",
+    "words",
+]
 
 #: Each status has a sign as well as a colour, so that neither alone carries the meaning. The second
 #: sign is for terminals that know only ASCII.
@@ -99,3 +113,20 @@ def age(seconds: float) -> str:
 def counted(count: int, noun: str) -> str:
     """Return a count with its noun: "1 saga", "2 sagas"."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def print_json(value: Any) -> None:
+    """Print JSON with ISO 8601 timestamps."""
+    print(json.dumps(_plain(value), indent=2, default=str))  # noqa: T201 - this is the output
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {
+            field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)
+        }
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value.isoformat() if isinstance(value, datetime) else value

@@ -6,9 +6,11 @@ import pytest
 from sqlalchemy import RowMapping, Table, select
 
 from sagas import SagaHandle
-from sagas.cli import render
+from sagas.cli import render, render_list
+from sagas.cli.terminal import print_json
 from sagas.record import tables as t
 from sagas.record.database import Database
+from sagas.record.listing import ListedSaga
 
 __all__ = ["holding", "what_people_see"]
 
@@ -38,6 +40,6 @@ def what_people_see(handle: SagaHandle, capsys: pytest.CaptureFixture[str]) -> s
     """Return what ``show``, ``show --json`` and ``list`` print and what the handle describes."""
     view, steps, history = handle.describe(), handle.steps(), handle.history()
     render.print_saga(view, steps, history)
-    render.print_json([{"saga": view, "steps": steps, "history": history}])
-    render.print_list([view], limit=9)
+    print_json([{"saga": view, "steps": steps, "history": history}])
+    render_list.print_list([ListedSaga(view, str(view.id), None, 0.0)], limit=9)
     return f"{capsys.readouterr()} {view} {steps} {history} {handle!r}"
