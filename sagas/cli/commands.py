@@ -13,8 +13,9 @@ from pydantic import ValidationError
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from sagas.cli import render, render_list
+from sagas.cli import render_list
 from sagas.cli.filters import filtered
+from sagas.cli.render_saga import print_saga
 from sagas.cli.terminal import print_json, printable
 from sagas.client.saga import saga_named
 from sagas.errors import SagaError, SagaNotFound
@@ -106,25 +107,40 @@ def _print_listed(found: Sequence[ListedSaga], *, limit: int, as_json: bool) -> 
 @click.pass_context
 @in_words
 def show(context: click.Context, id_or_key: str, as_json: bool) -> None:  # noqa: FBT001
-    """Show one saga with its steps, its errors and its history."""
+    """Show one saga: its input, its steps with outputs and errors, its history.
+
+    Secrets are masked.
+    """
     own = runtime(context)
     found = own.database.read(lambda c: [_detail(c, own, view) for view in matching(c, id_or_key)])
     if as_json:
-        print_json([detail._asdict() for detail in found])
+        print_json([_as_json(detail) for detail in found])
     else:
         for detail in found:
-            render.print_saga(*detail)
+            print_saga(*detail)
 
 
 class _Detail(NamedTuple):
     saga: SagaView
+    input: str | None
     steps: Sequence[StepView]
     history: Sequence[HistoryEntry]
 
 
 def _detail(connection: Connection, own: Runtime, view: SagaView) -> _Detail:
+    given = queries.input_of(connection, view.id)
     steps = own.shown(queries.steps_of(connection, view.id))
-    return _Detail(view, steps, queries.history_of(connection, view.id))
+    history = queries.history_of(connection, view.id)
+    return _Detail(view, given and own.masked(given), steps, history)
+
+
+def _as_json(detail: _Detail) -> dict[str, Any]:
+    steps = [{**asdict(step), "output": _value(step.output)} for step in detail.steps]
+    return {**detail._asdict(), "input": _value(detail.input), "steps": steps}
+
+
+def _value(text: str | None) -> Any:
+    return None if text is None else json.loads(text)
 
 
 def matching(connection: Connection, id_or_key: str) -> Sequence[SagaView]:

@@ -26,6 +26,7 @@ __all__ = [
     "ended_among",
     "find_sagas",
     "history_of",
+    "input_of",
     "output_of",
     "saga_by_id",
     "saga_by_key",
@@ -246,6 +247,12 @@ def steps_of(connection: Connection, saga_id: UUID) -> Sequence[StepView]:
     except PlanUnreadable:
         return list(known.values())
     return [known.get(step.name) or StepView(step.name) for step in plan]
+
+
+def input_of(connection: Connection, saga_id: UUID) -> str | None:
+    """Return the input of a saga as the record keeps it, or None if there is no such saga."""
+    query = select(t.saga.c.input).where(t.saga.c.id == saga_id)
+    return connection.execute(query).scalar_one_or_none()
 
 
 def output_of(connection: Connection, saga_id: UUID, step: str) -> str | None:

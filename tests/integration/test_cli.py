@@ -398,4 +398,4 @@ def test_a_step_that_succeeded_shows_no_error(run_saga: Run, store: Store) -> No
     concludes(store, saga_id, "flight", Succeeded('"LH 1"'))
     (shown,) = json_of(run_saga("show", str(saga_id), "--json"))
     assert shown["steps"][0]["error"] is None
-    assert shown["steps"][0]["output"] == '"LH 1"'
+    assert shown["steps"][0]["output"] == "LH 1"
