@@ -1,17 +1,23 @@
 """Figures and findings on a terminal."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from sagas.cli.findings import Finding
-from sagas.cli.terminal import console, counted, mark, printable, table, words
+from sagas.cli.rows import Row, print_rows
+from sagas.cli.terminal import age, console, counted, mark, printable, table, words
 from sagas.record.stats import Stats
+from sagas.record.workers import WorkerView
 from sagas.states import SagaStatus
 
 __all__ = [
     "print_findings",
+    "print_plans",
     "print_stats",
+    "print_workers",
 ]
 
 
@@ -58,3 +64,45 @@ def print_findings(found: Sequence[tuple[str, Finding]]) -> None:
             made.add_row("", "", words(finding.remedy, style="bold"))
         shown = name
     out.print(made)
+
+
+def print_plans(plans: Sequence[dict[str, Any]]) -> None:
+    """Print a row for each saga that is defined or in the record."""
+    out = console()
+    if not plans:
+        out.print("This application defines no saga, and the record has none.")
+    print_rows(out, [Row(_plan(plan)) for plan in plans], whole=("running", "parked", "ended"))
+
+
+def _plan(plan: dict[str, Any]) -> dict[str, Text]:
+    steps = ", ".join(plan["steps"]) if plan["defined"] else "(not defined by this application)"
+    deadline = "" if plan["deadline_s"] is None else age(plan["deadline_s"])
+    counts = {name: Text(str(plan[name] or "")) for name in ("running", "parked", "ended")}
+    return {
+        "saga": words(plan["name"]),
+        **counts,
+        "deadline": Text(deadline),
+        "steps": words(steps),
+    }
+
+
+def print_workers(workers: Sequence[WorkerView], *, lease_s: float) -> None:
+    """Print a row for each worker."""
+    out = console()
+    if not workers:
+        out.print("The record knows no worker. Run: celery -A <your app> worker")
+    rows = [Row(_worker(worker, lease_s)) for worker in workers]
+    print_rows(out, rows, whole=("alive", "heartbeat", "up", "pid"))
+
+
+def _worker(worker: WorkerView, lease_s: float) -> dict[str, Text]:
+    alive = worker.silent_s <= lease_s
+    up_s = (worker.heartbeat_at - worker.started_at).total_seconds()
+    return {
+        "worker": words(worker.hostname),
+        "alive": Text.assemble(mark("ok" if alive else "error"), " yes" if alive else " no"),
+        "heartbeat": Text(f"{worker.silent_s:.1f} s ago"),
+        "up": Text(age(up_s)),
+        "pid": Text(str(worker.pid)),
+        "queues": words(", ".join(worker.queues)),
+    }

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from operator import methodcaller
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 import redis
 from sqlalchemy import text
 
+from sagas.dev import embedded_broker
 from sagas.ids import uuid7
 from sagas.record import workers
 from sagas.record.database import Database
@@ -204,17 +206,13 @@ def test_a_broker_that_does_not_tell_lengths(run_saga: Run) -> None:
     assert "Use Redis or RabbitMQ" in found["broker"]["remedy"]
 
 
-def test_a_memory_that_forgets(run_on_redis: Run, redis_url: str) -> None:
-    client = redis.Redis.from_url(redis_url)
-    before = client.config_get("maxmemory*")
-    try:
+def test_a_memory_that_forgets(run_saga: Run) -> None:
+    with embedded_broker() as url, closing(redis.Redis.from_url(url)) as client:
         client.config_set("maxmemory", "100mb")
         client.config_set("maxmemory-policy", "allkeys-lru")
-        found = findings(run_on_redis)
-    finally:
-        for name in ("maxmemory", "maxmemory-policy"):
-            client.config_set(name, before[name] or 0)
-        client.close()
+        conf().broker_url = url
+        found = findings(run_saga)
+    assert found["broker"]["level"] == "warning"
     assert found["broker"]["remedy"] == "Set maxmemory-policy noeviction."
 
 
