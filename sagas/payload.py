@@ -1,12 +1,13 @@
 """Payloads between Python and JSON: pydantic validates whatever crosses the border."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from types import NoneType, TracebackType
 from typing import Any, TypeVar, get_args
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic.errors import PydanticUserError
 
 from sagas.alike import first_difference
 from sagas.hidden import Hidden, Sealed
@@ -49,6 +50,15 @@ class Payload:
     @cached_property
     def _has_secrets(self) -> bool:
         return may_hold_secrets(self._adapter)
+
+    @cached_property
+    def field_names(self) -> frozenset[str]:
+        """The names and aliases of all fields that the type declares, at any depth."""
+        try:
+            schemas = [self._adapter.json_schema(by_alias=by_alias) for by_alias in (True, False)]
+        except (PydanticUserError, TypeError):  # it has no JSON schema
+            return frozenset()
+        return frozenset(_properties(schemas))
 
     def dump(self, value: Any) -> Hidden:
         """Validate *value*, write it, and check that it is read back as it was.
@@ -130,6 +140,19 @@ _AS_WRITTEN: dict[str, Any] = {"by_alias": False, "round_trip": True, "warnings"
 
 #: What validators of an application raise too; pydantic makes a ValidationError of some only.
 _UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RuntimeError)
+
+
+def _properties(schema: Any) -> Iterator[str]:
+    """Return the names of all properties in a JSON schema."""
+    if isinstance(schema, list):
+        for item in schema:
+            yield from _properties(item)
+    elif isinstance(schema, dict):
+        declared = schema.get("properties")
+        if isinstance(declared, dict):
+            yield from declared
+        for item in schema.values():
+            yield from _properties(item)
 
 
 def type_name(annotation: Any) -> str:

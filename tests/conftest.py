@@ -5,11 +5,14 @@ Tests always run on the private servers. They also run on the real ones that
 ``SAGAS_TEST_MARIADB_URL`` name: each fixture here stands for one run on each of its servers.
 """
 
+import importlib
 import signal
+import sys
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from functools import cache
+from weakref import WeakSet
 
 import pytest
 from celery import Celery
@@ -21,9 +24,11 @@ from sagas.record import database as database_module
 from sagas.record.database import Database
 from sagas.record.migrate import upgrade
 from sagas.record.store import Store
+from sagas.runtime import app as app_module
 from sagas.runtime import queues
 from sagas.runtime.app import Runtime, runtime_of
 from tests.support.brokers import Broker, RedisBroker, empty_rabbit, real_rabbitmq_url
+from tests.support.command_line import APP, Run, run
 from tests.support.driver import Driver
 from tests.support.mariadb import MariadbServer, real_mariadb_url
 from tests.support.servers import (
@@ -284,3 +289,32 @@ def driver(runtime: Runtime) -> Driver:
     """Return a worker of the app that runs in this process."""
     runtime.app.finalize()
     return Driver(runtime.app)
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Run]]:
+    """Return a function that runs the command line of an app with the given database URL."""
+    current = celery_state._tls  # noqa: SLF001
+    monkeypatch.setattr(current, "current_app", current.current_app)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    # The module keeps its app, which other tests must not find.
+    monkeypatch.setattr(app_module, "_bound", WeakSet())
+    made: list[Celery] = []
+
+    def on(url: str | None) -> Run:
+        monkeypatch.delenv("CELERY_APP", raising=False)
+        monkeypatch.setenv("CLI_DATABASE_URL", url or "")
+        made.append(importlib.reload(importlib.import_module(APP)).app)
+        made[-1].set_current()
+        return run
+
+    yield on
+    for app in made:
+        if "database" in vars(runtime_of(app)):
+            runtime_of(app).database.dispose()
+
+
+@pytest.fixture
+def run_saga(cli: Callable[[str], Run], database_url: str) -> Run:
+    """Return a function that runs a command on the record."""
+    return cli(database_url)

@@ -1,19 +1,23 @@
 """Before a deployment: which live sagas could the new code not finish?"""
 
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict
 from typing import Any
 
 import click
 from celery.exceptions import QueueNotFound
 from sqlalchemy import Connection
 
-from sagas.cli import render
 from sagas.cli.commands import as_json, in_words, runtime, saga
+from sagas.cli.terminal import counted, print_json, printable
+from sagas.cli.unreadable import Unreadable, unreadable_in
 from sagas.errors import ConfigurationError, PlanUnreadable
 from sagas.plan import Plan, PlannedCall, PlannedStep
-from sagas.record.stats import LivePlan, live_plans, live_sagas_of
+from sagas.record.live import LivePlan, live_plans, live_sagas, live_sagas_of
 from sagas.runtime.app import Runtime
 from sagas.runtime.queues import is_routed_by_function
+from sagas.states import Operation
 from sagas.worker.step_task import has_probe
 
 __all__ = ["check"]
@@ -26,33 +30,55 @@ _KEEP = (
     "the sagas, which needs the compensations of the steps that have begun."
 )
 _NEWER = "Deploy the version of celery-sagas that wrote it."
+_ACCEPT = (
+    "Let the type accept what is stored: give a new field a default, keep a removed value. Or wait "
+    "until these sagas have ended."
+)
 
 
 @saga.command()
+@click.option(
+    "--limit",
+    default=20,
+    show_default=True,
+    type=click.IntRange(1),
+    help="How many sagas to name for each problem of a payload.",
+)
 @as_json
 @click.pass_context
 @in_words
-def check(context: click.Context, as_json: bool) -> None:  # noqa: FBT001 - click's way
+def check(context: click.Context, limit: int, as_json: bool) -> None:  # noqa: FBT001 - click's way
     """List live sagas that this code cannot finish.
 
-    Run it with the new code before you deploy it. The exit code is 1 if there are any.
+    It looks for the tasks, probes and queues that their plans name, and reads the inputs and the
+    outputs that they still need. Run it with the new code before you deploy it. The exit code is 1
+    if there are any. No value of a payload is printed.
     """
     own = runtime(context)
-    stranded = own.database.read(lambda c: _stranded(c, own))
+    plans = own.database.read(live_plans)
+    stranded = own.database.read(lambda c: _stranded(c, own, plans))
+    payloads = _unreadable(own, plans, limit)
     if as_json:
-        render.print_json(stranded)
-    for found in [] if as_json else stranded:
-        _say(found)
-    if stranded:
+        print_json({"plans": stranded, "payloads": payloads})
+    else:
+        _say(stranded, payloads)
+    if stranded or payloads:
         context.exit(1)
-    if not as_json:
+
+
+def _say(stranded: list[dict[str, Any]], payloads: list[dict[str, Any]]) -> None:
+    for found in stranded:
+        _say_plan(found)
+    for found in payloads:
+        _say_payload(found)
+    if not stranded and not payloads:
         click.echo("Every live saga can be finished by this code.")
 
 
-def _say(found: dict[str, Any]) -> None:
+def _say_plan(found: dict[str, Any]) -> None:
     parked = f", {found['parked']} of them parked" if found["parked"] else ""
     click.echo(
-        f"{render.counted(found['count'], 'live saga')} of {found['saga']!r} cannot be finished by "
+        f"{counted(found['count'], 'live saga')} of {found['saga']!r} cannot be finished by "
         f"this code{parked}. It lacks:"
     )
     for lack in found["missing"]:
@@ -61,9 +87,58 @@ def _say(found: dict[str, Any]) -> None:
     click.echo(f"  {found['remedy']}")
 
 
-def _stranded(connection: Connection, own: Runtime) -> list[dict[str, Any]]:
+def _say_payload(found: dict[str, Any]) -> None:
+    click.echo(
+        f"{counted(found['count'], 'live saga')} of {found['saga']!r} cannot go on with "
+        f"this code. {_problem(found)}:"
+    )
+    click.echo(f"  {printable(found['reason'])}")
+    for example in found["sagas"]:
+        click.echo(f"  {example['id']}  {example['key']}")
+    if (more := found["count"] - len(found["sagas"])) > 0:
+        click.echo(f"  and {more} more; --limit names more of them.")
+    click.echo(f"  {_ACCEPT}")
+
+
+def _problem(found: dict[str, Any]) -> str:
+    step = found["step"]
+    match found["operation"]:
+        case Operation.ACTION:
+            return f"The action of step {step} cannot read the input"
+        case Operation.COMPENSATION:
+            return f"The compensation of step {step} would get the input only in part"
+        case _:
+            return f"The output of step {step} cannot be read by the functions that use it"
+
+
+def _unreadable(own: Runtime, plans: list[LivePlan], limit: int) -> list[dict[str, Any]]:
+    """Return the problems of payloads, each with the number of its sagas and some of them."""
+    decode = own.payload_codec.decode
+    found: dict[tuple[str, Unreadable], dict[str, Any]] = {}
+    for live in live_sagas(own.database, _readable(plans)):
+        for problem in unreadable_in(live, decode):
+            entry = found.setdefault((live.state.name, problem), _entry(live.state.name, problem))
+            entry["count"] += 1
+            if len(entry["sagas"]) < limit:
+                entry["sagas"].append({"id": str(live.state.id), "key": live.state.key})
+    return list(found.values())
+
+
+def _entry(name: str, problem: Unreadable) -> dict[str, Any]:
+    return {"saga": name, **asdict(problem), "count": 0, "sagas": []}
+
+
+def _readable(plans: list[LivePlan]) -> dict[str, Plan]:
+    readable = {}
+    for live in plans:
+        with suppress(PlanUnreadable):  # which is a problem of the plan
+            readable[live.hash] = Plan.from_json(live.body)
+    return readable
+
+
+def _stranded(connection: Connection, own: Runtime, plans: list[LivePlan]) -> list[dict[str, Any]]:
     stranded = []
-    for live in live_plans(connection):
+    for live in plans:
         missing, remedy = _missing(own, live)
         if missing:
             examples = live_sagas_of(connection, live.hash, limit=EXAMPLES)

@@ -1,7 +1,8 @@
 """The commands that list, show and start sagas, and upgrade their record."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from functools import wraps
 from pathlib import Path
 from typing import IO, Any, NamedTuple, ParamSpec, TypeVar
@@ -12,21 +13,26 @@ from pydantic import ValidationError
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from sagas.cli import render
-from sagas.cli.age import Age
+from sagas.cli import render_list
+from sagas.cli.filters import filtered
+from sagas.cli.render_saga import print_saga
+from sagas.cli.terminal import print_json, printable
 from sagas.client.saga import saga_named
 from sagas.errors import SagaError, SagaNotFound
 from sagas.hidden import Hidden, Sealed
 from sagas.payload import describe_error
 from sagas.record import migrate, queries
+from sagas.record.listing import ListedSaga, listed
 from sagas.record.queries import HistoryEntry, SagaView, StepView
 from sagas.runtime.app import Runtime, runtime_of
-from sagas.states import SagaStatus
 
 __all__ = ["as_json", "in_words", "matching", "runtime", "saga"]
 
 #: Upper bound for --limit.
 MOST = 1_000_000
+
+#: How many ids an ambiguous one is answered with.
+FEW = 6
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -42,9 +48,9 @@ def in_words(command: Callable[P, R]) -> Callable[P, R]:
         try:
             return command(*args, **kwargs)
         except ValidationError as error:
-            raise click.ClickException(render.printable(describe_error(error))) from error
+            raise click.ClickException(printable(describe_error(error))) from error
         except SagaError as error:
-            raise click.ClickException(render.printable(str(error))) from error
+            raise click.ClickException(printable(str(error))) from error
         except DBAPIError as error:
             raise click.ClickException(f"The record's database refused: {error.orig}") from error
 
@@ -65,18 +71,8 @@ def saga() -> None:
 
 
 @saga.command("list")
-@click.option("--status", type=click.Choice(list(SagaStatus), case_sensitive=False))
-@click.option("--name", help="Only sagas of this name.")
+@filtered
 @click.option("--key", help="Only sagas with this business key.")
-@click.option(
-    "--blocked",
-    is_flag=True,
-    help="Only sagas that need a deploy or a repair, such as a worker with their task.",
-)
-@click.option(
-    "--older-than", type=Age(), help="Only sagas started longer ago than this: 90s, 30m, 2h, 7d."
-)
-@click.option("--younger-than", type=Age(), help="Only sagas started within this time.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, MOST))
 @as_json
 @click.pass_context
@@ -88,19 +84,21 @@ def list_(
     limit: int,
     **filters: Any,
 ) -> None:
-    """List sagas, the newest first."""
+    """List sagas, the newest first.
+
+    On a narrow terminal, ids are shortened; every command takes them so.
+    """
     found = runtime(context).database.read(
-        lambda c: queries.find_sagas(c, **_by_age(filters), limit=limit)
+        lambda c: listed(c, queries.find_sagas(c, **filters, limit=limit))
     )
-    if as_json:
-        render.print_json(found)
-    else:
-        render.print_list(found, limit=limit)
+    _print_listed(found, limit=limit, as_json=as_json)
 
 
-def _by_age(filters: Mapping[str, Any]) -> dict[str, Any]:
-    ages = ("older_than", "younger_than")
-    return {f"{name}_s" if name in ages else name: value for name, value in filters.items()}
+def _print_listed(found: Sequence[ListedSaga], *, limit: int, as_json: bool) -> None:
+    if not as_json:
+        render_list.print_list(found, limit=limit)
+        return
+    print_json([{**asdict(one.saga), "step": one.step} for one in found])
 
 
 @saga.command()
@@ -109,37 +107,68 @@ def _by_age(filters: Mapping[str, Any]) -> dict[str, Any]:
 @click.pass_context
 @in_words
 def show(context: click.Context, id_or_key: str, as_json: bool) -> None:  # noqa: FBT001
-    """Show one saga with its steps, its errors and its history."""
+    """Show one saga: its input, its steps with outputs and errors, its history.
+
+    Secrets are masked.
+    """
     own = runtime(context)
     found = own.database.read(lambda c: [_detail(c, own, view) for view in matching(c, id_or_key)])
     if as_json:
-        render.print_json([detail._asdict() for detail in found])
+        print_json([_as_json(detail) for detail in found])
     else:
         for detail in found:
-            render.print_saga(*detail)
+            print_saga(*detail)
 
 
 class _Detail(NamedTuple):
     saga: SagaView
+    input: str | None
     steps: Sequence[StepView]
     history: Sequence[HistoryEntry]
 
 
 def _detail(connection: Connection, own: Runtime, view: SagaView) -> _Detail:
+    given = queries.input_of(connection, view.id)
     steps = own.shown(queries.steps_of(connection, view.id))
-    return _Detail(view, steps, queries.history_of(connection, view.id))
+    history = queries.history_of(connection, view.id)
+    return _Detail(view, given and own.masked(given), steps, history)
+
+
+def _as_json(detail: _Detail) -> dict[str, Any]:
+    steps = [{**asdict(step), "output": _value(step.output)} for step in detail.steps]
+    return {**detail._asdict(), "input": _value(detail.input), "steps": steps}
+
+
+def _value(text: str | None) -> Any:
+    return None if text is None else json.loads(text)
 
 
 def matching(connection: Connection, id_or_key: str) -> Sequence[SagaView]:
-    """Return the saga with this id, or the sagas with this key; raises SagaNotFound."""
+    """Return the saga with this id or this beginning of an id, or the sagas with this key.
+
+    Raises:
+        SagaNotFound: there is none, or several ids begin like this.
+    """
     try:
         by_id = queries.saga_by_id(connection, UUID(id_or_key))
     except ValueError:
         by_id = None
     found = [by_id] if by_id else queries.find_sagas(connection, key=id_or_key)
+    return found or [_begins_with(connection, id_or_key)]
+
+
+def _begins_with(connection: Connection, prefix: str) -> SagaView:
+    found = queries.sagas_by_prefix(connection, prefix, limit=FEW)
+    if len(found) > 1:
+        ids = ", ".join(str(view.id) for view in found)
+        more = ", …" if len(found) == FEW else ""
+        raise SagaNotFound(
+            f"Several sagas have an id that begins with {prefix!r}: {ids}{more}. "
+            "Give more of the id."
+        )
     if not found:
-        raise SagaNotFound(f"The record has no saga with the id or the key {id_or_key!r}.")
-    return found
+        raise SagaNotFound(f"The record has no saga with the id or the key {prefix!r}.")
+    return found[0]
 
 
 @saga.command()
@@ -162,7 +191,7 @@ def start(
 
     FILE holds a JSON object, or an array of them; - is stdin.
     """
-    runtime(context)  # imports the app, which defines the sagas
+    own = runtime(context)  # imports the app, which defines the sagas
     definition = saga_named(name)
     inputs = _inputs(file)
     if key is not None and len(inputs) != 1:
@@ -170,10 +199,8 @@ def start(
     keys = [key if key_field is None else str(_field(text, key_field)) for text in inputs]
     handles = definition.start_many_json(list(zip(inputs, keys, strict=True)))
     views = [handle.describe() for handle in handles]
-    if as_json:
-        render.print_json(views)
-    else:
-        render.print_list(views, limit=len(views) + 1)
+    found = own.database.read(lambda c: listed(c, views))
+    _print_listed(found, limit=len(views) + 1, as_json=as_json)
 
 
 def _inputs(file: IO[str]) -> list[str]:
@@ -182,7 +209,7 @@ def _inputs(file: IO[str]) -> list[str]:
         text = Hidden(file.read())
         content = Sealed(json.loads(text))
     except (ValueError, RecursionError) as error:  # text that is not UTF-8 is a ValueError too
-        name = render.printable(Path(file.name).name)
+        name = printable(Path(file.name).name)
         raise click.ClickException(f"{name} is not JSON: {error}.") from error
     if not isinstance(content.value, list):
         return [text]

@@ -1,10 +1,11 @@
 """``SagaHandle``: one saga in the record, to look at, wait for and act on."""
 
 import getpass
+import json
 import os
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 from uuid import UUID
 
 from sagas.client import operate
@@ -55,6 +56,14 @@ class SagaHandle:
     def status(self) -> SagaStatus:
         """The status now."""
         return self.describe().status
+
+    @property
+    def input(self) -> Any:
+        """The saga's input as JSON values, with stars in place of secrets; raises SagaNotFound."""
+        kept = self._runtime.database.read(lambda c: queries.input_of(c, self.id))
+        if kept is None:
+            raise SagaNotFound(f"The record has no saga {self.id}. Was its start rolled back?")
+        return json.loads(self._runtime.masked(kept))
 
     def steps(self) -> Sequence[StepView]:
         """Return every step as it is now, in the plan's order; secrets in outputs are masked."""

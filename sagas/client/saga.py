@@ -22,7 +22,7 @@ from sagas.runtime.app import Runtime, runtime_of
 if TYPE_CHECKING:
     from sagas.sessions import AnySession
 
-__all__ = ["Saga", "saga_named"]
+__all__ = ["Saga", "defined_sagas", "saga_named"]
 
 T = TypeVar("T")
 I = TypeVar("I")  # noqa: E741 - the input
@@ -39,6 +39,11 @@ def saga_named(name: str) -> "Saga[Any]":
         known = ", ".join(sorted(_defined)) or "none"
         raise SagaNotFound(f"This application defines no saga {name!r}. It defines: {known}.")
     return _defined[name]
+
+
+def defined_sagas() -> list["Saga[Any]"]:
+    """Return the sagas that this process defines, by name."""
+    return [_defined[name] for name in sorted(_defined)]
 
 
 class Saga(Generic[I]):

@@ -1,12 +1,14 @@
 """Reading the record: one saga, its steps and history, and lists of sagas."""
 
+import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import ColumnElement, Connection, Row, Text, func, or_, select, type_coerce
 
 from sagas.decision import AttemptError, Blocked, Parked, Resolved, SagaFailure
 from sagas.errors import PlanUnreadable
@@ -24,9 +26,11 @@ __all__ = [
     "ended_among",
     "find_sagas",
     "history_of",
+    "input_of",
     "output_of",
     "saga_by_id",
     "saga_by_key",
+    "sagas_by_prefix",
     "steps_of",
 ]
 
@@ -154,26 +158,33 @@ def saga_by_key(connection: Connection, name: str, key: str) -> SagaView | None:
     return _saga(connection.execute(query).one_or_none())
 
 
-def find_sagas(
+def find_sagas(  # noqa: PLR0913 - an argument for each filter
     connection: Connection,
     *,
     key: str | None = None,
     status: SagaStatus | None = None,
     name: str | None = None,
+    code: str | None = None,
     blocked: bool = False,
     older_than_s: float | None = None,
     younger_than_s: float | None = None,
+    before: UUID | None = None,
     limit: int = 50,
 ) -> Sequence[SagaView]:
     """Return the sagas that match everything given, the newest first, at most *limit*.
 
-    Their age, in seconds, counts from their start. *blocked*: only those that need a deploy or a
-    repair.
+    Their age, in seconds, counts from their start. *code*: only those that turned back with this
+    error code, or have a step with it. *blocked*: only those that need a deploy or a repair.
+    *before*: only those started before this one, for the next page.
     """
     wanted = {"key": key, "status": status, "name": name}
-    if not _storable(key or "", name or ""):
+    if not _storable(key or "", name or "", code or ""):
         return []
     query = _SAGA.where(*(t.saga.c[n] == value for n, value in wanted.items() if value is not None))
+    if code is not None:
+        query = query.where(_has_code(code))
+    if before is not None:
+        query = query.where(t.saga.c.id < before)
     if blocked:
         query = query.where(t.saga.c.due_at.is_not(None), t.saga.c.blocked.is_not(None))
     if older_than_s is not None:
@@ -181,6 +192,28 @@ def find_sagas(
     if younger_than_s is not None:
         query = query.where(t.saga.c.started_at > before_now(younger_than_s))
     rows = connection.execute(query.order_by(t.saga.c.id.desc()).limit(limit))
+    return [view for row in rows if (view := _saga(row))]
+
+
+def _has_code(code: str) -> ColumnElement[bool]:
+    # A quote within a text is escaped, so this is the code and nothing else.
+    written = f'"code": {json.dumps(code)}'
+
+    def names_it(column: ColumnElement[Any]) -> ColumnElement[bool]:
+        return type_coerce(column, Text).contains(written, autoescape=True)
+
+    errors = (t.step.c.error, t.step.c.compensation_error)
+    of_step = select(t.step.c.name).where(t.step.c.saga_id == t.saga.c.id)
+    return or_(names_it(t.saga.c.failure), of_step.where(or_(*map(names_it, errors))).exists())
+
+
+def sagas_by_prefix(connection: Connection, prefix: str, *, limit: int) -> Sequence[SagaView]:
+    """Return the sagas whose ids begin like this, with or without hyphens, at most *limit*."""
+    digits = prefix.replace("-", "").lower()
+    if re.fullmatch("[0-9a-f]{1,32}", digits) is None:
+        return []
+    lowest, highest = (UUID(digits.ljust(32, filler)) for filler in "0f")
+    rows = connection.execute(_SAGA.where(t.saga.c.id.between(lowest, highest)).limit(limit))
     return [view for row in rows if (view := _saga(row))]
 
 
@@ -218,6 +251,12 @@ def steps_of(connection: Connection, saga_id: UUID) -> Sequence[StepView]:
     except PlanUnreadable:
         return list(known.values())
     return [known.get(step.name) or StepView(step.name) for step in plan]
+
+
+def input_of(connection: Connection, saga_id: UUID) -> str | None:
+    """Return the input of a saga as the record keeps it, or None if there is no such saga."""
+    query = select(t.saga.c.input).where(t.saga.c.id == saga_id)
+    return connection.execute(query).scalar_one_or_none()
 
 
 def output_of(connection: Connection, saga_id: UUID, step: str) -> str | None:

@@ -3,15 +3,14 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, Table, func, select
 
 from sagas.record import tables as t
-from sagas.sql import before_now, chunked
-from sagas.states import ENDED, SagaStatus
+from sagas.sql import before_now
+from sagas.states import SagaStatus
 
-__all__ = ["LivePlan", "Stats", "live_plans", "live_sagas_of", "stats"]
+__all__ = ["Stats", "stats"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,55 +92,3 @@ def _took_s(connection: Connection) -> Sequence[float]:
 
 def _quantile(ordered: Sequence[float], share: float) -> float | None:
     return ordered[min(int(len(ordered) * share), len(ordered) - 1)] if ordered else None
-
-
-@dataclass(frozen=True, slots=True)
-class LivePlan:
-    """A plan that has live sagas: sagas that are under way or parked.
-
-    Attributes:
-        hash: its content hash.
-        name: the name of its sagas.
-        body: the plan as JSON, which this version may not be able to read.
-        sagas: how many live sagas it has.
-        parked: how many of them are parked.
-    """
-
-    hash: str
-    name: str
-    body: str
-    sagas: int
-    parked: int
-
-
-#: A parked saga counts: an operator may retry it.
-_LIVE = [status for status in SagaStatus if status not in ENDED or status is SagaStatus.FAILED]
-
-
-def live_plans(connection: Connection) -> list[LivePlan]:
-    """Return the plans of live sagas, by name. The database counts the sagas."""
-    query = select(t.saga.c.plan, t.saga.c.status, func.count()).where(t.saga.c.status.in_(_LIVE))
-    counts: dict[str, dict[str, int]] = {}
-    for plan, status, number in connection.execute(query.group_by(t.saga.c.plan, t.saga.c.status)):
-        counts.setdefault(plan, {})[status] = number
-    plans = (
-        row
-        for some in chunked(counts)
-        for row in connection.execute(select(t.plan).where(t.plan.c.hash.in_(some)))
-    )
-    return [
-        LivePlan(
-            row.hash,
-            row.name,
-            row.body,
-            sum(counts[row.hash].values()),
-            counts[row.hash].get(SagaStatus.FAILED, 0),
-        )
-        for row in sorted(plans, key=lambda plan: (plan.name, plan.hash))
-    ]
-
-
-def live_sagas_of(connection: Connection, plan_hash: str, *, limit: int) -> Sequence[UUID]:
-    """Return the ids of live sagas of a plan, at most *limit*."""
-    query = select(t.saga.c.id).where(t.saga.c.plan == plan_hash, t.saga.c.status.in_(_LIVE))
-    return connection.execute(query.limit(limit)).scalars().all()

@@ -29,7 +29,7 @@ from sagas.record.plans import Plans
 from sagas.sql import now
 from sagas.states import SagaStatus, StepStatus
 
-__all__ = ["Committed", "Store"]
+__all__ = ["Committed", "Store", "state_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class Store:
             if row is None:
                 return None
             steps = connection.execute(_STEPS, {"saga_id": saga_id}).all()
-            made = transition(_state(row, steps, self.plans.get(connection, row.plan)), decide)
+            made = transition(state_of(row, steps, self.plans.get(connection, row.plan)), decide)
             _write(connection, made, actor)
             outputs = {step.name: step.output for step in steps}
             return Committed(
@@ -89,7 +89,7 @@ class Store:
             if row is None:
                 return None
             steps = connection.execute(_STEPS, {"saga_id": saga_id}).all()
-            return _state(row, steps, self.plans.get(connection, row.plan))
+            return state_of(row, steps, self.plans.get(connection, row.plan))
 
         return self.database.read(work)
 
@@ -111,7 +111,8 @@ _STEPS = (
 )
 
 
-def _state(row: Row[Any], steps: Iterable[Row[Any]], plan: Plan) -> SagaState:
+def state_of(row: Row[Any], steps: Iterable[Row[Any]], plan: Plan) -> SagaState:
+    """Return the state of a saga from its row, with ``now``, and the rows of its steps."""
     return SagaState(
         id=row.id,
         name=row.name,

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import Connection, delete, insert, select, update
@@ -12,10 +13,12 @@ from sagas.states import StepStatus
 
 __all__ = [
     "Heartbeat",
+    "WorkerView",
     "consumed_queues",
     "expire",
     "extend_attempt",
     "held_by",
+    "known_workers",
     "live_workers",
     "overrunning",
     "silences",
@@ -90,6 +93,43 @@ def silences(connection: Connection) -> dict[str, float]:
     query = select(t.worker.c.hostname, t.worker.c.heartbeat_at, now().label("now"))
     rows = connection.execute(query.order_by(t.worker.c.heartbeat_at))
     return {row.hostname: (row.now - row.heartbeat_at).total_seconds() for row in rows}
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerView:
+    """One incarnation of a worker as the record has it.
+
+    Attributes:
+        hostname: its node name.
+        pid: the id of its main process.
+        started_at: when it wrote its first heartbeat.
+        heartbeat_at: when it wrote its last one.
+        silent_s: for how many seconds it has written none.
+        queues: the queues that it consumes.
+    """
+
+    hostname: str
+    pid: int
+    started_at: datetime
+    heartbeat_at: datetime
+    silent_s: float
+    queues: tuple[str, ...]
+
+
+def known_workers(connection: Connection) -> list[WorkerView]:
+    """Return the workers that nobody has expired, by node name."""
+    rows = connection.execute(select(t.worker, now().label("now")).order_by(t.worker.c.hostname))
+    return [
+        WorkerView(
+            row.hostname,
+            row.pid,
+            row.started_at,
+            row.heartbeat_at,
+            (row.now - row.heartbeat_at).total_seconds(),
+            tuple(sorted(row.queues)),
+        )
+        for row in rows
+    ]
 
 
 def stale_workers(connection: Connection, lease_s: float) -> dict[UUID, str]:

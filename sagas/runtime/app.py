@@ -17,6 +17,7 @@ from celery import Celery
 
 from sagas.decision import Timing
 from sagas.errors import ConfigurationError
+from sagas.hidden import Hidden
 from sagas.record.database import Database
 from sagas.record.owner import claim_record, require_own_record
 from sagas.record.queries import StepView
@@ -141,10 +142,11 @@ class Runtime:
 
     def shown(self, steps: Iterable[StepView]) -> list[StepView]:
         """Return steps with outputs that people may see: decrypted, with secrets masked."""
-        return [
-            replace(step, output=step.output and mask(self.payload_codec.decode(step.output)))
-            for step in steps
-        ]
+        return [replace(step, output=step.output and self.masked(step.output)) for step in steps]
+
+    def masked(self, kept: str) -> str:
+        """Return a payload of the record that people may see: decrypted, with secrets masked."""
+        return Hidden(mask(self.payload_codec.decode(kept)) or "")
 
     @cached_property
     def messages(self) -> Messages:

@@ -12,12 +12,13 @@ from celery.utils.imports import gen_task_name
 
 from sagas.definition import Call, StepDefinition, declare_call
 from sagas.errors import DefinitionError, StepFailed
+from sagas.payload import Payload
 from sagas.retry import Retry
 from sagas.runtime.no_results import no_results
 from sagas.states import Operation
 from sagas.worker.attempt import run_attempt
 
-__all__ = ["has_probe", "step"]
+__all__ = ["has_probe", "input_of", "output_of", "step"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -104,6 +105,20 @@ def step(
 def has_probe(task: str) -> bool:
     """Tell whether this process declares a probe for the step whose action is this task."""
     return task in _registered and _registered[task][0].probe_call is not None
+
+
+def input_of(task: str) -> Payload | None:
+    """Return what the function of this task takes; None where this process declares none."""
+    if task not in _registered:
+        return None
+    definition, operation = _registered[task]
+    call = definition.action if operation is Operation.ACTION else definition.compensation_call
+    return call.input if call else None
+
+
+def output_of(task: str) -> Payload | None:
+    """Return what the action of this task returns; None where this process declares none."""
+    return _registered[task][0].action.output if task in _registered else None
 
 
 def _register(definition: StepDefinition[Any, Any], operation: Operation, call: Call) -> None:

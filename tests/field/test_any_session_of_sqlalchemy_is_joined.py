@@ -21,7 +21,7 @@ def started(runtime: Runtime) -> int:
 
 
 def test_a_scoped_session_is_joined_as_the_session_behind_it(runtime: Runtime) -> None:
-    engine = create_engine(runtime.database.url)
+    engine = create_engine(str(runtime.database.url))
     session = scoped_session(sessionmaker(engine))
     order.start(Order(id="1"), session=session)
     session.rollback()
@@ -39,7 +39,9 @@ def test_a_scoped_session_is_joined_as_the_session_behind_it(runtime: Runtime) -
 
 def test_an_asynchronous_session_is_refused_with_the_way_to_pass_it_on(runtime: Runtime) -> None:
     async def start() -> None:
-        engine = create_async_engine(runtime.database.url.replace("sqlite", "sqlite+aiosqlite"))
+        engine = create_async_engine(
+            str(runtime.database.url).replace("sqlite", "sqlite+aiosqlite")
+        )
         async with AsyncSession(engine) as session:
             given: Any = session
             with pytest.raises(ConfigurationError, match=r"AsyncSession.*run_sync"):

@@ -1,20 +1,14 @@
 """What the application of the integration tests publishes, writes and runs."""
 
-import importlib
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from celery import Celery, signals
-from celery import _state as celery_state
 from sqlalchemy import Engine, NullPool, create_engine
 
-from sagas.runtime.app import runtime_of
 from sagas.worker import execution
-from tests.integration import cli_app
 from tests.integration.codec import told
-from tests.integration.command_line import Run, run
 from tests.integration.outbox import Outbox
 from tests.support.proxy import Door, door
 from tests.support.shop import metadata
@@ -37,33 +31,6 @@ def outbox(database_url: str, app: Celery) -> Iterator[Outbox]:
     signals.before_task_publish.connect(made.note)
     yield made
     signals.before_task_publish.disconnect(made.note)
-
-
-@pytest.fixture
-def cli(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Run]]:
-    """Return a function that runs the command line of an app with the given database URL."""
-    current = celery_state._tls  # noqa: SLF001
-    monkeypatch.setattr(current, "current_app", current.current_app)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    made: list[Celery] = []
-
-    def on(url: str | None) -> Run:
-        monkeypatch.delenv("CELERY_APP", raising=False)
-        monkeypatch.setenv("CLI_DATABASE_URL", url or "")
-        made.append(importlib.reload(cli_app).app)
-        made[-1].set_current()
-        return run
-
-    yield on
-    for app in made:
-        if "database" in vars(runtime_of(app)):
-            runtime_of(app).database.dispose()
-
-
-@pytest.fixture
-def run_saga(cli: Callable[[str], Run], database_url: str) -> Run:
-    """Return a function that runs a command on the record."""
-    return cli(database_url)
 
 
 @pytest.fixture

@@ -1,14 +1,18 @@
 """Where a text is visible: in the columns of the record and to people."""
 
+import json
 from collections.abc import Sequence
 
 import pytest
 from sqlalchemy import RowMapping, Table, select
 
 from sagas import SagaHandle
-from sagas.cli import render
+from sagas.cli import render_list
+from sagas.cli.render_saga import print_saga
+from sagas.cli.terminal import print_json
 from sagas.record import tables as t
 from sagas.record.database import Database
+from sagas.record.listing import ListedSaga
 
 __all__ = ["holding", "what_people_see"]
 
@@ -37,7 +41,7 @@ def holding(database: Database, text: str) -> set[str]:
 def what_people_see(handle: SagaHandle, capsys: pytest.CaptureFixture[str]) -> str:
     """Return what ``show``, ``show --json`` and ``list`` print and what the handle describes."""
     view, steps, history = handle.describe(), handle.steps(), handle.history()
-    render.print_saga(view, steps, history)
-    render.print_json([{"saga": view, "steps": steps, "history": history}])
-    render.print_list([view], limit=9)
+    print_saga(view, json.dumps(handle.input), steps, history)
+    print_json([{"saga": view, "input": handle.input, "steps": steps, "history": history}])
+    render_list.print_list([ListedSaga(view, str(view.id), None, 0.0)], limit=9)
     return f"{capsys.readouterr()} {view} {steps} {history} {handle!r}"

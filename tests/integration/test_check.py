@@ -13,8 +13,8 @@ from sagas.record import tables as t
 from sagas.record.starts import NewSaga, insert_sagas
 from sagas.record.store import Store
 from sagas.states import SagaStatus
-from tests.integration import cli_app
-from tests.integration.command_line import Run, output_of
+from tests.support import cli_app
+from tests.support.command_line import Run, output_of
 from tests.support.records import new_saga
 from tests.support.shop import order_saga
 
@@ -64,7 +64,7 @@ def test_sagas_of_an_older_plan_are_counted_with_their_steps_and_what_to_do(
     ) in result.stdout
     assert "Keep these until the sagas have ended" in result.stdout
     assert str(ids[0]) not in result.stdout
-    (found,) = json.loads(run_saga("check", "--json").stdout)
+    (found,) = json.loads(run_saga("check", "--json").stdout)["plans"]
     assert (found["count"], found["parked"], len(found["examples"])) == (4, 1, 3)
 
 

@@ -19,7 +19,7 @@ from sagas.record.migrate import head_revision
 from sagas.record.store import Store
 from sagas.sql import before_now
 from sagas.states import Operation
-from tests.integration.command_line import APP, Run, error_of, json_of, output_of
+from tests.support.command_line import APP, Run, error_of, json_of, output_of
 from tests.support.records import (
     ERRORED,
     PLAN,
@@ -398,4 +398,4 @@ def test_a_step_that_succeeded_shows_no_error(run_saga: Run, store: Store) -> No
     concludes(store, saga_id, "flight", Succeeded('"LH 1"'))
     (shown,) = json_of(run_saga("show", str(saga_id), "--json"))
     assert shown["steps"][0]["error"] is None
-    assert shown["steps"][0]["output"] == '"LH 1"'
+    assert shown["steps"][0]["output"] == "LH 1"

@@ -4,7 +4,7 @@ import getpass
 
 from sagas.record.store import Store
 from sagas.states import Operation
-from tests.integration.command_line import Run, error_of, json_of, output_of
+from tests.support.command_line import Run, error_of, json_of, output_of
 from tests.support.records import (
     ERRORED,
     PLAN,

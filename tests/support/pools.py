@@ -22,7 +22,7 @@ from sagas.states import ENDED
 from tests.support.waiting import HANG_S, wait_until
 from tests.support.workers import Worker, running_worker
 
-__all__ = ["POOLS", "Pools", "needs"]
+__all__ = ["APP", "POOLS", "Pools", "needs"]
 
 APP = "tests.field.pools_app"
 
