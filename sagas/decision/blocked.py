@@ -42,12 +42,12 @@ class Evidence:
     Attributes:
         unconsumed: the queue in which it waits, if no living worker consumes that queue.
         cause: the error with which a worker failed before it could claim the step.
-        approaching: messages that were sent before it are being received, so its turn will come.
+        silent: its queue says nothing about it: it may be lost, and may as well wait.
     """
 
     unconsumed: str | None = None
     cause: str | None = None
-    approaching: bool = False
+    silent: bool = False
 
 
 def sent_again(saga: SagaState, step: str, operation: Operation, sent: Decision) -> Decision:

@@ -25,7 +25,7 @@ _DOUBLINGS = 10
 
 def is_over(saga: SagaState, evidence: Evidence, timing: Timing) -> bool:
     """Tell whether a message has been waited for so long that a copy of it is sent."""
-    if saga.sent_at is None or evidence.approaching or evidence.unconsumed is not None:
+    if saga.sent_at is None or not evidence.silent or evidence.unconsumed is not None:
         return False
     patience_s = PATIENCE_LEASES * timing.lease_s * 2.0 ** min(saga.copies, _DOUBLINGS)
     return (saga.now - saga.sent_at).total_seconds() >= patience_s

@@ -85,17 +85,19 @@ class LostMessages:
 
     def evidence(self, saga: SagaState) -> Evidence:
         """Return what else is known about the message that the saga waits for; raises likewise."""
-        lane = self._messages.lane_of(saga)
-        if lane is None or saga.sent_at is None:
+        if saga.sent_at is None:
             return Evidence()
+        if (lane := self._messages.lane_of(saga)) is None:
+            return Evidence(silent=True)
         queue = lane.queue.name
         unserved = bool(self._consumed) and queue not in self._consumed
         return Evidence(
             unconsumed=queue if unserved else None,
-            approaching=queue not in self._withheld and self._approaches(saga, lane),
+            silent=queue in self._withheld or not self._approaches(saga, lane),
         )
 
     def _approaches(self, saga: SagaState, lane: Lane) -> bool:
+        """Tell whether messages that were sent before it are received: then its turn will come."""
         if self._movement is None or not self._movement.moves(lane.name):
             return False
         return not self._has_passed(saga, lane)

@@ -140,6 +140,7 @@ def test_a_router_that_chooses_at_random_proves_nothing(
     field_runtime.app.conf.task_routes = [lambda *_, **__: {"queue": f"q-{next(turns) % 3}"}]
     saga = peeked(field_runtime, soon_saga.start("R-1", key="R-1").id, waited_s=60)
     assert not judged(field_runtime, {}).is_lost(saga)
+    assert judged(field_runtime, {}).evidence(saga).silent
 
 
 def test_the_header_names_the_queue_that_a_random_router_chose(field_runtime: Runtime) -> None:
@@ -195,14 +196,16 @@ def test_a_message_that_its_queue_approaches_is_not_copied(field_runtime: Runtim
     saga = peeked(field_runtime, soon_saga.start("A-1", key="A-1").id, waited_s=60)
     assert saga.sent_at
     before, after = saga.sent_at.timestamp() - 9, saga.sent_at.timestamp() + 9
-    movement = Movement(60)
-    assert judged(field_runtime, {"celery": before}, movement=movement).evidence(saga).approaching
-    assert (
-        not judged(field_runtime, {"celery": after}, movement=movement).evidence(saga).approaching
-    )
-    still = judged(field_runtime, {"celery": before}, movement=Movement(0))
-    assert not still.evidence(saga).approaching
-    assert not judged(field_runtime, {}, movement=movement).evidence(saga).approaching
+
+    def silent(seen: dict[str, float], *, within_s: float = 60, **known: Any) -> bool:
+        movement = Movement(within_s)
+        return judged(field_runtime, seen, movement=movement, **known).evidence(saga).silent
+
+    assert not silent({"celery": before})
+    assert silent({"celery": after})
+    assert silent({"celery": before}, within_s=0)
+    assert silent({"celery": before}, withheld=["celery"])
+    assert silent({})
 
 
 def test_a_message_held_behind_a_step_that_hangs_is_vouched_for_only_a_while(

@@ -91,6 +91,7 @@ class Request:
     request_dict: dict[str, Any]
     args: list[Any]
     app: Celery
+    delivery_info: dict[str, Any]
 
 
 def received(app: Celery, queue: Queue) -> Request:
@@ -98,7 +99,7 @@ def received(app: Celery, queue: Queue) -> Request:
     with app.connection_for_read() as connection, connection.SimpleQueue(queue) as source:
         message = source.get(timeout=HANG_S)
         message.ack()
-        return Request(message.headers, message.payload[0], app)
+        return Request(message.headers, message.payload[0], app, message.properties)
 
 
 @pytest.mark.parametrize("kind", ["direct", "topic"])

@@ -169,14 +169,14 @@ _PATIENCE = (
     _patience(
         "a message whose turn will come is sent twice",
         "is_over",
-        "saga.sent_at is None or evidence.approaching or evidence.unconsumed is not None",
+        "saga.sent_at is None or not evidence.silent or evidence.unconsumed is not None",
         "saga.sent_at is None or evidence.unconsumed is not None",
     ),
     _patience(
         "copies fill a queue that nobody consumes",
         "is_over",
-        "saga.sent_at is None or evidence.approaching or evidence.unconsumed is not None",
-        "saga.sent_at is None or evidence.approaching",
+        "saga.sent_at is None or not evidence.silent or evidence.unconsumed is not None",
+        "saga.sent_at is None or not evidence.silent",
     ),
     _patience("a copy makes the message void that only waits", "copied", "raise_epoch = False", ""),
     _patience(

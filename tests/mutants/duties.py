@@ -42,7 +42,7 @@ DUTIES = (
     ),
     _lost_messages(
         "a forged time is taken for evidence",
-        "LostMessages.is_lost",
+        "LostMessages._has_passed",
         "moved_to > (saga.now + self._margin).timestamp()",
         "moved_to < 0",
     ),

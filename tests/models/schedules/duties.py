@@ -2,6 +2,7 @@
 
 from sagas.decision import (
     Declined,
+    Evidence,
     Resolved,
     SagaState,
     StepState,
@@ -44,7 +45,7 @@ def sweep(world: World, worker: Worker) -> Running:
         return (step.worker in fresh) is not wrong
 
     yield "has asked for evidence"
-    yield from world.advance(alive, still_lost, "sweep")
+    yield from world.advance(alive, still_lost, "sweep", Evidence(silent=True))
 
 
 def _lost(world: World, known: SagaState) -> bool:

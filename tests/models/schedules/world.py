@@ -12,7 +12,15 @@ from datetime import datetime, timedelta
 from random import Random
 from uuid import UUID
 
-from sagas.decision import Decision, Dispatch, SagaState, StepState, Transition, advance
+from sagas.decision import (
+    Decision,
+    Dispatch,
+    Evidence,
+    SagaState,
+    StepState,
+    Transition,
+    advance,
+)
 from sagas.states import Operation
 from tests.models.schedules.broker import Broker, Message
 from tests.models.schedules.participant import ACTION, Kind, Participant
@@ -156,11 +164,19 @@ class World:
         alive: Callable[[StepState], bool],
         lost: Callable[[SagaState], bool],
         actor: str,
+        evidence: Evidence = Evidence(),  # noqa: B008 - frozen
     ) -> Running:
         """Decide, write, commit and publish what the saga needs, as a duty does."""
 
         def decide(saga: SagaState) -> Decision:
-            return advance(saga, alive=alive, lost=lost(saga), timing=TIMING, chance=0)
+            return advance(
+                saga,
+                alive=alive,
+                lost=lost(saga),
+                timing=TIMING,
+                chance=0,
+                evidence=evidence,
+            )
 
         moved = yield from self.commit(decide, actor)
         if moved.decision.note and moved.decision.note != "deadline passed":

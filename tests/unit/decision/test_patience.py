@@ -34,7 +34,7 @@ def waiting(*, waited_s: float = PATIENCE_S, **more: Any) -> SagaState:
 
 
 def checked(saga: SagaState, **known: Any) -> Decision:
-    evidence = Evidence(**known)
+    evidence = Evidence(**{"silent": True, **known})
     return advance(
         saga, alive=lambda _: True, lost=False, timing=TIMING, chance=0, evidence=evidence
     )
@@ -64,7 +64,7 @@ def test_a_saga_that_has_waited_for_years_is_still_sent() -> None:
     assert checked(waiting(waited_s=1e8, copies=1_000_000)).dispatch
 
 
-@pytest.mark.parametrize("known", [{"approaching": True}, {"unconsumed": "q"}], ids=str)
+@pytest.mark.parametrize("known", [{"silent": False}, {"unconsumed": "q"}], ids=str)
 def test_no_copy_is_sent_where_something_is_known(known: dict[str, Any]) -> None:
     assert checked(waiting(), **known).dispatch is None
 
