@@ -179,7 +179,7 @@ def test_the_time_of_the_message_is_right_without_time_zones(shop: str) -> None:
     def note(headers_: Any = None, **more: Any) -> None:
         headers.append((headers_ or more["headers"])["saga_sent_at"])
 
-    assert runtime_of().messages  # which stamps them, before they are noted
+    _ = runtime_of().messages  # which stamps them, before they are noted
     signals.before_task_publish.connect(note)
     handle = start(order, Order(id="1"))
     signals.before_task_publish.disconnect(note)
