@@ -179,6 +179,7 @@ def test_the_time_of_the_message_is_right_without_time_zones(shop: str) -> None:
     def note(headers_: Any = None, **more: Any) -> None:
         headers.append((headers_ or more["headers"])["saga_sent_at"])
 
+    _ = runtime_of().messages  # which stamps them, before they are noted
     signals.before_task_publish.connect(note)
     handle = start(order, Order(id="1"))
     signals.before_task_publish.disconnect(note)
@@ -268,6 +269,22 @@ def test_two_effects_in_one_transaction_are_refused(shop: str) -> None:
         with pytest.raises(BarrierError, match="twice in one transaction"):
             once(ctx, lambda: sell("2"))
     assert sold() == ["1"]
+    del shop
+
+
+def test_an_effect_in_another_database_needs_the_barrier_there(
+    shop: str, blank_database_url: str
+) -> None:
+    with dj.database("ledger", blank_database_url):
+        with pytest.raises(BarrierError, match="without the table saga_barrier"):
+            once(action_context(reserve), lambda: "paid", using="ledger")
+        call_command("migrate", "sagas", database="ledger", verbosity=0)
+        ctx = action_context(reserve)
+        assert once(ctx, lambda: "paid", using="ledger") == "paid"
+        assert once(ctx, lambda: "again", using="ledger") == "paid"
+        with connections["ledger"].cursor() as cursor:
+            cursor.execute("SELECT step FROM saga_barrier")
+            assert list(cursor.fetchall()) == [("database.reserve",)]
     del shop
 
 
