@@ -9,7 +9,8 @@ from sagas.cli.terminal import counted
 from sagas.client.saga import defined_sagas
 from sagas.errors import ConfigurationError
 from sagas.record.live import live_plans
-from sagas.runtime.queues import routed_queue
+from sagas.runtime.messages import TURN_BACK
+from sagas.runtime.queues import has_route, routed_queue
 
 __all__ = ["CHECKS"]
 
@@ -17,7 +18,7 @@ __all__ = ["CHECKS"]
 _WITHOUT_LIMITS = ("solo", "thread", "threads")
 
 
-def sagas(setup: Setup) -> Iterator[Finding]:
+def declared(setup: Setup) -> Iterator[Finding]:
     """Look whether the application declares sagas and steps."""
     if not (names := [saga.name for saga in defined_sagas()]):
         yield warning(
@@ -48,8 +49,10 @@ def queues(setup: Setup) -> Iterator[Finding]:
     used: dict[str, list[str]] = {}
     for name, task in setup.steps.items():
         used.setdefault(routed_queue(setup.app, name, task.saga_queue).name, []).append(name)
-    if setup.own.settings.saga_queue:
-        used.setdefault(setup.own.settings.saga_queue, []).append("the engine's own task")
+    own_queue = setup.own.settings.saga_queue
+    if own_queue or has_route(setup.app, TURN_BACK):  # otherwise it goes to the queue of the step
+        name = routed_queue(setup.app, TURN_BACK, own_queue).name
+        used.setdefault(name, []).append("the engine's own task")
     if not setup.living:
         yield warning("No worker is alive.", "Run: celery -A <your app> worker")
         return
@@ -57,7 +60,8 @@ def queues(setup: Setup) -> Iterator[Finding]:
     unserved = {queue: names for queue, names in used.items() if queue not in consumed}
     for queue, names in sorted(unserved.items()):
         yield error(
-            f"No living worker consumes queue {queue}, which {', '.join(sorted(names))} need.",
+            f"No living worker consumes queue {queue}, which these need: "
+            f"{', '.join(sorted(names))}.",
             f"Start a worker with -Q {queue}, or give the steps another queue.",
         )
     if not unserved:
@@ -108,7 +112,7 @@ def others(setup: Setup) -> Iterator[Finding]:
 
 
 CHECKS = (
-    Check("sagas", sagas),
+    Check("sagas", declared),
     Check("routes", routes),
     Check("queues", queues, needs=("tables", "routes")),
     Check("pool", pool, needs=("broker",)),

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import wraps
 from pathlib import Path
 from typing import IO, Any, NamedTuple, ParamSpec, TypeVar
@@ -18,7 +18,7 @@ from sagas.cli.filters import filtered
 from sagas.cli.render_saga import print_saga
 from sagas.cli.terminal import print_json, printable
 from sagas.client.saga import saga_named
-from sagas.errors import SagaError, SagaNotFound
+from sagas.errors import ConfigurationError, SagaError, SagaNotFound
 from sagas.hidden import Hidden, Sealed
 from sagas.payload import describe_error
 from sagas.record import migrate, queries
@@ -129,9 +129,20 @@ class _Detail(NamedTuple):
 
 def _detail(connection: Connection, own: Runtime, view: SagaView) -> _Detail:
     given = queries.input_of(connection, view.id)
-    steps = own.shown(queries.steps_of(connection, view.id))
+    steps = [
+        replace(step, output=_legible(own, step.output))
+        for step in queries.steps_of(connection, view.id)
+    ]
     history = queries.history_of(connection, view.id)
-    return _Detail(view, given and own.masked(given), steps, history)
+    return _Detail(view, _legible(own, given), steps, history)
+
+
+def _legible(own: Runtime, kept: str | None) -> str | None:
+    """Return a payload as JSON without secrets; without its key, a saga is shown all the same."""
+    try:
+        return None if kept is None else own.masked(kept)
+    except ConfigurationError as error:
+        return json.dumps(f"({error})")
 
 
 def _as_json(detail: _Detail) -> dict[str, Any]:

@@ -163,6 +163,21 @@ def test_a_queue_that_no_living_worker_consumes(run_on_redis: Run, database: Dat
     assert f"-Q {SHOP_QUEUE}" in found["queues"]["remedy"]
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [{"saga_queue": "turning"}, {"task_routes": {"sagas.turn_back": {"queue": "turning"}}}],
+)
+def test_a_queue_of_the_engine_that_no_living_worker_consumes(
+    run_on_redis: Run, database: Database, settings: dict[str, Any]
+) -> None:
+    conf().update(settings)
+    beat(database, SHOP_QUEUE)
+    found = findings(run_on_redis)
+    assert found["queues"]["text"] == (
+        "No living worker consumes queue turning, which these need: the engine's own task."
+    )
+
+
 def test_a_worker_that_is_not_on_this_broker(run_on_redis: Run, database: Database) -> None:
     beat(database, SHOP_QUEUE)
     found = findings(run_on_redis)

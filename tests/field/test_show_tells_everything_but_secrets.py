@@ -131,3 +131,26 @@ def test_a_large_input_is_cut_on_a_terminal_and_whole_in_json(run: Run) -> None:
     assert "(cut here; --json shows all of it)" in shown
     (found,) = json.loads(run("show", "ORD-2", "--json").stdout)
     assert len(found["input"]["guest"]) == 100_000
+
+
+class Lost:
+    """A codec whose key is gone."""
+
+    def encode(self, text: str, /) -> str:
+        return text
+
+    def decode(self, text: str, /) -> str:
+        raise LookupError(text)
+
+
+def test_a_saga_whose_payloads_cannot_be_decoded_is_shown_without_them(
+    app: Celery, run: Run
+) -> None:
+    ended(app)
+    app.conf.saga_codec = Lost()
+    for name in ("settings", "payload_codec"):
+        vars(runtime_of(app)).pop(name, None)
+    shown = on_terminal(run, 80, "show", "ORD-1")
+    assert "saga_codec could not decode a payload of the record" in " ".join(shown.split())
+    assert "error: FULL: no carrier" in shown
+    assert CANARY not in shown
