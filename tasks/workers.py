@@ -25,8 +25,12 @@ class Workers:
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Self:
-        """Start the workers."""
-        self.revive()
+        """Start the workers, or none if that is interrupted."""
+        try:
+            self.revive()
+        except BaseException:
+            self._end_all()
+            raise
         return self
 
     def __exit__(
@@ -36,6 +40,9 @@ class Workers:
         trace: TracebackType | None,
     ) -> None:
         """Let the workers finish their tasks, then end every process."""
+        self._end_all()
+
+    def _end_all(self) -> None:
         for worker in self._running.values():
             worker.terminate()
         for worker in self._running.values():

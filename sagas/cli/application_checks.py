@@ -50,7 +50,7 @@ def queues(setup: Setup) -> Iterator[Finding]:
     for name, task in setup.steps.items():
         used.setdefault(routed_queue(setup.app, name, task.saga_queue).name, []).append(name)
     own_queue = setup.own.settings.saga_queue
-    if own_queue or has_route(setup.app, TURN_BACK):  # otherwise it goes to the queue of the step
+    if own_queue or has_route(setup.app, TURN_BACK, ()):  # else it goes to the queue of the step
         name = routed_queue(setup.app, TURN_BACK, own_queue).name
         used.setdefault(name, []).append("the engine's own task")
     if not setup.living:

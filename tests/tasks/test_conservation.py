@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
+from uuid import uuid5
 
 import pytest
 from sqlalchemy import delete, insert, select, update
@@ -211,7 +212,7 @@ def test_an_effect_on_several_subjects_is_one_effect() -> None:
     assert [str(effect.operation) for effect in charged] == ["action", "action", "compensation"]
     assert charged[0].saga_id != charged[1].saga_id == charged[2].saga_id
     assert [effect.key for effect in charged] == [
-        f"{effect.saga_id}:payment.charge:{effect.operation}" for effect in charged
+        str(uuid5(effect.saga_id, f"payment.charge:{effect.operation}")) for effect in charged
     ]
 
 
