@@ -149,6 +149,12 @@ def test_an_attempt_that_was_cut_off_with_its_process_is_counted_apart(
     assert change.status is (StepStatus.UNKNOWN if operation is ACTION else COMPENSATING)
 
 
+@pytest.mark.parametrize("operation", Operation)
+def test_a_step_that_is_lost_too_often_with_its_worker_has_failed(operation: Operation) -> None:
+    saga = (acting if operation is ACTION else undoing)(losses=1, compensation_losses=1)
+    assert concluded(saga, "b", operation, Errored(ERROR, lost=True)).answer == Recorded()
+
+
 def test_the_losses_of_an_action_do_not_count_for_its_compensation() -> None:
     saga = undoing(losses=2)
     assert isinstance(concluded(saga, "b", COMPENSATION, Errored(ERROR)).answer, RetryLater)
