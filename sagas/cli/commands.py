@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from sagas.cli import render
-from sagas.cli.age import Age
+from sagas.cli.age import age
 from sagas.client.saga import saga_named
 from sagas.errors import SagaError, SagaNotFound
 from sagas.hidden import Hidden, Sealed
@@ -64,8 +64,12 @@ def saga() -> None:
     """Look at sagas, act on them, and upgrade their record."""
 
 
+# Of strings: before 8.2, click does not show the members of an enum as their values.
+_STATUS = click.Choice([*map(str, SagaStatus)], case_sensitive=False)
+
+
 @saga.command("list")
-@click.option("--status", type=click.Choice(list(SagaStatus), case_sensitive=False))
+@click.option("--status", type=_STATUS)
 @click.option("--name", help="Only sagas of this name.")
 @click.option("--key", help="Only sagas with this business key.")
 @click.option(
@@ -74,9 +78,9 @@ def saga() -> None:
     help="Only sagas that need a deploy or a repair, such as a worker with their task.",
 )
 @click.option(
-    "--older-than", type=Age(), help="Only sagas started longer ago than this: 90s, 30m, 2h, 7d."
+    "--older-than", type=age, help="Only sagas started longer ago than this: 90s, 30m, 2h, 7d."
 )
-@click.option("--younger-than", type=Age(), help="Only sagas started within this time.")
+@click.option("--younger-than", type=age, help="Only sagas started within this time.")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1, MOST))
 @as_json
 @click.pass_context

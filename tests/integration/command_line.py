@@ -4,9 +4,10 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from click.testing import CliRunner, Result
+from click.testing import Result
 
 from sagas.cli import main
+from tests.support.command_line import call
 
 __all__ = ["APP", "Run", "error_of", "json_of", "output_of", "run"]
 
@@ -17,7 +18,7 @@ Run = Callable[..., Result]
 
 def run(*words: str, app: str | None = APP, input: str | None = None) -> Result:
     named = ["-A", app] if app else []
-    return CliRunner().invoke(main, [*named, *words], input=input)
+    return call(main, *named, *words, input=input)
 
 
 def output_of(result: Result) -> str:
