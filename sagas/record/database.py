@@ -232,8 +232,9 @@ def _postgresql_begin(connection: Connection) -> None:
 def _mariadb_connect(connection: Any, _: Any) -> None:
     if "MariaDB" not in connection.get_server_info():
         raise ConfigurationError(
-            f"saga_database_url points to MySQL {connection.get_server_info()}. The record needs "
-            "MariaDB (10.6 or newer), PostgreSQL or SQLite."
+            f"saga_database_url points to MySQL {connection.get_server_info()}. The record is not "
+            "tested on MySQL, which lacks what it relies on there: idle_transaction_timeout and "
+            "the collation utf8mb4_nopad_bin. Use MariaDB (10.6 or newer), PostgreSQL or SQLite."
         )
     # As on PostgreSQL. Besides, text that is too long is refused instead of truncated.
     settings = {

@@ -177,9 +177,10 @@ def test_mariadb_refuses_text_that_is_too_long(mariadb_url: str) -> None:
     database.dispose()
 
 
-def test_mysql_is_refused_and_the_supported_databases_are_named() -> None:
+def test_mysql_is_refused_with_the_reason_and_the_supported_databases() -> None:
     connection = SimpleNamespace(get_server_info=lambda: "8.4.3")
-    with pytest.raises(ConfigurationError, match=r"points to MySQL 8\.4\.3.*needs MariaDB"):
+    reason = r"points to MySQL 8\.4\.3.*idle_transaction_timeout.*Use MariaDB"
+    with pytest.raises(ConfigurationError, match=reason):
         _mariadb_connect(connection, None)
 
 
