@@ -63,6 +63,16 @@ def test_missing_tables_are_an_error_that_names_the_command(blank_database_url: 
     database.dispose()
 
 
+def test_a_record_of_an_older_version_is_an_error_that_names_the_command(
+    database: Database,
+) -> None:
+    database.write(lambda c: c.execute(text("ALTER TABLE saga DROP COLUMN unconsumed")))
+    with pytest.raises(RecordNotReady, match="sagas -A <your app> db upgrade"):
+        started(Store(database))
+    with pytest.raises(RecordNotReady, match="db upgrade"):
+        database.read(lambda c: c.execute(select(t.saga)))
+
+
 def test_a_missing_table_of_somebody_else_is_their_error(database: Database) -> None:
     with pytest.raises(DBAPIError, match="shop_order"):
         database.read(lambda c: c.execute(text("SELECT * FROM shop_order")))
