@@ -7,7 +7,7 @@ from typing import Any
 from click.testing import Result
 
 from sagas.cli import main
-from tests.support.command_line import call
+from tests.support.click_runner import call
 
 __all__ = ["APP", "Run", "error_of", "json_of", "output_of", "run"]
 

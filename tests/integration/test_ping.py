@@ -17,7 +17,7 @@ from sagas.record import workers
 from sagas.record.database import Database
 from sagas.record.workers import Heartbeat
 from sagas.sql import before_now
-from tests.support.command_line import call
+from tests.support.click_runner import call
 
 HERE = f"celery@{socket.gethostname()}"
 
