@@ -10,6 +10,8 @@ JOBS   ?= 4
 VENV   := .venv
 BIN    := $(VENV)/bin
 EMPTY  := build/empty
+LOWEST := build/lowest
+NEWEST := build/newest
 LOCKED := --require-hashes --only-binary :all: --requirement
 
 ifneq ($(strip $(UV)),)
@@ -23,7 +25,7 @@ verify  = $(1)/bin/python -m pip check --quiet --disable-pip-version-check
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test slow cover simulate soak mutants crashes lint format types layers docs wheel deploy check lock clean
+.PHONY: help venv demo test slow lowest newest cover simulate soak mutants crashes lint format types layers docs wheel deploy check lock clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +53,25 @@ test: venv ## Run the tests; ARGS="-k barrier -x" goes to pytest
 
 slow: venv ## Run the tests that `make test` leaves out: long crowds, restarts and mixed versions
 	$(BIN)/pytest -n $(JOBS) --dist loadgroup -m slow $(ARGS)
+
+# The corners of the matrix. What runs without other servers is enough for them.
+QUICKLY := -n 2 --dist loadgroup tests/unit tests/integration -k "not postgresql and not mariadb"
+
+lowest: ## Run the quick tests on the lowest versions that pyproject.toml allows; two minutes
+	@$(PYTHON) -c 'import sys; (3, 11) <= sys.version_info < (3, 13) or sys.exit("The lowest versions have wheels for Python 3.11 and 3.12 only; name one with: make PYTHON=python3.11 lowest")'
+	@$(call create,$(LOWEST))
+	@$(call install,$(LOWEST),$(LOCKED) requirements/lowest.txt)
+	@$(call install,$(LOWEST),--no-deps --no-build-isolation --editable .)
+	@$(call verify,$(LOWEST))
+	$(LOWEST)/bin/pytest $(QUICKLY) $(ARGS)
+
+# No interpreter is fetched: package registries have none, and uv would download one from elsewhere.
+newest: ## Run the quick tests on the locked versions with another Python: make PYTHON=python3.13 newest
+	@$(call create,$(NEWEST))
+	@$(call install,$(NEWEST),$(LOCKED) requirements/dev.txt)
+	@$(call install,$(NEWEST),--no-deps --no-build-isolation --editable .)
+	$(NEWEST)/bin/python --version
+	$(NEWEST)/bin/pytest $(QUICKLY) $(ARGS)
 
 simulate: venv ## Try ten million schedules; ARGS="--seed 1" replays one
 	$(BIN)/python -m tests.models.schedules $(ARGS)
@@ -100,15 +121,16 @@ docs: venv ## Build the documentation into build/site; a broken link is an error
 deploy: venv ## Check the files of the deployment
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 
-check: lint types layers docs deploy wheel cover mutants test slow soak ## Run everything
+check: lint types layers docs deploy wheel lowest cover mutants test slow soak ## Run everything
 
 lock: ## Lock the requirements anew, with uv; ARGS=--upgrade takes newer versions
-	@for name in base dev image build; do \
+	@for name in base dev image build lowest; do \
 	  case $$name in \
 	    base) of="pyproject.toml" ;; \
 	    dev) of="pyproject.toml --all-extras --group dev --constraints requirements/base.txt" ;; \
 	    image) of="pyproject.toml --extra flower --extra mariadb --extra postgres --constraints requirements/dev.txt" ;; \
 	    build) of="--group build --constraints requirements/dev.txt" ;; \
+	    lowest) of="pyproject.toml --extra embedded --extra mariadb --extra postgres --group test --resolution lowest-direct" ;; \
 	  esac; \
 	  uv pip compile $$of --quiet --universal --python-version 3.11 --generate-hashes \
 	    --custom-compile-command "make lock" --output-file requirements/$$name.txt $(ARGS) || exit; \

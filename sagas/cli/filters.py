@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import click
 
-from sagas.cli.age import Age
+from sagas.cli.age import age
 from sagas.states import SagaStatus
 
 __all__ = ["FILTERS", "filtered"]
@@ -18,7 +18,8 @@ FILTERS = ("status", "name", "code", "blocked", "older_than_s", "younger_than_s"
 _OPTIONS = (
     click.option(
         "--status",
-        type=click.Choice(list(SagaStatus), case_sensitive=False),
+        # Of strings: before 8.2, click does not show the members of an enum as their values.
+        type=click.Choice([*map(str, SagaStatus)], case_sensitive=False),
         help="Only sagas with this status.",
     ),
     click.option("--name", help="Only sagas of this name."),
@@ -35,13 +36,13 @@ _OPTIONS = (
     click.option(
         "--older-than",
         "older_than_s",
-        type=Age(),
+        type=age,
         help="Only sagas started longer ago than this: 90s, 30m, 2h, 7d.",
     ),
     click.option(
         "--younger-than",
         "younger_than_s",
-        type=Age(),
+        type=age,
         help="Only sagas started within this time.",
     ),
 )

@@ -97,7 +97,7 @@ class Database:
         most. The commit of an earlier try may have succeeded, so *work* must be conditional.
 
         Raises:
-            RecordNotReady: the tables are missing.
+            RecordNotReady: the tables are missing, or older than this package.
             sqlalchemy.exc.DBAPIError: the error is not transient, or lasts.
         """
         return self._with_retries(lambda: self._once("IMMEDIATE", work))
@@ -122,7 +122,7 @@ class Database:
             try:
                 return attempt()
             except DBAPIError as error:
-                _explain_missing_tables(error)
+                _explain_outdated_tables(error)
                 if not transient(error) or time.monotonic() + wait_s > deadline:
                     raise
             time.sleep(wait_s * random.uniform(0.5, 1.0))
@@ -159,21 +159,25 @@ def transient(error: DBAPIError) -> bool:
     return any(sign in text for sign in ("locked", "busy", "connect", "closed", "timeout"))
 
 
-def _explain_missing_tables(error: DBAPIError) -> None:
+def _explain_outdated_tables(error: DBAPIError) -> None:
     missing = isinstance(error, ProgrammingError | OperationalError)
-    if missing and _NO_TABLE.search(str(error.orig)):
+    if missing and _MISSING.search(str(error.orig)):
         raise RecordNotReady(
-            "The record's tables are missing in this database. Create them with: "
-            "sagas -A <your app> db upgrade"
+            "The record's tables are missing in this database, or of another version of "
+            "celery-sagas. Create or upgrade them with: sagas -A <your app> db upgrade"
         ) from error
 
 
-#: How SQLite, PostgreSQL and MariaDB report a missing table of the record. The table's name alone
-#: does not tell: the message of a deadlock has it too.
-_NO_TABLE = re.compile(
-    r"no such table: saga"
+#: How SQLite, PostgreSQL and MariaDB report a missing table or column of the record. The table's
+#: name alone does not tell: the message of a deadlock has it too. Of a column, MariaDB does not say
+#: whose it is.
+_MISSING = re.compile(
+    r"no such (table|column): saga"
+    r"|table saga\w* has no column"
     r'|relation "saga\w*" does not exist'
+    r'|column saga\w*\.\w+ does not exist|column "\w+" of relation "saga\w*" does not exist'
     r"|Table '.*\.saga\w*' doesn't exist"
+    r"|Unknown column '"
 )
 
 
@@ -249,8 +253,9 @@ def _postgresql_begin(connection: Connection) -> None:
 def _mariadb_connect(connection: Any, _: Any) -> None:
     if "MariaDB" not in connection.get_server_info():
         raise ConfigurationError(
-            f"saga_database_url points to MySQL {connection.get_server_info()}. The record needs "
-            "MariaDB (10.6 or newer), PostgreSQL or SQLite."
+            f"saga_database_url points to MySQL {connection.get_server_info()}. The record is not "
+            "tested on MySQL, which lacks what it relies on there: idle_transaction_timeout and "
+            "the collation utf8mb4_nopad_bin. Use MariaDB (10.6 or newer), PostgreSQL or SQLite."
         )
     # As on PostgreSQL. Besides, text that is too long is refused instead of truncated.
     settings = {

@@ -33,18 +33,34 @@ def upgrade(database: Database, revision: str = "head") -> None:
     """Create the record's tables or upgrade them to *revision*; do nothing if they are there.
 
     If several processes do it at the same time, one does the work and the others wait for it.
+
+    Raises:
+        RecordNotReady: a newer version has upgraded the record, or another process is upgrading it
+            for too long.
     """
     from alembic import command
 
     def work(connection: Connection) -> None:
         if connection.dialect.name == "postgresql":  # a writer of SQLite is alone anyway
             connection.execute(select(func.pg_advisory_xact_lock(_LOCK_ID)))
+        _refuse_newer(current_revision(connection))
         config = _config()
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
 
     with _alone_on_mariadb(database.engine):
         database.write(work)
+
+
+def _refuse_newer(current: str | None) -> None:
+    from alembic.script import ScriptDirectory
+
+    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+    if current is not None and current not in known:
+        raise RecordNotReady(
+            f"The record is at revision {current}, which this version of celery-sagas does not "
+            "know: a newer one has upgraded it. Deploy that version. Nothing was changed."
+        )
 
 
 @contextmanager

@@ -283,8 +283,10 @@ class Messages:
 
 
 def _in_one_go(producer: Any, chains: Sequence[Chain]) -> AbstractContextManager[object]:
-    batch: AbstractContextManager[object] = producer.batch()
-    return batch if len(chains) > 1 else nullcontext()
+    # kombu has batches from 5.7 on; an older one sends each message by itself.
+    batch: Any = getattr(producer, "batch", nullcontext)
+    together: AbstractContextManager[object] = batch() if len(chains) > 1 else nullcontext()
+    return together
 
 
 def _limits(call: PlannedCall) -> dict[str, float | None]:

@@ -339,7 +339,9 @@ def test_a_missing_database_setting_is_an_error(cli: Callable[[str | None], Run]
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
 )
 def test_wrong_usage_exits_with_code_2(words: tuple[str, ...], message: str, run_saga: Run) -> None:
-    assert message in error_of(run_saga(*words, input="[{}, {}]"), exit_code=2)
+    # Versions of click differ in the case of the choices they name.
+    shown = error_of(run_saga(*words, input="[{}, {}]"), exit_code=2)
+    assert message.lower() in shown.lower()
 
 
 def test_an_app_must_be_named(run_saga: Run) -> None:

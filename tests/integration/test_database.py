@@ -63,6 +63,16 @@ def test_missing_tables_are_an_error_that_names_the_command(blank_database_url: 
     database.dispose()
 
 
+def test_a_record_of_an_older_version_is_an_error_that_names_the_command(
+    database: Database,
+) -> None:
+    database.write(lambda c: c.execute(text("ALTER TABLE saga DROP COLUMN unconsumed")))
+    with pytest.raises(RecordNotReady, match="sagas -A <your app> db upgrade"):
+        started(Store(database))
+    with pytest.raises(RecordNotReady, match="db upgrade"):
+        database.read(lambda c: c.execute(select(t.saga)))
+
+
 def test_a_missing_table_of_somebody_else_is_their_error(database: Database) -> None:
     with pytest.raises(DBAPIError, match="shop_order"):
         database.read(lambda c: c.execute(text("SELECT * FROM shop_order")))
@@ -177,9 +187,10 @@ def test_mariadb_refuses_text_that_is_too_long(mariadb_url: str) -> None:
     database.dispose()
 
 
-def test_mysql_is_refused_and_the_supported_databases_are_named() -> None:
+def test_mysql_is_refused_with_the_reason_and_the_supported_databases() -> None:
     connection = SimpleNamespace(get_server_info=lambda: "8.4.3")
-    with pytest.raises(ConfigurationError, match=r"points to MySQL 8\.4\.3.*needs MariaDB"):
+    reason = r"points to MySQL 8\.4\.3.*idle_transaction_timeout.*Use MariaDB"
+    with pytest.raises(ConfigurationError, match=reason):
         _mariadb_connect(connection, None)
 
 

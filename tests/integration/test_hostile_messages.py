@@ -207,7 +207,7 @@ def test_markup_and_control_characters_in_keys_and_errors_stay_text(
     key = "'; DROP TABLE saga; --<b>"
     handle = order_saga.start(Order(), key=key)
 
-    monkeypatch.setattr(execution.Execution, "_context", partial(fails, nasty))
+    monkeypatch.setattr(execution.Execution, "_context", staticmethod(partial(fails, nasty)))
     driver.run_all()
     assert order_saga.get(key=key).id == handle.id
     failure = handle.describe().failure

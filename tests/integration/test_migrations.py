@@ -12,6 +12,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import inspect, select, text
 
+from sagas.errors import RecordNotReady
 from sagas.ids import uuid7
 from sagas.record import tables as t
 from sagas.record.database import Database
@@ -96,6 +97,15 @@ def test_a_second_upgrade_does_nothing(blank: Database) -> None:
     upgrade(blank)
     assert blank.read(record_id) == before
     assert saga_row(blank, saga_id).status == "STARTED"
+
+
+def test_a_record_that_a_newer_version_has_upgraded_is_left_alone(blank: Database) -> None:
+    upgrade(blank)
+    newer = text(f"UPDATE {VERSION_TABLE} SET version_num = '9999'")  # noqa: S608
+    blank.write(lambda c: c.execute(newer))
+    with pytest.raises(RecordNotReady, match=r"revision 9999.*a newer one has upgraded it"):
+        upgrade(blank)
+    assert blank.read(current_revision) == "9999"
 
 
 def test_simultaneous_upgrades_do_the_work_once(blank_database_url: str) -> None:

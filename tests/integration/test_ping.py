@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 from celery import Celery
-from click.testing import CliRunner, Result
+from click.testing import Result
 from sqlalchemy import update
 
 from sagas.cli import saga
@@ -17,6 +17,7 @@ from sagas.record import workers
 from sagas.record.database import Database
 from sagas.record.workers import Heartbeat
 from sagas.sql import before_now
+from tests.support.click_runner import call
 
 HERE = f"celery@{socket.gethostname()}"
 
@@ -38,7 +39,7 @@ def beat(database: Database, hostname: str, *, ago_s: float = 0) -> UUID:
 
 
 def ping(app: Celery, *options: str) -> Result:
-    return CliRunner().invoke(saga, ["ping", *options], obj=SimpleNamespace(app=app))
+    return call(saga, "ping", *options, obj=SimpleNamespace(app=app))
 
 
 def test_a_worker_of_this_host_that_sends_heartbeats_is_alive(

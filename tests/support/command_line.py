@@ -5,9 +5,10 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from click.testing import CliRunner, Result
+from click.testing import Result
 
 from sagas.cli import main
+from tests.support.click_runner import call
 
 __all__ = ["APP", "Run", "error_of", "json_of", "on_terminal", "output_of", "run"]
 
@@ -24,9 +25,7 @@ def run(
     encoding: str | None = None,
 ) -> Result:
     named = ["-A", app] if app else []
-    return CliRunner(charset=encoding or "utf-8").invoke(
-        main, [*named, *words], input=input, env=env
-    )
+    return call(main, *named, *words, input=input, env=env, encoding=encoding or "utf-8")
 
 
 def on_terminal(run: Run, width: int, *words: str, encoding: str | None = None) -> str:
