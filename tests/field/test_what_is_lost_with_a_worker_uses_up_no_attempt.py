@@ -1,11 +1,15 @@
 """Deployments and crashes cut off long steps: the step has not failed, its worker has ended."""
 
 import signal
+from datetime import UTC, datetime
+from uuid import UUID
 
 import pytest
 from sqlalchemy import select
 
+from sagas.cli.render import print_saga
 from sagas.record import tables as t
+from sagas.record.queries import SagaView, StepView
 from sagas.states import SagaStatus
 from tests.support.pools import Pools
 from tests.support.waiting import wait_until
@@ -42,3 +46,28 @@ def test_a_step_that_kills_its_process_each_time_ends_too(pools: Pools) -> None:
     assert pools.error_type("poison") == "WorkerLost"
     assert losses(pools, "poison") == (5, 5)
     assert pools.effects("poison") == ["began"] * 5 + ["undone"]
+
+
+def test_people_see_how_many_attempts_were_lost(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    now = datetime(2026, 3, 1, tzinfo=UTC)
+    saga = SagaView(
+        id=UUID(int=1),
+        name="trip",
+        key="T-1",
+        status=SagaStatus.COMPENSATING,
+        epoch=9,
+        failure=None,
+        parked=None,
+        blocked=None,
+        resolved=None,
+        deadline_at=None,
+        started_at=now,
+        ended_at=None,
+    )
+    step = StepView("flight", attempt=4, losses=3, compensation_attempt=2, compensation_losses=1)
+    print_saga(saga, [step], [])
+    shown = capsys.readouterr().out
+    assert "4 (3 lost)" in shown
+    assert "2 (1 lost)" in shown
