@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import select
 
-from sagas.cli.render import print_saga
+from sagas.cli.render_saga import print_saga
 from sagas.record import tables as t
 from sagas.record.queries import SagaView, StepView
 from sagas.states import SagaStatus
@@ -67,7 +67,7 @@ def test_people_see_how_many_attempts_were_lost(
         ended_at=None,
     )
     step = StepView("flight", attempt=4, losses=3, compensation_attempt=2, compensation_losses=1)
-    print_saga(saga, [step], [])
+    print_saga(saga, None, [step], [])
     shown = capsys.readouterr().out
     assert "4 (3 lost)" in shown
     assert "2 (1 lost)" in shown

@@ -129,7 +129,9 @@ def _run(trial: Trial, *, compile_it: bool) -> int:
         del sys.modules[name]
     os.chdir(trial.tree)
     sys.path[0] = str(trial.tree)
-    return pytest.main([*_PYTEST, *trial.tests])
+    # Directories of its own: pytest removes old ones of other runs, which may do so as well.
+    own = f"--basetemp={trial.output.with_suffix('')}"
+    return pytest.main([*_PYTEST, own, *trial.tests])
 
 
 def _caught_by(trial: Trial, code: int) -> str | None:

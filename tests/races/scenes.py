@@ -58,7 +58,7 @@ def _running(store: Store) -> UUID:
     """Let a worker claim the first step and then fall silent."""
     saga_id = _started(store)
     silent = before_now(2 * TIMING.lease_s)
-    row = {"id": WORKER, "hostname": "one@here", "pid": 1, "seen": {}, "queues": {}}
+    row = {"id": WORKER, "hostname": "one@here", "pid": 1, "seen": {}, "queues": {}, "withheld": {}}
     worker = insert(t.worker).values(**row, started_at=silent, heartbeat_at=silent)
     store.database.write(lambda c: c.execute(worker))
     claims(store, saga_id, "flight", token=HOLDER, worker=WORKER, task_id="t-1")
