@@ -114,7 +114,7 @@ def test_a_replica_is_abandoned_once_the_address_leads_to_the_primary(
 def test_a_worker_goes_on_without_a_restart(
     pair: Pair, entrance: Door, redis_url: str, tmp_path: Path, make_runtime: Callable[..., Runtime]
 ) -> None:
-    make_runtime(entrance.url, broker_url=redis_url)
+    make_runtime(entrance.url, broker_url=redis_url, saga_namespace="database_shop")
     env = {"SHOP_BROKER": redis_url, "SHOP_RECORD": entrance.url}
     with running_worker(
         "tests.field.database_shop", "-c", "2", log=tmp_path / "worker.log", env=env
