@@ -38,7 +38,7 @@ def pooled_url(postgres_url: str) -> Iterator[str]:
 def test_many_clients_share_few_sessions_and_every_saga_ends_correctly(
     pooled_url: str, redis_url: str, tmp_path: Path, make_runtime: Callable[..., Runtime]
 ) -> None:
-    make_runtime(pooled_url, broker_url=redis_url)
+    make_runtime(pooled_url, broker_url=redis_url, saga_namespace="database_shop")
     env = {"SHOP_BROKER": redis_url, "SHOP_RECORD": pooled_url}
     with running_worker(
         "tests.field.database_shop", "-c", "3", log=tmp_path / "worker.log", env=env

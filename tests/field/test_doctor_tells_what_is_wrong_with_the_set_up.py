@@ -15,6 +15,7 @@ import pytest
 import redis
 from sqlalchemy import text
 
+from sagas.cli.findings import Setup
 from sagas.dev import embedded_broker
 from sagas.ids import uuid7
 from sagas.record import workers
@@ -42,6 +43,17 @@ def findings(run: Run) -> dict[str, dict[str, Any]]:
             found[finding["check"]] = finding
     assert result.exit_code == int(any(f["level"] == "error" for f in found.values()))
     return found
+
+
+@pytest.fixture(autouse=True)
+def _only_the_steps_of_the_shop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide the steps that other tests of this process have defined: every app has them."""
+    known = vars(Setup)["steps"].fget
+
+    def of_the_shop(setup: Setup) -> dict[str, Any]:
+        return {name: task for name, task in known(setup).items() if name.startswith("shop.")}
+
+    monkeypatch.setattr(Setup, "steps", property(of_the_shop))
 
 
 @pytest.fixture
