@@ -118,7 +118,9 @@ class Messages:
         self._rest_until = 0.0
         self._clock_offset_s = 0.0
         self._eager = EagerRuns()
-        signals.before_task_publish.connect(self._stamp)  # weakly, for as long as the app is used
+        # Weakly, for as long as the app is used. By an id of its own: for Celery 5.5, a method of
+        # two objects is one receiver, and the messages of the second app had no stamp.
+        signals.before_task_publish.connect(self._stamp, dispatch_uid=f"sagas.{id(self)}")
 
     def publish(self, *chains: Chain) -> bool:
         """Publish chains, in one batch where the transport can; return False if that failed.

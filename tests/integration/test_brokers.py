@@ -3,17 +3,17 @@
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from celery import Celery
+from celery import Celery, signals
 from kombu.entity import Exchange, Queue
 
 from sagas.duties.in_flight import InFlight
 from sagas.duties.lost_messages import LostMessages
 from sagas.runtime.app import runtime_of
-from sagas.runtime.messages import Messages
+from sagas.runtime.messages import SENT_AT, Messages
 from tests.support.brokers import Broker
 from tests.support.proxy import Door, door
 from tests.support.shop import Order, order_saga
@@ -100,6 +100,17 @@ def received(app: Celery, queue: Queue) -> Request:
         message = source.get(timeout=HANG_S)
         message.ack()
         return Request(message.headers, message.payload[0], app, message.properties)
+
+
+def test_the_messages_of_every_app_of_a_process_are_stamped(app: Celery) -> None:
+    settings = runtime_of(app).settings
+    names = ("earlier", "later")
+    made = [Messages(Celery(name, set_as_current=False), settings) for name in names]
+    ahead = datetime.now(UTC) + timedelta(hours=1)
+    made[-1].note_clock(ahead)
+    headers = {SENT_AT: 0.0}
+    signals.before_task_publish.send(sender="shop.reserve", headers=headers)
+    assert headers[SENT_AT] >= ahead.timestamp()
 
 
 @pytest.mark.parametrize("kind", ["direct", "topic"])
