@@ -62,28 +62,35 @@ class Database:
         #: Returns the engine in place of the URL.
         self._factory = factory
         self._patience_s = patience_s
-        self._engine: Engine | None = None
-        self._begins: dict[str, Engine] = {}
-        self._pid = 0
-        self._inherited: list[Engine] = []
+        #: By process, since garbage collection would close the connections of the parent's engine.
+        self._made: dict[int, dict[str, Engine]] = {}
         before_fork(self._close_sqlite)
 
     @property
     def engine(self) -> Engine:
         """The engine of this process."""
-        if self._engine is None or self._pid != os.getpid():
-            if self._engine is not None:
-                # Kept, because garbage collection would close the parent's connections.
-                self._inherited.append(self._engine)
-            engine = self._new_engine()
-            begins: dict[str, Engine] = {
-                mode: engine.execution_options(saga_begin=mode)
-                for mode in ("IMMEDIATE", "DEFERRED")
-            }
-            begins["SNAPSHOT"] = _snapshot_engine(begins["DEFERRED"])
-            self._engine, self._begins = engine, begins
-            self._pid = os.getpid()  # last: tells other threads that the rest is set
-        return self._engine
+        return self._begins["PLAIN"]
+
+    @property
+    def _begins(self) -> dict[str, Engine]:
+        """The engine of this process, by how its transactions begin."""
+        pid = os.getpid()
+        if (made := self._made.get(pid)) is None:
+            # Where two threads come here at once, one engine counts: none has a connection yet.
+            made = self._made.setdefault(pid, self._new_engines())
+        return made
+
+    def _new_engines(self) -> dict[str, Engine]:
+        engine = self._new_engine()
+        immediate, deferred = (
+            engine.execution_options(saga_begin=mode) for mode in ("IMMEDIATE", "DEFERRED")
+        )
+        return {
+            "PLAIN": engine,
+            "IMMEDIATE": immediate,
+            "DEFERRED": deferred,
+            "SNAPSHOT": _snapshot_engine(deferred),
+        }
 
     def _new_engine(self) -> Engine:
         if self._factory is not None:
@@ -111,7 +118,6 @@ class Database:
         return self._with_retries(lambda: self._once("SNAPSHOT", work))
 
     def _once(self, begin: str, work: Callable[[Connection], T]) -> T:
-        _ = self.engine  # makes the engine if this process has none yet
         with self._begins[begin].begin() as connection:
             return work(connection)
 
@@ -129,13 +135,14 @@ class Database:
             wait_s = min(wait_s * 2, 0.5)
 
     def _close_sqlite(self) -> None:
-        if self._engine is not None and self._engine.dialect.name == "sqlite":
+        made = self._made.get(os.getpid())
+        if made is not None and made["PLAIN"].dialect.name == "sqlite":
             self.dispose()
 
     def dispose(self) -> None:
         """Close the connections of this process."""
-        if self._engine is not None and self._pid == os.getpid():
-            self._engine.dispose()
+        if (made := self._made.get(os.getpid())) is not None:
+            made["PLAIN"].dispose()
 
 
 def _snapshot_engine(engine: Engine) -> Engine:

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import pytest
 from billiard.exceptions import SoftTimeLimitExceeded
-from sqlalchemy import Connection, func, select, text, update
+from sqlalchemy import Connection, Engine, create_engine, func, select, text, update
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from sagas import ConfigurationError, RecordNotReady
@@ -105,12 +105,27 @@ def test_a_write_gives_up_when_its_time_is_up(database_url: str) -> None:
     database.dispose()
 
 
+def test_threads_that_come_first_at_the_same_moment_share_one_engine(tmp_path: Path) -> None:
+    """The other engine would be dropped with a connection that nobody closes."""
+    both = threading.Barrier(2)
+
+    def make() -> Engine:
+        both.wait(HANG_S)
+        return create_engine(f"sqlite:///{tmp_path / 'record.db'}")
+
+    database = Database(None, factory=make)
+    with ThreadPoolExecutor(2) as pool:
+        one, other = pool.map(lambda _: database.engine, range(2))
+    assert one is other
+    database.dispose()
+
+
 def test_an_invalid_statement_is_not_repeated(database: Database) -> None:
     tries: list[Any] = []
 
     def work(connection: Connection) -> None:
         tries.append(connection)
-        connection.execute(text("SELECT nonsense"))
+        connection.execute(text("SELEKT nonsense"))
 
     with pytest.raises(DBAPIError, match="nonsense"):
         database.write(work)
