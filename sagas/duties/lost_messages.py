@@ -67,8 +67,8 @@ class LostMessages:
         It is lost if its queue is empty, or has visibly moved past it: a message of the same
         priority that was sent later has been received. No living worker has it, for they extend the
         sagas whose messages they have received; where one has ceased to, after a long time, nothing
-        is known. A broker that does not answer proves nothing, nor does a transport that does not
-        know the length of its queues, nor a router that chooses a queue at random.
+        is known. Three things prove nothing: a broker that does not answer, a transport that cannot
+        tell the length of its queues, and a router that chooses a queue at random.
 
         Raises:
             celery.exceptions.QueueNotFound: its route leads to a queue that this app does not have.

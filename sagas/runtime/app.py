@@ -117,9 +117,10 @@ class Runtime:
         application = self.application
         if application is None or self._owns_record:
             return
-        if not self.database.read(lambda c: require_own_record(c, application)) and claim:
+        owned = self.database.read(lambda c: require_own_record(c, application))
+        if claim and not owned:
             self.database.write(lambda c: claim_record(c, application))
-        self._owns_record = claim
+        self._owns_record = owned or claim
 
     @cached_property
     def payload_codec(self) -> PayloadCodec:

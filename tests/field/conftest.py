@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from celery import Celery
+from celery import Celery, signals
 from celery import _state as celery_state
 from kombu.transport import memory
 
@@ -92,3 +92,16 @@ def field_runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[R
     yield runtime_of(app)
     app.close()
     runtime_of(app).database.dispose()
+
+
+@pytest.fixture
+def published() -> Iterator[list[str]]:
+    """Return the names of the published tasks."""
+    names: list[str] = []
+
+    def note(sender: str = "", **_: Any) -> None:
+        names.append(sender)
+
+    signals.before_task_publish.connect(note)
+    yield names
+    signals.before_task_publish.disconnect(note)

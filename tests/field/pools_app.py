@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 import sagas
 from sagas import Context, Retry, Saga, StepFailed, step
+from tests.support.waiting import wait_until
 
 __all__ = ["WAYS", "Job", "app", "computes", "ends", "overruns"]
 
@@ -95,8 +96,7 @@ def end(job: Job, ctx: Context) -> None:
         time.sleep(600 if ctx.attempt == 1 else 0)
         return
     if job.how == "hangs until it may go":
-        while not (DIRECTORY / "go").exists():
-            time.sleep(0.02)
+        wait_until((DIRECTORY / "go").exists)
         return
     if job.how == "kills its process":
         os._exit(9)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from celery import signals
 from sqlalchemy import Connection, Engine, Executable, create_engine, event, func, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
@@ -244,19 +243,6 @@ def test_an_application_that_begins_its_own_sqlite_transactions_is_accepted(
 
 
 # The publish
-
-
-@pytest.fixture
-def published() -> Iterator[list[str]]:
-    """Return the names of the published tasks."""
-    names: list[str] = []
-
-    def note(sender: str = "", **_: Any) -> None:
-        names.append(sender)
-
-    signals.before_task_publish.connect(note)
-    yield names
-    signals.before_task_publish.disconnect(note)
 
 
 def test_a_connection_that_stays_open_publishes_right_after_its_commit(

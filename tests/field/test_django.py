@@ -41,19 +41,6 @@ Make = Callable[..., Runtime]
 
 
 @pytest.fixture
-def published() -> Iterator[list[str]]:
-    """Return the names of the published tasks."""
-    names: list[str] = []
-
-    def note(sender: str = "", **_: Any) -> None:
-        names.append(sender)
-
-    signals.before_task_publish.connect(note)
-    yield names
-    signals.before_task_publish.disconnect(note)
-
-
-@pytest.fixture
 def shop(database_url: str, make_runtime: Make) -> Iterator[str]:
     """Return the alias of Django's database, which has the record, the barrier and a table."""
     make_runtime(database_url)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from celery import Celery
 from celery import _state as celery_state
-from sqlalchemy import create_engine, select
+from sqlalchemy import Connection, create_engine, select
 
 import sagas
 from sagas import ConfigurationError, Saga, WrongApplication, step
@@ -16,6 +16,8 @@ from sagas.duties.supervisor import Supervisor
 from sagas.record import tables as t
 from sagas.record.database import Database
 from sagas.record.migrate import upgrade
+from sagas.record.owner import require_own_record
+from sagas.runtime import app as app_module
 from sagas.runtime.app import Runtime, runtime_of
 from tests.support.records import count
 
@@ -86,6 +88,25 @@ def test_a_worker_of_the_second_application_does_not_start(make: Make) -> None:
     with pytest.raises(WrongApplication, match="belongs to the application 'shop'"):
         Supervisor(second).start()
     assert count(second.database, t.worker) == 0
+
+
+def test_whose_record_it_is_is_asked_only_until_it_is_known(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make("shop")
+    saga.start("S-1", key="S-1")
+    again, asked = make("shop"), 0
+
+    def ask(connection: Connection, application: str) -> bool:
+        nonlocal asked
+        asked += 1
+        return require_own_record(connection, application)
+
+    monkeypatch.setattr(app_module, "require_own_record", ask)
+    for number in (2, 3):
+        with again.database.engine.begin() as connection:
+            saga.start(f"S-{number}", key=f"S-{number}", session=connection)
+    assert asked == 1
 
 
 def test_two_apps_that_are_one_application_share_its_name(make: Make) -> None:
