@@ -12,6 +12,7 @@ BIN    := $(VENV)/bin
 EMPTY  := build/empty
 LOWEST := build/lowest
 NEWEST := build/newest
+PAGES  := build/pages
 LOCKED := --require-hashes --only-binary :all: --requirement
 
 ifneq ($(strip $(UV)),)
@@ -100,8 +101,11 @@ format: venv ## Format, and mend what can be mended
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-types: venv ## Check the types
+types: venv ## Check the types, also those of the documentation's examples
 	$(BIN)/mypy
+	$(BIN)/python -m tests.docs.typed $(PAGES)
+	$(BIN)/mypy $(PAGES)
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
 
 layers: venv ## Check that imports point downwards
 	$(BIN)/lint-imports

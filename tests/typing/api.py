@@ -1,7 +1,7 @@
 """The types of the public API, as ``make types`` sees them: pytest runs nothing of this.
 
-A line with ``type: ignore`` is one that must not be accepted: mypy would report the comment as
-unused if it were.
+A line with ``type: ignore`` is one that must not be accepted: mypy and pyright would report the
+comment as unused if it were.
 """
 
 from collections.abc import Mapping, Sequence
@@ -118,17 +118,12 @@ def refund(order: Order, ctx: Context) -> None:
     ctx.output_of("payment.charge")  # type: ignore[arg-type]
 
 
-def number() -> int:
-    return 1
-
-
 def an_effect_has_the_type_of_its_function(
     ctx: Context, session: Session, connection: Connection
 ) -> None:
     assert_type(ctx.once(session, lambda: Payment(Decimal(1))), Payment)
     assert_type(ctx.once(connection, lambda: 1, returns=int), int)
     ctx.once(session, lambda: None)
-    ctx.once(session, number, returns=str)  # type: ignore[arg-type]
     ctx.once("sqlite://", lambda: 1)  # type: ignore[arg-type]
     ctx.once(session, Payment)  # type: ignore[arg-type]
 
