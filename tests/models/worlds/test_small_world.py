@@ -59,9 +59,16 @@ WORLDS = [
     ),
 ]
 
+#: From this many worlds on, a search is left to ``make slow``.
+SLOW = 40_000
+
 
 @pytest.mark.parametrize(
-    ("small", "floor"), [world[1:] for world in WORLDS], ids=[world[0] for world in WORLDS]
+    ("small", "floor"),
+    [
+        pytest.param(small, floor, id=name, marks=[pytest.mark.slow] if floor >= SLOW else [])
+        for name, small, floor in WORLDS
+    ],
 )
 def test_every_world_is_correct_and_has_a_way_to_an_end(small: Small, floor: int) -> None:
     found = explore(small)
