@@ -46,6 +46,7 @@ from sagas.record.alerts import Alert
 from sagas.record.queries import HistoryEntry, SagaView, StepView
 from sagas.retry import Retry
 from sagas.runtime.app import bind
+from sagas.runtime.dev_environment import offer_broker
 from sagas.runtime.payload_codec import Codec
 from sagas.states import Operation, Outcome, SagaStatus, StepStatus
 from sagas.worker.step_task import step
@@ -115,6 +116,10 @@ def setup(app: Celery) -> None:
 
     Call it once, where the app is made. Nothing is connected and no setting is read before the
     first use. A second call for the same app does nothing.
+
+    Where ``sagas dev`` runs in the current directory, an app that names no broker or no record uses
+    those of that command.
     """
     if getattr(app, "sagas", None) is None:
+        offer_broker(app)
         connect(bind(app))

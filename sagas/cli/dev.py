@@ -2,12 +2,10 @@
 
 import os
 import secrets
-import shlex
 import signal
 import socket
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,12 +17,10 @@ from sagas.cli.commands import in_words, runtime
 from sagas.dev import embedded_broker, find_server
 from sagas.errors import SagaError
 from sagas.record import migrate
+from sagas.runtime.dev_environment import BROKER_VARIABLE, FILE, written
 from sagas.runtime.settings import DATABASE_VARIABLE
 
 __all__ = ["dev"]
-
-#: Celery prefers this variable to the application's own setting.
-BROKER_VARIABLE = "CELERY_BROKER_URL"
 
 #: Flower's usual port, used if it is free.
 FLOWER_PORT = 5555
@@ -48,6 +44,9 @@ def dev(context: click.Context, broker_url: str | None) -> None:
 
     The broker is private and starts empty. The record is the one that the app configures, or else a
     SQLite file in .sagas/ in this directory; it is migrated first.
+
+    In other terminals, the sagas command finds both by itself in this directory, and so does a
+    program whose app names no broker. For any other program, run there: . .sagas/env
     """
     name = getattr(context.obj, "app_name", None)
     if name is None:
@@ -60,7 +59,9 @@ def dev(context: click.Context, broker_url: str | None) -> None:
         signal.signal(number, signal.default_int_handler)
     with ExitStack() as stack:
         os.environ[BROKER_VARIABLE] = stack.enter_context(embedded_broker(broker_url))
-        setup = _Setup(name, folder, _migrate(context), f"http://127.0.0.1:{_flower_port()}")
+        shared = {n: os.environ[n] for n in (BROKER_VARIABLE, DATABASE_VARIABLE)}
+        file = stack.enter_context(written(shared))
+        setup = _Setup(name, file, _migrate(context), f"http://127.0.0.1:{_flower_port()}")
         _run(setup, stack)
 
 
@@ -78,7 +79,7 @@ def _require_extras(broker_url: str | None) -> None:
 
 
 def _folder() -> Path:
-    folder = Path.cwd() / ".sagas"
+    folder = FILE.parent.absolute()
     folder.mkdir(exist_ok=True)
     (folder / ".gitignore").write_text("*\n")
     return folder
@@ -108,7 +109,7 @@ def _flower_port() -> int:
 @dataclass(frozen=True, slots=True)
 class _Setup:
     app: str
-    folder: Path
+    file: Path
     record: str
     flower: str
 
@@ -116,7 +117,6 @@ class _Setup:
 def _run(setup: _Setup, stack: ExitStack) -> None:
     password = secrets.token_urlsafe(12)
     env = {**os.environ, "FLOWER_BASIC_AUTH": f"dev:{password}", "PYTHONUNBUFFERED": "1"}
-    stack.enter_context(_environment_file(setup.folder))
     # There are no other workers: without looking for them, it starts a second sooner.
     quick = ("worker", "-E", "-l", "INFO", "--without-gossip", "--without-mingle")
     worker = Child("worker", *_celery(setup, *quick), env=env, colour="cyan")
@@ -138,25 +138,15 @@ def _celery(setup: _Setup, *words: str) -> tuple[str, ...]:
     return (sys.executable, "-m", "celery", "-A", setup.app, *words)
 
 
-@contextmanager
-def _environment_file(folder: Path) -> Iterator[None]:
-    """Write a file that tells other terminals where the broker and the record are."""
-    file = folder / "env"
-    file.touch(mode=0o600)
-    names = (BROKER_VARIABLE, DATABASE_VARIABLE)
-    file.write_text("".join(f"export {n}={shlex.quote(os.environ[n])}\n" for n in names))
-    yield
-    file.unlink(missing_ok=True)
-
-
 def _show_banner(setup: _Setup, password: str) -> None:
     broker = os.environ[BROKER_VARIABLE].rpartition("@")[2]
-    lines: Mapping[str, str] = {
+    lines = {
         "broker": f"{broker}, with a password",
         "record": setup.record,
         "worker": f"reloads when a .py file under {Path.cwd()} changes",
         "Flower": setup.flower.replace("//", f"//dev:{password}@"),
-        "elsewhere": f". {setup.folder / 'env'} && sagas -A {setup.app} list",
+        "commands": f"in this directory, as they are: sagas -A {setup.app} list",
+        "programs": f"first, in their terminal: . {setup.file}",
     }
     click.echo(click.style(f"\nsagas dev: {setup.app}", bold=True))
     for name, text in lines.items():

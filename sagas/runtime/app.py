@@ -23,6 +23,7 @@ from sagas.record.owner import claim_record, require_own_record
 from sagas.record.queries import StepView
 from sagas.record.starts import record_id
 from sagas.record.store import Store
+from sagas.runtime.dev_environment import warn_of_other_broker
 from sagas.runtime.messages import Messages
 from sagas.runtime.payload_codec import PayloadCodec
 from sagas.runtime.settings import Settings
@@ -152,6 +153,8 @@ class Runtime:
     @cached_property
     def messages(self) -> Messages:
         """The messages of this app."""
+        if not self.runs_eagerly:
+            warn_of_other_broker(self.app)
         return Messages(self.app, self.settings)
 
     def actor(self, role: str) -> str:

@@ -14,6 +14,7 @@ from sagas.decision import Timing
 from sagas.definition import is_name
 from sagas.errors import ConfigurationError
 from sagas.record.engine_options import check_options
+from sagas.runtime import dev_environment
 
 __all__ = ["DATABASE_VARIABLE", "Settings"]
 
@@ -153,6 +154,7 @@ def _database_url(
     url: str | URL | None = given.get("saga_database_url") or os.environ.get(DATABASE_VARIABLE)
     if not url and default_url is not None:
         return default_url()
+    url = url or dev_environment.find().get(DATABASE_VARIABLE)
     if not url:
         name = _spelling("saga_database_url", namespace)
         raise ConfigurationError(

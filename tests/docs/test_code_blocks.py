@@ -31,6 +31,7 @@ _FOREIGN = {
     "cd",
     "pip",
     "docker",
+    "flask",
     "echo",
     "pkill",
     "python",
@@ -50,13 +51,18 @@ def test_the_python_of_a_page_runs(page: Path, embedded_url: str, tmp_path: Path
         found = [block for block in blocks(page, "python") if block.is_run]
         _write(tmp_path / "page.py", [b for b in found if b.mark != "use"], broker)
         _write(tmp_path / "use.py", [b for b in found if b.mark == "use"], broker)
-        _run(tmp_path, "page")
+        _run(tmp_path, "page", broker)
         if (tmp_path / "use.py").read_text():
             use = "from page import *\nimport sagas\nsagas.upgrade_record()\n"
             (tmp_path / "use.py").write_text(use + (tmp_path / "use.py").read_text())
-            env = {"PYTHONPATH": str(tmp_path)}
+            env = {"PYTHONPATH": str(tmp_path), **_brought(broker)}
             with running_worker("page", "-c", "1", log=tmp_path / "log", env=env, cwd=tmp_path):
-                _run(tmp_path, "use")
+                _run(tmp_path, "use", broker)
+
+
+def _brought(broker: str) -> dict[str, str]:
+    """Return what `sagas dev` brings, for pages whose app names no broker."""
+    return {"CELERY_BROKER_URL": broker}
 
 
 def _write(file: Path, code: list[Block], broker: str) -> None:
@@ -64,12 +70,12 @@ def _write(file: Path, code: list[Block], broker: str) -> None:
     file.write_text(text.replace(_BROKER, broker))
 
 
-def _run(folder: Path, module: str) -> None:
+def _run(folder: Path, module: str, broker: str) -> None:
     path = os.pathsep.join([str(folder), str(ROOT)])
     done = subprocess.run(
         [sys.executable, "-W", "error", "-m", module],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": path},
+        env={**os.environ, "PYTHONPATH": path, **_brought(broker)},
         check=False,
         capture_output=True,
         text=True,

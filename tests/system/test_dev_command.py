@@ -69,12 +69,15 @@ class Run:
 
     def elsewhere(self, command: str) -> str:
         """Run a command in another terminal."""
-        words = f". .sagas/env && {SAGAS} -A little {command}"
+        return self.terminal(f"{SAGAS} -A little {command}").stdout
+
+    def terminal(self, line: str) -> subprocess.CompletedProcess[str]:
+        """Run a line in a shell of this directory."""
         done = subprocess.run(
-            ["/bin/sh", "-c", words], cwd=self.directory, capture_output=True, check=False
+            ["/bin/sh", "-c", line], cwd=self.directory, capture_output=True, text=True, check=False
         )
-        assert done.returncode == 0, done.stderr.decode()
-        return done.stdout.decode()
+        assert done.returncode == 0, done.stderr
+        return done
 
     def left(self) -> dict[int, str]:
         """Return the processes that are still running, by id."""
@@ -128,6 +131,7 @@ def test_a_saga_is_run_by_a_worker_that_reloads_and_no_process_is_left_over(
         (tmp_path / "name.json").write_text('"Ada"')
         run.elsewhere("start greeting name.json --key G-1")
         wait_until(lambda: shown(run, "G-1")["status"] == "COMPLETED")
+        programs_in_other_terminals_reach_the_worker(run)
 
         found = re.search(r"http://dev:\S+", run.output)
         assert found
@@ -144,6 +148,16 @@ def test_a_saga_is_run_by_a_worker_that_reloads_and_no_process_is_left_over(
         run.process.send_signal(end)
         assert run.process.wait(timeout=HANG_S) == (0 if end is signal.SIGINT else -end)
         wait_until(lambda: not run.left(), what="every process has ended")
+
+
+def programs_in_other_terminals_reach_the_worker(run: Run) -> None:
+    """Check what programs do in this directory as they are, and with the file."""
+    (run.directory / "plain.py").write_text(APP.replace(', broker="redis://nowhere.invalid/0"', ""))
+    for number, (before, module) in enumerate([("", "plain"), (". .sagas/env && ", "little")]):
+        use = f"{module}.greeting.start('Eve', key='P-{number}').wait(timeout={HANG_S})"
+        ran = run.terminal(f'{before}{sys.executable} -c "import {module}; {use}"')
+        assert ran.stderr == ""
+        assert shown(run, f"P-{number}")["status"] == "COMPLETED"
 
 
 def shown(run: Run, key: str) -> dict[str, object]:
