@@ -6,13 +6,14 @@ middle of the step by a signal handler or by Celery.
 """
 
 import signal
+import sys
 import threading
 import traceback
 
 from billiard.common import _shutdown_cleanup
 from celery.exceptions import WorkerShutdown, WorkerTerminate
 
-__all__ = ["ends_process"]
+__all__ = ["ends_process", "is_kill_of_greenlet"]
 
 
 def ends_process(error: BaseException) -> bool:
@@ -27,6 +28,12 @@ def ends_process(error: BaseException) -> bool:
     # A pool's child takes its handler for SIGTERM away before it raises.
     codes = [getattr(handler, "__code__", None) for handler in (*handlers, _shutdown_cleanup)]
     return any(frame.f_code in codes for frame, _ in traceback.walk_tb(error.__traceback__))
+
+
+def is_kill_of_greenlet(error: BaseException) -> bool:
+    """Tell whether the greenlet of the step was killed: by a cold shutdown, or a revocation."""
+    greenlet = sys.modules.get("greenlet")
+    return greenlet is not None and isinstance(error, greenlet.GreenletExit)
 
 
 def _python_handles_interrupts() -> bool:

@@ -28,7 +28,7 @@ from sagas.runtime.app import Runtime
 from sagas.runtime.log_fields import log_fields, of_saga
 from sagas.secret import secrets_in
 from sagas.states import Operation, Outcome
-from sagas.worker.end_of_process import ends_process
+from sagas.worker.end_of_process import ends_process, is_kill_of_greenlet
 from sagas.worker.error_report import describe_attempt_error, safe_to_log
 from sagas.worker.time_limit import soft_limit
 
@@ -78,7 +78,7 @@ class Execution:
                 self._describe(error),
                 final=self._is_final(error),
                 probed=self._probed,
-                lost=self.end_of_process is not None,
+                lost=self.end_of_process is not None or is_kill_of_greenlet(error),
             )
 
     def _run(self, claimed: Committed, granted: Granted) -> Result:

@@ -61,6 +61,68 @@ def test_a_step_that_can_be_interrupted_ends_at_its_timeout(pool: str, pools: Po
     assert "cannot interrupt a step" not in log
 
 
+@pytest.mark.parametrize("pool", ["threads", "solo"])
+def test_a_saga_that_is_cancelled_meanwhile_turns_back_once_the_attempt_has_ended(
+    pool: str, pools: Pools
+) -> None:
+    pools.start("overruns", **{KEY: {"takes_s": 600}})
+    with ExitStack() as stack:
+        stack.enter_context(pools.worker(pool))
+        wait_until(lambda: pools.effects(KEY) == ["began"], timeout_s=HANG_S)
+        stack.enter_context(pools.worker("prefork", name="other"))
+        pools.cancel(KEY)
+        assert Event.CANCEL_REQUESTED in events(pools)
+        pools.pass_time()
+        assert pools.effects(KEY) == ["began"]
+        (pools.directory / "go").touch()
+        pools.wait_until_ended(KEY, timeout_s=HANG_S)
+    assert pools.effects(KEY) == ["began", "happened", "undone"]
+
+
+@pytest.mark.parametrize(
+    ("pool", "error"), [("prefork", "AttemptTimedOut"), needs("gevent", "Timeout")]
+)
+def test_a_step_that_goes_on_after_its_timeout_is_ended_some_seconds_later(
+    pool: str, error: str, pools: Pools
+) -> None:
+    pools.start("overruns", **{KEY: {"takes_s": 600, "how": "goes on"}})
+    with pools.worker(pool):
+        pools.wait_until_ended(KEY, timeout_s=HANG_S)
+    assert pools.effects(KEY) == ["began", "was interrupted", "undone"]
+    assert pools.error_type(KEY) == error
+    assert pools.saga(KEY).status is SagaStatus.COMPENSATED
+
+
+@pytest.mark.parametrize("pool", [needs("eventlet")])
+def test_a_greenlet_of_eventlet_that_goes_on_after_its_timeout_is_left_alone(
+    pool: str, pools: Pools
+) -> None:
+    pools.start("overruns", **{KEY: {"takes_s": TAKES_S, "how": "goes on"}})
+    with pools.worker(pool):
+        pools.wait_until_ended(KEY, timeout_s=HANG_S)
+    assert pools.effects(KEY) == ["began", "was interrupted", "happened"]
+    assert pools.saga(KEY).status is SagaStatus.COMPLETED
+
+
+def test_a_step_that_computes_ends_at_its_timeout_in_a_process_of_its_own(pools: Pools) -> None:
+    pools.start("overruns", **{KEY: {"takes_s": 600, "how": "computes"}})
+    with pools.worker("prefork"):
+        pools.wait_until_ended(KEY, timeout_s=HANG_S)
+    assert pools.effects(KEY) == ["began", "undone"]
+    assert pools.error_type(KEY) == "SoftTimeLimitExceeded"
+
+
+@pytest.mark.parametrize("pool", [needs("gevent"), needs("eventlet")])
+def test_a_greenlet_that_computes_cannot_be_interrupted_and_its_result_counts(
+    pool: str, pools: Pools
+) -> None:
+    pools.start("overruns", **{KEY: {"takes_s": 6.0, "how": "computes"}})
+    with pools.worker(pool):
+        pools.wait_until_ended(KEY, timeout_s=HANG_S)
+    assert pools.effects(KEY) == ["began", "happened"]
+    assert pools.saga(KEY).status is SagaStatus.COMPLETED
+
+
 class Running(InFlight):
     """What a worker has in flight that runs this one task."""
 

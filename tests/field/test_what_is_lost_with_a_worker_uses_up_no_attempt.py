@@ -10,8 +10,8 @@ from sqlalchemy import select
 from sagas.cli.render_saga import print_saga
 from sagas.record import tables as t
 from sagas.record.queries import SagaView, StepView
-from sagas.states import SagaStatus
-from tests.support.pools import Pools
+from sagas.states import ENDED, SagaStatus
+from tests.support.pools import Pools, needs
 from tests.support.waiting import wait_until
 
 
@@ -22,16 +22,32 @@ def losses(pools: Pools, key: str) -> tuple[int, int]:
     return row.attempt, row.losses
 
 
-@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGQUIT], ids=["crash", "cold shutdown"])
+def wait_until_run(pools: Pools, key: str, times: int) -> None:
+    """Wait until the step runs for the last of so many times, and has not been undone."""
+    effects = ["began"] * times
+    wait_until(lambda: pools.effects(key) == effects or pools.saga(key).status in ENDED)
+    assert pools.effects(key) == effects
+
+
+@pytest.mark.parametrize(
+    ("pool", "end"),
+    [
+        ("prefork", signal.SIGKILL),
+        ("prefork", signal.SIGQUIT),
+        ("solo", signal.SIGQUIT),
+        needs("gevent", signal.SIGQUIT),
+        needs("eventlet", signal.SIGQUIT),
+    ],
+)
 def test_a_step_of_two_attempts_survives_three_ends_of_its_worker(
-    end: signal.Signals, pools: Pools
+    pool: str, end: signal.Signals, pools: Pools
 ) -> None:
     pools.start("ends", long={"how": "hangs until it may go"})
-    with pools.worker("prefork", "-c", "1") as worker:  # which is restarted each time
+    with pools.worker(pool, "-c", "1") as worker:  # which is restarted each time
         for runs in range(1, 4):
-            wait_until(lambda n=runs: len(pools.effects("long")) == n, what="it runs")  # type: ignore[misc]
+            wait_until_run(pools, "long", runs)
             worker.main.send_signal(end)
-        wait_until(lambda: len(pools.effects("long")) == 4, what="it runs once more")
+        wait_until_run(pools, "long", 4)
         (pools.directory / "go").touch()
         pools.wait_until_ended("long")
     assert pools.saga("long").status is SagaStatus.COMPLETED

@@ -27,6 +27,7 @@ from tests.soak.place import Place, soak_place
 from tests.soak.progress import Progress
 from tests.soak.report import Report
 from tests.soak.scene import Scene
+from tests.soak.shared import PARCELS
 from tests.soak.strikes import Strikes
 from tests.soak.tables import PLACES
 from tests.support.waiting import HANG_S, wait_until
@@ -38,11 +39,17 @@ SHOPS = 3
 #: One worker's clock is two hours fast.
 AHEAD_S = 7200
 
-WORKERS = {
-    "w1": {},
-    "w2": {},
-    "w3": {"SOAK_CLOCK_AHEAD_S": str(AHEAD_S), "PYTHONPATH": str(Path(__file__).parent / "clock")},
-    "next": {"SOAK_VERSION": "2"},
+#: The options and the environment of each worker. Parcels are packed by two of them, one of which
+#: does nothing else.
+WORKERS: dict[str, tuple[list[str], dict[str, str]]] = {
+    "w1": ([], {}),
+    "threads": (["-P", "threads", "-Q", f"celery,{PARCELS}"], {}),
+    "w3": (
+        [],
+        {"SOAK_CLOCK_AHEAD_S": str(AHEAD_S), "PYTHONPATH": str(Path(__file__).parent / "clock")},
+    ),
+    "next": ([], {"SOAK_VERSION": "2"}),
+    "packer": (["-c", "2", "-Q", PARCELS], {}),
 }
 
 
@@ -111,7 +118,7 @@ def _processes(place: Place, given: argparse.Namespace) -> Iterator[Scene]:
     shops = [shop(f"shop-{n}", n * PLACES, each) for n in range(1, SHOPS + 1)]
     shops.append(shop("next-shop", (SHOPS + 1) * PLACES, few, SOAK_VERSION="2"))
     person = run("person", "person", once=False)
-    workers = [_worker(place, name, env) for name, env in WORKERS.items()]
+    workers = [_worker(place, name, *how) for name, how in WORKERS.items()]
     yield Scene(place, workers, shops, random.Random(given.seed), threading.Event())
     for process in (person, *shops, *workers):
         process.terminate()
@@ -119,10 +126,10 @@ def _processes(place: Place, given: argparse.Namespace) -> Iterator[Scene]:
         process.stop()
 
 
-def _worker(place: Place, name: str, env: dict[str, str]) -> Worker:
+def _worker(place: Place, name: str, options: list[str], env: dict[str, str]) -> Worker:
     log = place.logs / f"{name}.log"
     environment = {**os.environ, **place.environment, **env}
-    return Worker("tests.soak.app", "-c", "4", log=log, env=environment, nursery=True)
+    return Worker("tests.soak.app", "-c", "4", *options, log=log, env=environment, nursery=True)
 
 
 def _wait_until_quiet(place: Place, scene: Scene) -> list[str]:
@@ -134,7 +141,8 @@ def _wait_until_quiet(place: Place, scene: Scene) -> list[str]:
 
     def empty() -> bool:
         with place.redis.client() as client:
-            return not client.llen("celery") and not client.hlen("unacked")
+            waiting = client.llen("celery") + client.llen(PARCELS)
+            return not waiting and not client.hlen("unacked")
 
     try:
         _wait_until_ended(place, scene)

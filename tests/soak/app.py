@@ -28,10 +28,11 @@ from sagas import (
 )
 from sagas.definition import StepDefinition
 from sagas.record.database import Database
+from tests.soak.shared import ENDS, PARCELS
 from tests.soak.tables import CUSTOMERS, PRICE, alerted, ledger, repaired, stock, wallet
 from tests.support.waiting import HANG_S
 
-__all__ = ["Purchase", "app", "order", "second", "short", "tip"]
+__all__ = ["Purchase", "app", "order", "parcel", "second", "short", "tip"]
 
 app = Celery("soak", broker=os.environ.get("SOAK_BROKER_URL"))
 app.conf.update(
@@ -58,7 +59,7 @@ class Purchase(BaseModel):
 
     ``flaky`` is the chance that an attempt breaks, before its effect or after it. ``down``: the
     step whose service never answers. ``lingers``: the step whose first attempt goes on until it
-    was taken over.
+    was taken over. ``exits``: the step whose first attempt ends with what is no Exception.
     """
 
     number: int
@@ -70,6 +71,7 @@ class Purchase(BaseModel):
     broken_undo: str = ""
     down: str = ""
     lingers: str = ""
+    exits: str = ""
     flaky: float = 0.0
 
 
@@ -110,6 +112,8 @@ def _act(bought: Purchase, ctx: Context, change: Change) -> str:
         raise StepFailed(f"no {ctx.step} for {bought.number}", code="REFUSED")
     _apply(bought, ctx, change)
     _be_busy()
+    if bought.exits == ctx.step and ctx.attempt == 1:
+        raise ENDS[bought.number % len(ENDS)]
     if random.random() < bought.flaky / 2:
         raise RuntimeError("the line went dead")
     return f"{ctx.step} of {bought.number}"
@@ -222,6 +226,18 @@ def thank(bought: Purchase, ctx: Context) -> str:
     return _act(bought, ctx, Change())
 
 
+@step(name="pack", retry=ACTION, queue=PARCELS)
+def pack(bought: Purchase, ctx: Context) -> str:
+    """Put it into a parcel."""
+    return _act(bought, ctx, Change())
+
+
+@pack.compensation(retry=UNDO, queue=PARCELS)
+def unpack(bought: Purchase, ctx: Context) -> None:
+    """Take it out again."""
+    _undo(bought, ctx, Change())
+
+
 second: list[StepDefinition[..., str]] = []
 if os.environ.get("SOAK_VERSION") == "2":
 
@@ -239,6 +255,7 @@ if os.environ.get("SOAK_VERSION") == "2":
 
 tip = Saga("tip", input=Purchase, steps=[charge])
 short = Saga("short", input=Purchase, steps=[reserve, charge])
+parcel = Saga("parcel", input=Purchase, steps=[pack, charge])
 order = Saga(
     "order",
     input=Purchase,

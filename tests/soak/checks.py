@@ -12,6 +12,7 @@ from sagas import Alert, SagaStatus
 from sagas.record import tables as t
 from sagas.testing import Effect, Options, violations
 from tests.soak.place import Place
+from tests.soak.shared import PARCELS
 from tests.soak.tables import (
     CUSTOMERS,
     PRICE,
@@ -65,7 +66,7 @@ def _alerts(connection: Connection) -> list[Alert]:
 
 def _sums(place: Place) -> dict[str, tuple[int, int]]:
     """Compare what the services have with what the sagas that completed should have moved."""
-    tips, short, order = place.record.read(_completed)
+    tips, short, parcels, order = place.record.read(_completed)
     columns = (
         ("things", stock.c.on_hand + stock.c.reserved + stock.c.sold, PRODUCTS * STOCK),
         ("reserved things", stock.c.reserved, short),
@@ -74,7 +75,7 @@ def _sums(place: Place) -> dict[str, tuple[int, int]]:
         (
             "the shop's money",
             case((wallet.c.purse >= CUSTOMERS, wallet.c.balance), else_=0),
-            PRODUCTS * WALLET + PRICE * (tips + short + order),
+            PRODUCTS * WALLET + PRICE * (tips + short + parcels + order),
         ),
     )
     return {
@@ -82,10 +83,10 @@ def _sums(place: Place) -> dict[str, tuple[int, int]]:
     }
 
 
-def _completed(connection: Connection) -> tuple[int, int, int]:
+def _completed(connection: Connection) -> tuple[int, ...]:
     query = select(t.saga.c.name).where(t.saga.c.status == SagaStatus.COMPLETED)
     names = Counter(connection.scalars(query))
-    return names["tip"], names["short"], names["order"]
+    return tuple(names[name] for name in ("tip", "short", "parcel", "order"))
 
 
 def _sum(column: ColumnElement[int], connection: Connection) -> int:
@@ -94,4 +95,5 @@ def _sum(column: ColumnElement[int], connection: Connection) -> int:
 
 def _queues(place: Place) -> dict[str, int]:
     with place.redis.client() as client:
-        return {"celery": client.llen("celery"), "unacked": client.hlen("unacked")}
+        waiting = {queue: client.llen(queue) for queue in ("celery", PARCELS)}
+        return {**waiting, "unacked": client.hlen("unacked")}

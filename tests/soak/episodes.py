@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 
 import psutil
@@ -22,8 +23,9 @@ from sqlalchemy import func, select
 
 from sagas import SagaStatus, StepStatus, barrier
 from sagas.record import queries
-from sagas.record.queries import SagaView
+from sagas.record.queries import HistoryEntry, SagaView
 from tests.soak.scene import Scene
+from tests.soak.shared import ENDS
 from tests.soak.tables import CUSTOMERS, PLACES, PRODUCTS
 from tests.support.waiting import HANG_S
 from tests.support.workers import FENCED, Supervised, Worker
@@ -91,12 +93,15 @@ class Stage:
         wanted = statuses or (SagaStatus.COMPLETED, SagaStatus.COMPENSATED)
         return found is not None and found.status in wanted
 
+    def history(self, bought: Bought) -> Sequence[HistoryEntry]:
+        """Return the history of its saga."""
+        if (saga := self.saga(bought)) is None:
+            return ()
+        return self._record.read(lambda c: list(queries.history_of(c, saga.id)))
+
     def has_met(self, bought: Bought, event: str) -> bool:
         """Tell whether its saga's history has an event of the saga."""
-        if (saga := self.saga(bought)) is None:
-            return False
-        history = self._record.read(lambda c: queries.history_of(c, saga.id))
-        return any(entry.step is None and entry.event == event for entry in history)
+        return any(e.step is None and e.event == event for e in self.history(bought))
 
     def meets(self, bought: Bought, event: str) -> bool:
         """Wait until its saga meets an event, or has ended without."""
@@ -140,6 +145,24 @@ def _is_parked(stage: Stage) -> bool:
     """Undo what cannot be undone before a person has repaired it."""
     bought = stage.buy("short", refuse="charge", broken_undo="reserve")
     return stage.meets(bought, SagaStatus.FAILED)
+
+
+def _exits(stage: Stage) -> bool:
+    """End an attempt with what is no Exception; it is recorded at once, and repeated."""
+    bought = stage.buy("short", exits="charge")
+    stage.until(lambda: stage.has_ended(bought))
+    errors = [(entry.detail or {}).get("error", {}).get("type") for entry in stage.history(bought)]
+    return any(end.__name__ in errors for end in ENDS)
+
+
+def _is_packed_by(worker: str, stage: Stage) -> bool:
+    """Buy a parcel, and look whether this one of the two that pack it did."""
+    bought = stage.buy("parcel")
+    stage.until(lambda: stage.has_ended(bought))
+    return any(
+        entry.step == "pack" and (entry.detail or {}).get("hostname", "").startswith(f"{worker}@")
+        for entry in stage.history(bought)
+    )
 
 
 def _undoes_nothing(stage: Stage) -> bool:
@@ -226,6 +249,9 @@ EPISODES: dict[str, Callable[[Stage], bool]] = {
     "a fenced write": _is_fenced,
     "a sweep that took over": _is_taken_over,
     "a parked saga": _is_parked,
+    "an end that is no Exception": _exits,
+    "a step in a pool of threads": partial(_is_packed_by, "threads"),
+    "a step at the worker of one queue": partial(_is_packed_by, "packer"),
 }
 
 

@@ -20,11 +20,15 @@ __all__ = ["KINDS", "Kind"]
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One way to disturb, by the words of the report; it may say which worker it hit."""
+    """One way to disturb, by the words of the report; it may say which worker it hit.
+
+    *once*: it cannot be done a second time.
+    """
 
     title: str
     strike: Callable[[Scene], str | None]
     loses_messages: bool
+    once: bool
 
 
 KINDS: list[Kind] = []
@@ -32,9 +36,9 @@ KINDS: list[Kind] = []
 S = TypeVar("S", bound=Callable[[Scene], str | None])
 
 
-def _kind(title: str, *, loses_messages: bool = False) -> Callable[[S], S]:
+def _kind(title: str, *, loses_messages: bool = False, once: bool = False) -> Callable[[S], S]:
     def declare(strike: S) -> S:
-        KINDS.append(Kind(title, strike, loses_messages))
+        KINDS.append(Kind(title, strike, loses_messages, once))
         return strike
 
     return declare
@@ -237,6 +241,12 @@ def _restart_postgres(scene: Scene) -> None:
         scene.place.postgres.stop()
         scene.pause(0, 1)
         scene.place.postgres.start()
+
+
+@_kind("the standby becomes the primary, the old one lives on read-only", once=True)
+def _switch_postgres(scene: Scene) -> None:
+    with alone(scene.place.postgres.busy):
+        scene.place.switch()
 
 
 @_kind("no connection to the database is left")

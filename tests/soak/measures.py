@@ -36,13 +36,17 @@ class Durations:
 class Measures:
     """The figures of a soak.
 
-    ``killed``: from the kill of a worker, or of its child, until what it held was taken over.
-    ``lost``: from the loss of all messages until a saga's message was sent again. ``resumed``: from
-    the end of a fault of each kind until the next step of any saga ended well.
+    ``ran``: how many attempts of each step each worker began. ``errors``: how many attempts ended
+    with each type of error. ``killed``: from the kill of a worker, or of its child, until what it
+    held was taken over. ``lost``: from the loss of all messages until a saga's message was sent
+    again. ``resumed``: from the end of a fault of each kind until the next step of any saga ended
+    well.
     """
 
     ends: Mapping[tuple[str, str], int]
     events: Counter[str]
+    ran: Counter[tuple[str, str]]
+    errors: Counter[str]
     null_compensations: int
     fenced: int
     killed: Durations
@@ -59,6 +63,8 @@ def measure(
     return Measures(
         ends=record.read(_ends),
         events=history.events,
+        ran=history.ran,
+        errors=history.errors,
         null_compensations=services.read(_null_compensations),
         fenced=sum(line.count(FENCED) for log in logs for line in log.open()),
         killed=Durations(history.killed),
@@ -84,6 +90,8 @@ class _History:
 
     def __init__(self, strikes: Sequence[Strike]) -> None:
         self.events: Counter[str] = Counter()
+        self.ran: Counter[tuple[str, str]] = Counter()
+        self.errors: Counter[str] = Counter()
         self.killed: list[float] = []
         self.lost: list[float] = []
         self.progress: list[float] = []
@@ -111,6 +119,9 @@ class _History:
                 self.events[entry.event] += 1
             if entry.detail and "hostname" in entry.detail:
                 held_at, holder = at, entry.detail["hostname"].partition("@")[0]
+                self.ran[holder, entry.step] += 1
+            if entry.detail and "error" in entry.detail:
+                self.errors[entry.detail["error"]["type"]] += 1
             if entry.event == "taken over":
                 self._note(self.killed, self._on_worker[holder], held_at, at)
             elif entry.event == "sent again":

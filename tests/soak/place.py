@@ -19,6 +19,7 @@ from sagas.dev import find_server, start_guarded
 from sagas.record.database import Database
 from sagas.record.migrate import upgrade
 from tests.soak.tables import create_tables
+from tests.support.postgres_pair import Cluster, Pair, address, follow
 from tests.support.proxy import Door, door
 from tests.support.servers import PostgresServer, free_port
 from tests.support.waiting import HANG_S, wait_until
@@ -30,6 +31,8 @@ MAX_CONNECTIONS = 100
 # Only processes are killed here and never the machine: what a process has written, the operating
 # system keeps, so that nothing would be shown by waiting for the disk.
 _POSTGRES = ["-h", "127.0.0.1", "-c", "fsync=off", "-c", f"max_connections={MAX_CONNECTIONS}"]
+# What a standby may still have to fetch after a restart.
+_POSTGRES += ["-c", "wal_keep_size=1GB"]
 
 
 def _runs(process: "subprocess.Popen[bytes] | None") -> bool:
@@ -104,6 +107,12 @@ class PostgresProcess:
         """Make its files."""
         get_server(self.data, start=False).ensure_pgdata_inited()
 
+    def prepare_standby(self, primary: "PostgresProcess") -> None:
+        """Make its files those of a standby of a primary that has never run."""
+        wheel = get_server(primary.data, start=False)
+        Cluster(primary.data, wheel.bin_path / "postgres", wheel.system_user).copy(self.data)
+        follow(self.data, primary.server)
+
     @property
     def server(self) -> PostgresServer:
         """The server, not through a door."""
@@ -139,23 +148,40 @@ class PostgresProcess:
         assert self.process is not None
         self.process.communicate(b"stop\n")
 
+    def exchange(self, other: "PostgresProcess") -> None:
+        """Be the other server, which becomes this one."""
+        mine, its = (self.data, self.port, self.process), (other.data, other.port, other.process)
+        self.data, self.port, self.process = its
+        other.data, other.port, other.process = mine
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
     """The servers, their doors, and the two databases: the shop's with the record, and the bank's.
 
     The record is where the orders are, since an order and its saga commit together. The services
-    have a database of their own. From here both are asked past the doors, and for as long as a
-    fault keeps them from answering.
+    have a database of their own. From here both are asked through a door of their own, which no
+    fault touches, and for as long as one keeps the server from answering. ``postgres`` is the
+    primary: once it has switched, it is what was the standby.
     """
 
     directory: Path
     redis: RedisProcess
     postgres: PostgresProcess
+    standby: PostgresProcess
     broker_door: Door
     database_door: Door
+    quiet_door: Door
     record: Database
     services: Database
+
+    def switch(self) -> None:
+        """Make the standby the primary; the old one stays up, read-only, with its connections."""
+        Pair(self.postgres.server, self.standby.server).switch()
+        self.postgres.exchange(self.standby)
+        for entrance in (self.database_door, self.quiet_door):
+            entrance.there = address(self.postgres.server)
+        self.quiet_door.slam()  # nobody here may go on reading from the old one
 
     @property
     def logs(self) -> Path:
@@ -187,33 +213,46 @@ def soak_place() -> Iterator[Place]:
             (directory / part).mkdir()
         broker = RedisProcess(directory / "redis")
         postgres = PostgresProcess(directory / "postgres")
+        standby = PostgresProcess(directory / "standby")
         postgres.prepare()
+        standby.prepare_standby(postgres)
         broker.start()
         postgres.start()
+        standby.start()
         try:
-            with _doors(directory, broker, postgres) as place:
+            with _doors(directory, broker, postgres, standby) as place:
                 yield place
         finally:
             broker.kill()
             postgres.stop()
+            standby.stop()
 
 
 @contextmanager
-def _doors(directory: Path, broker: RedisProcess, postgres: PostgresProcess) -> Iterator[Place]:
+def _doors(
+    directory: Path, broker: RedisProcess, postgres: PostgresProcess, standby: PostgresProcess
+) -> Iterator[Place]:
     server = postgres.server
     for database in ("shop", "services"):
         server.execute(f"CREATE DATABASE {database}")
-    record, services = (
-        Database(_named(server.url, name), patience_s=HANG_S) for name in ("shop", "services")
-    )
-    upgrade(record)
-    create_tables(record, services)
     # Workers and shops have the patience that they have by themselves.
     plain = make_url(server.url).set(query={}).render_as_string(hide_password=False)
-    with door(broker.url) as broker_door, door(plain) as database_door:
-        yield Place(directory, broker, postgres, broker_door, database_door, record, services)
-    record.dispose()
-    services.dispose()
+    with (
+        door(broker.url) as broker_door,
+        door(plain) as database_door,
+        door(server.url) as quiet_door,
+    ):
+        record, services = (
+            Database(_named(quiet_door.url, name), patience_s=HANG_S)
+            for name in ("shop", "services")
+        )
+        upgrade(record)
+        create_tables(record, services)
+        servers = (broker, postgres, standby)
+        doors = (broker_door, database_door, quiet_door)
+        yield Place(directory, *servers, *doors, record, services)
+        record.dispose()
+        services.dispose()
 
 
 def _named(url: str, database: str) -> str:

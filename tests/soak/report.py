@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from tests.soak.episodes import Episodes
 from tests.soak.measures import Durations, Measures
+from tests.soak.shared import ENDS
 from tests.soak.strikes import Strikes
 
 __all__ = ["Report"]
@@ -35,6 +36,7 @@ class Report:
     def absent(self) -> list[str]:
         """What did not occur, so that nothing is shown of it."""
         ends = {status for _, status in self.measures.ends}
+        at_work = {worker for worker, _ in self.measures.ran}
         occurred = {
             "COMPLETED": "COMPLETED" in ends,
             "COMPENSATED": "COMPENSATED" in ends,
@@ -42,16 +44,31 @@ class Report:
             "a fenced write": self.measures.fenced,
             "a sweep that took over": self.measures.events["taken over"],
             "a parked saga": self.measures.events["FAILED"],
+            "an end that is no Exception": self.exits,
+            "a step in a pool of threads": "threads" in at_work,
+            "a step at the worker of one queue": "packer" in at_work,
         }
         kinds = {kind: self.strikes.by_kind[kind] for kind in self.strikes.kinds}
         return [what for what, count in {**occurred, **kinds}.items() if not count]
+
+    @property
+    def exits(self) -> int:
+        """How many attempts ended with what is no Exception."""
+        return sum(self.measures.errors[end.__name__] for end in ENDS)
+
+    @property
+    def strays(self) -> list[str]:
+        """Which steps the worker of one queue ran that are not of this queue."""
+        ran = {step for worker, step in self.measures.ran if worker == "packer"}
+        return sorted(ran - {"pack"})
 
     @property
     def problems(self) -> list[str]:
         """Why the soak has failed; empty where it has not."""
         absent = [f"it did not occur: {what}" for what in self.absent]
         errors = [f"a fault could not be done: {error!r}" for error in self.strikes.errors]
-        return [*self.violations, *absent, *errors, *self.episodes.errors]
+        strays = [f"the worker of one queue ran another one's step: {name}" for name in self.strays]
+        return [*self.violations, *absent, *strays, *errors, *self.episodes.errors]
 
     def lines(self) -> Iterator[str]:
         """Yield the page, as Markdown."""
@@ -66,6 +83,7 @@ class Report:
             yield f"| {words} | {self.measures.events[note]:,} |"
         yield f"| a compensation found nothing to undo | {self.measures.null_compensations:,} |"
         yield f"| an attempt that had been taken over was fenced | {self.measures.fenced:,} |"
+        yield f"| an attempt ended with what is no Exception, and was repeated | {self.exits:,} |"
         yield "\n| seconds | how often | p50 | p99 | longest |\n|---|--:|--:|--:|--:|"
         yield _row("from the kill of a worker until its step was taken over", self.measures.killed)
         yield _row("from the loss of all messages until one was sent again", self.measures.lost)

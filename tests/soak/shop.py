@@ -63,7 +63,7 @@ def _sell(connection: Connection, wanted: Sequence[Sale]) -> None:
         {"number": one.number, "saga": saga.name} for saga, one in wanted if one.number not in there
     ]:
         connection.execute(insert(purchase), new)
-    for saga in (soak.tip, soak.short, soak.order):
+    for saga in (soak.tip, soak.short, soak.parcel, soak.order):
         mine = [(one, key_of(one.number)) for its, one in wanted if its is saga]
         saga.start_many(mine, session=connection)
 
@@ -84,7 +84,7 @@ def key_of(number: int) -> str:
 def _saga_of(number: int) -> Saga[soak.Purchase]:
     if soak.second:  # the second release sells what only it can wrap
         return soak.order
-    kinds = [soak.tip] * 5 + [soak.short] * 3 + [soak.order] * 2
+    kinds = [soak.tip] * 4 + [soak.short] * 3 + [soak.parcel] + [soak.order] * 2
     return random.Random(f"saga {number}").choice(kinds)
 
 
@@ -92,9 +92,7 @@ def _drawn(number: int) -> soak.Purchase:
     """Draw what is bought; always the same for one number, so that a repeat has the same input."""
     chance = random.Random(number)
     # Those of every release: an input must not depend on who draws it.
-    steps = [
-        step.name for step in _saga_of(number).plan if step.name in ("reserve", "charge", "ship")
-    ]
+    steps = [step.name for step in _saga_of(number).plan if step.name not in ("wrap", "thank")]
     drawn: dict[str, object] = {
         "number": number,
         "product": chance.randrange(PRODUCTS),
@@ -109,6 +107,8 @@ def _drawn(number: int) -> soak.Purchase:
         drawn["slow"] = "charge"
     if chance.random() < 0.002:
         drawn["hang"] = "ship"
+    if chance.random() < 0.02:
+        drawn["exits"] = chance.choice(steps)
     return soak.Purchase.model_validate(drawn)
 
 

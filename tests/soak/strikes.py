@@ -95,4 +95,6 @@ def _moments(chance: random.Random, count: int, over_s: float) -> list[float]:
 
 def _next_kind(chance: random.Random, number: int) -> Kind:
     """Take each kind once, then any: none is left out of a short soak."""
-    return KINDS[number] if number < len(KINDS) else chance.choice(KINDS)
+    if number < len(KINDS):
+        return KINDS[number]
+    return chance.choice([kind for kind in KINDS if not kind.once])

@@ -27,11 +27,14 @@ __all__ = ["APP", "POOLS", "Pools", "needs"]
 APP = "tests.field.pools_app"
 
 
-def needs(library: str) -> ParameterSet:
-    """Return a library's pool, skipped with a reason if the library is not installed."""
+def needs(library: str, *others: object) -> ParameterSet:
+    """Return a library's pool, skipped with a reason if the library is not installed.
+
+    *others*: the values of further parameters.
+    """
     missing = importlib.util.find_spec(library) is None
     return pytest.param(
-        library, marks=pytest.mark.skipif(missing, reason=f"{library} is not installed")
+        library, *others, marks=pytest.mark.skipif(missing, reason=f"{library} is not installed")
     )
 
 
@@ -54,13 +57,27 @@ class Pools:
 
     def start(self, saga: str, **inputs: Mapping[str, object]) -> None:
         """Start sagas by key from an application process."""
-        code = (
+        self._apply(
             f"import json, sys; from {APP} import Job, {saga}\n"
             "for key, given in json.loads(sys.argv[1]).items():\n"
-            f"    {saga}.start(Job(key=key, **given), key=key)\n"
+            f"    {saga}.start(Job(key=key, **given), key=key)\n",
+            json.dumps(inputs),
         )
-        command = [sys.executable, "-c", code, json.dumps(inputs)]
+
+    def cancel(self, key: str) -> None:
+        """Cancel a saga from an application process."""
+        code = f"import sagas, sys; import {APP}; sagas.get(sys.argv[1]).cancel(reason='a test')"
+        self._apply(code, str(self.saga(key).id))
+
+    def _apply(self, code: str, argument: str) -> None:
+        """Run code of the application in a process of its own."""
+        command = [sys.executable, "-c", code, argument]
         subprocess.run(command, env={**os.environ, **self.env}, check=True)
+
+    def pass_time(self) -> None:
+        """Wait until another saga has run for three leases: what is due by then was swept."""
+        self.start("ends", meanwhile={"takes_s": 3.0})
+        self.wait_until_ended("meanwhile")
 
     def saga(self, key: str) -> SagaView:
         """Return the saga with this key."""

@@ -16,7 +16,7 @@ from sagas.dev import start_guarded
 from tests.support.servers import PostgresServer, free_port
 from tests.support.waiting import wait_until
 
-__all__ = ["Cluster", "Pair", "address", "postgres_cluster"]
+__all__ = ["Cluster", "Pair", "address", "follow", "postgres_cluster"]
 
 _SETTINGS = ("-c", "fsync=off", "-h", "127.0.0.1")
 
@@ -38,10 +38,23 @@ class Pair:
             "SELECT pg_reload_conf()",
         ):
             self.primary.execute(statement)
+        self._cut_off_writers()
         at = _scalar(self.primary, "SELECT pg_current_wal_lsn()")
         caught_up = f"SELECT pg_last_wal_replay_lsn() >= '{at}'"
         wait_until(lambda: _scalar(self.standby, caught_up), timeout_s=60, what="the standby")
         self.standby.execute("SELECT pg_promote(true, 60)")
+
+    def _cut_off_writers(self) -> None:
+        """End whatever may still write: the standby might not hear of its commit."""
+        # A new session has the setting only after every older one was told of it.
+        told = "SHOW default_transaction_read_only"
+        wait_until(lambda: _scalar(self.primary, told) == "on", timeout_s=60, what="a reload")
+        since = _scalar(self.primary, "SELECT clock_timestamp()")
+        cut = (
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "  # noqa: S608
+            f"WHERE backend_type = 'client backend' AND xact_start <= '{since}'"
+        )
+        wait_until(lambda: not _scalar(self.primary, cut), timeout_s=60, what="no writer is left")
 
 
 def _scalar(server: PostgresServer, query: str) -> object:
@@ -69,16 +82,14 @@ class Cluster:
         """Run a primary and a standby while the block runs."""
         with tempfile.TemporaryDirectory(prefix="sagas-", ignore_cleanup_errors=True) as name:
             Path(name).chmod(0o755)
-            with self._server(self._copy(Path(name) / "first")) as primary:
-                second = self._copy(Path(name) / "second")
-                host, port = address(primary)
-                with (second / "postgresql.auto.conf").open("a") as conf:
-                    conf.write(f"primary_conninfo = 'host={host} port={port} user=postgres'\n")
-                (second / "standby.signal").touch()
+            with self._server(self.copy(Path(name) / "first")) as primary:
+                second = self.copy(Path(name) / "second")
+                follow(second, primary)
                 with self._server(second) as standby:
                     yield Pair(primary, standby)
 
-    def _copy(self, target: Path) -> Path:
+    def copy(self, target: Path) -> Path:
+        """Copy the data for a server of its own, and return where."""
         shutil.copytree(self.data, target)
         target.chmod(0o700)
         if self.user is not None:
@@ -101,6 +112,14 @@ class Cluster:
             yield server
         finally:
             process.communicate(b"stop\n")
+
+
+def follow(data: Path, primary: PostgresServer) -> None:
+    """Make the server of these data, a copy of the primary's, its standby."""
+    host, port = address(primary)
+    with (data / "postgresql.auto.conf").open("a") as conf:
+        conf.write(f"primary_conninfo = 'host={host} port={port} user=postgres'\n")
+    (data / "standby.signal").touch()
 
 
 @contextmanager
