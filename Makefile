@@ -25,7 +25,7 @@ verify  = $(1)/bin/python -m pip check --quiet --disable-pip-version-check
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test slow lowest newest cover simulate soak mutants crashes lint format types layers docs wheel deploy check lock clean
+.PHONY: help venv demo test slow lowest newest cover simulate soak mutants crashes bench lint format types layers docs wheel deploy check lock clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -75,6 +75,9 @@ newest: ## Run the quick tests on the locked versions with another Python: make 
 
 simulate: venv ## Try ten million schedules; ARGS="--seed 1" replays one
 	$(BIN)/python -m tests.models.schedules $(ARGS)
+
+bench: venv ## Measure sagas and their peers side by side; ARGS="--quick --only ours,chain"
+	$(BIN)/python -m benchmarks.speed $(ARGS)
 
 soak: venv ## Break everything beneath running sagas for three minutes; ARGS="--minutes 60 --sagas 50000 --faults 1000"
 	$(BIN)/python -m tests.soak $(ARGS)

@@ -1,0 +1,65 @@
+"""``python -m benchmarks.speed``: the same saga by celery-sagas and by its peers, side by side."""
+
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from rich.console import Console
+
+from benchmarks.speed.contenders import Contender
+from benchmarks.speed.grid import grids
+from benchmarks.speed.measure import measure
+from benchmarks.speed.options import Options, parse
+from benchmarks.speed.result import Result, describe_machine
+from benchmarks.speed.servers import NoServer, Servers, find_servers
+from benchmarks.speed.table import table
+
+console = Console(width=100, highlight=False)
+
+
+def main() -> int:
+    """Run every round, write the result after each, print it, and return the exit code."""
+    # SIGTERM unwinds like Ctrl-C, so that no process is left behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    options = parse()
+    try:
+        servers = find_servers()
+    except NoServer as error:
+        console.print(str(error))
+        return 1
+    result = Result("plain", _effort(options), describe_machine(servers), {}, [])
+    try:
+        for number in range(options.rounds):
+            result.rounds.append({})
+            _round(options, number, servers, result)
+            result.write(options.directory / f"{result.variant}.json")
+    except KeyboardInterrupt:
+        console.print("Interrupted; the rounds that were complete are written.")
+        return 128 + signal.SIGINT
+    for grid in grids(result):
+        console.print(table(grid))
+    return 0
+
+
+def _effort(options: Options) -> dict[str, int]:
+    effort = {name: int(value) for name, value in asdict(options.effort).items()}
+    return {"rounds": options.rounds, **effort}
+
+
+def _round(options: Options, number: int, servers: Servers, result: Result) -> None:
+    for contender in _rotated(options.contenders, number):
+        with console.status(f"Round {number + 1} of {options.rounds}: {contender.title}"):
+            figures = measure(contender, servers, options.effort)
+        result.rounds[number][contender.name] = figures
+        console.print(f"Round {number + 1}: {contender.title}: {figures['sagas_s']:.0f} sagas/s")
+
+
+def _rotated(contenders: Sequence[Contender], by: int) -> Sequence[Contender]:
+    """Let each round begin with another, so that none always runs first."""
+    start = by % len(contenders)
+    return [*contenders[start:], *contenders[:start]]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,67 @@
+"""Who takes part, by name; a further lane or peer is one more entry here."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+__all__ = ["BASELINE", "CONTENDERS", "Contender"]
+
+_HERE = "benchmarks.speed.contenders"
+
+#: Two processes, as everyone has; mingling only delays the worker's start.
+_CELERY = ("-m", "celery", "-A", "{module}", "worker", "-c", "2", "--without-mingle")
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """One way to run the saga.
+
+    Attributes:
+        name: what ``--only`` takes.
+        title: what tables say.
+        module: its ``Program``, in this package.
+        worker: the arguments of its interpreter that run a worker; none where its client does all.
+        workers: how many of these are started.
+        peer: the requirements of the environment that it needs; None for this one.
+        keeps_record: whether it has a record in the database.
+        uses_redis: whether its messages go through Redis.
+        environment: further variables of its processes.
+    """
+
+    name: str
+    title: str
+    module: str
+    worker: tuple[str, ...] = _CELERY
+    workers: int = 1
+    peer: str | None = None
+    keeps_record: bool = True
+    uses_redis: bool = True
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def path(self) -> str:
+        """The full name of its module."""
+        return f"{_HERE}.{self.module}"
+
+    @property
+    def is_celery(self) -> bool:
+        """Whether Celery's worker runs it, with whatever pool and options."""
+        return self.worker is _CELERY
+
+    def command(self, python: str = sys.executable, *options: str) -> list[str]:
+        """Return the command of a worker."""
+        return [python, *(part.format(module=self.path) for part in self.worker), *options]
+
+
+#: What the others are compared with.
+BASELINE = "chain"
+
+CONTENDERS = {
+    contender.name: contender
+    for contender in (
+        Contender("ours", "ours: every step a message", "ours"),
+        Contender("chain", "bare chain", "chain", keeps_record=False),
+        Contender("update", "chain + one UPDATE a step", "update"),
+        Contender("orm", "chain + SQLAlchemy ORM", "orm"),
+    )
+}
