@@ -9,7 +9,7 @@ from rich.console import Console
 
 from benchmarks.speed.contenders import Contender
 from benchmarks.speed.grid import grids
-from benchmarks.speed.measure import measure
+from benchmarks.speed.measure import count, measure
 from benchmarks.speed.options import Options, parse
 from benchmarks.speed.result import Result, describe_machine
 from benchmarks.speed.servers import NoServer, Servers, find_servers
@@ -51,6 +51,8 @@ def _round(options: Options, number: int, servers: Servers, result: Result) -> N
     for contender in _rotated(options.contenders, number):
         with console.status(f"Round {number + 1} of {options.rounds}: {contender.title}"):
             figures = measure(contender, servers, options.effort)
+            if not number:  # what is counted and not timed is the same in every round
+                figures |= count(contender, servers, options.effort)
         result.rounds[number][contender.name] = figures
         console.print(f"Round {number + 1}: {contender.title}: {figures['sagas_s']:.0f} sagas/s")
 

@@ -1,5 +1,6 @@
 """What PostgreSQL did for one database, though others use the server at the same time."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -26,6 +27,8 @@ SELECT count(*) FILTER (WHERE resource_manager = 'Transaction' AND record_type =
 FROM records
 WHERE is_here OR xid IN (SELECT xid FROM transactions)
 """
+
+_RETAIN = "SELECT pg_create_physical_replication_slot(%(slot)s, true, true)"
 
 _UPDATES = "SELECT sum(n_tup_upd), sum(n_tup_hot_upd) FROM pg_stat_user_tables"
 
@@ -84,4 +87,7 @@ def watch(conninfo: str) -> Iterator[Watch]:
     """Watch a database while the block runs."""
     with Connection.connect(conninfo, autocommit=True) as connection:
         connection.execute("CREATE EXTENSION pg_walinspect")
+        # A temporary slot, which ends with the connection: a checkpoint must not remove what is
+        # still to be read.
+        connection.execute(_RETAIN, {"slot": f"bench_{os.getpid()}"})
         yield Watch(connection)

@@ -6,11 +6,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["Ends", "Unfinished", "listening"]
-
-
-class Unfinished(Exception):
-    """Sagas have not ended in time."""
+__all__ = ["Ends", "listening"]
 
 
 class Ends:
@@ -28,18 +24,12 @@ class Ends:
                 self._at_ns.setdefault(number, at_ns)
             self._changed.notify_all()
 
-    def wait(self, numbers: Collection[int], *, timeout_s: float) -> dict[int, int]:
-        """Wait until these sagas have ended, and return when.
-
-        Raises:
-            Unfinished: some have not in time; the message says how many.
-        """
+    def wait(self, numbers: Collection[int], *, timeout_s: float) -> dict[int, int] | None:
+        """Wait until these sagas have ended, and return when; None where some have not in time."""
+        wanted = set(numbers)
         with self._changed:
-            if not self._changed.wait_for(lambda: self._at_ns.keys() >= set(numbers), timeout_s):
-                missing = len(set(numbers) - self._at_ns.keys())
-                raise Unfinished(
-                    f"{missing} of {len(numbers)} sagas have not ended within {timeout_s:.0f} s."
-                )
+            if not self._changed.wait_for(lambda: self._at_ns.keys() >= wanted, timeout_s):
+                return None
             return {number: self._at_ns[number] for number in numbers}
 
 

@@ -32,7 +32,15 @@ def grids(result: Result) -> list[Grid]:
     """Return how fast everyone was, and at what cost."""
     return [
         _grid("How fast: median (minimum to maximum)", _FAST, result),
-        _grid("At what cost for one saga: medians", _COST, result),
+        _grid(
+            (
+                "At what cost for a saga: medians of CPU in ms (client, workers, database), SQL "
+                "statements, durable commits (writes), WAL in KB, HOT updates in %, Redis commands "
+                "and traffic in KB; memory of the workers in MB"
+            ),
+            _COST,
+            result,
+        ),
     ]
 
 
@@ -87,14 +95,14 @@ _FAST: dict[str, _Cell] = {
 }
 
 _COST: dict[str, _Cell] = {
-    "client ms": _median("cpu_client_ms"),
-    "worker ms": _median("cpu_workers_ms"),
-    "DB ms": _median("cpu_database_ms"),
-    "to the chain": _ratio("cpu_ms"),
-    "commits": _median("commits"),
+    "client": _median("cpu_client_ms"),
+    "workers": _median("cpu_workers_ms"),
+    "DB": _median("cpu_database_ms"),
+    "all to the chain": _ratio("cpu_ms"),
     "SQL": _median("statements"),
-    "WAL KB": _median("wal_kb"),
-    "HOT %": _median("hot_percent"),
+    "writes": _median("commits"),
+    "WAL": _median("wal_kb"),
+    "HOT": _median("hot_percent"),
     "Redis": _median("redis_commands"),
     "KB": _median("redis_kb"),
     "MB": _median("worker_mb"),

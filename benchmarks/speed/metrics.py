@@ -112,7 +112,7 @@ METRICS = (
         "SQL statements",
         "a saga",
         "Queries and executions that pass a proxy before PostgreSQL, BEGIN and COMMIT included, in "
-        "a separate pass without a clock.",
+        "a separate pass; less what passes in the same time while nothing runs.",
     ),
     Metric(
         "idle_statements_s",
@@ -124,13 +124,16 @@ METRICS = (
         "redis_commands",
         "Redis commands",
         "a saga",
-        "Commands that pass a proxy before Redis, in the same pass.",
+        "Commands that pass a proxy before Redis, counted likewise.",
+    ),
+    Metric(
+        "idle_redis_commands_s", "Redis commands, idle", "/s", "The same proxy, while nothing runs."
     ),
     Metric(
         "redis_kb",
         "Redis traffic",
         "KB/saga",
-        "Bytes in both directions through the same proxy.",
+        "Bytes in both directions through the same proxy, counted likewise.",
     ),
     Metric(
         "worker_mb",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.speed.contenders import BASELINE, CONTENDERS, Contender
-from benchmarks.speed.measure import Effort
+from benchmarks.speed.parts import Effort
 
 __all__ = ["Options", "parse"]
 
@@ -45,7 +45,10 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
         contenders=[one for name, one in CONTENDERS.items() if name in (*names, BASELINE)],
         rounds=given.rounds or (1 if given.quick else 3),
         effort=Effort(
-            sagas=sagas, latencies=20 if given.quick else 50, starts=100 if given.quick else 300
+            sagas=sagas,
+            latencies=20 if given.quick else 50,
+            starts=100 if given.quick else 300,
+            counted=20 if given.quick else 50,
         ),
         directory=given.out or (_KEPT if is_full else _PASSING),
     )

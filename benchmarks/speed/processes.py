@@ -108,7 +108,11 @@ class Workers:
     def check(self) -> None:
         """Raise Broken if one of them has ended."""
         if any(process.poll() is not None for process in self._processes):
-            raise Broken(f"A worker has ended. Its log ends:\n{_tail(self._log)}")
+            raise Broken(f"A worker has ended. {self.tail()}")
+
+    def tail(self) -> str:
+        """Return the end of their log."""
+        return f"The log ends:\n{_tail(self._log)}" if self._processes else ""
 
     def cpu_s(self) -> float:
         """Return what they have used so far, with all their children, in seconds."""

@@ -12,7 +12,7 @@ def table(grid: Grid) -> Table:
     """Lay a grid out for a terminal."""
     drawn = Table(title=grid.title, title_justify="left", box=box.SIMPLE, pad_edge=False, width=100)
     for number, heading in enumerate(grid.headings):
-        drawn.add_column(heading, justify="right" if number else "left", overflow="fold")
+        drawn.add_column(heading, justify="right" if number else "left", no_wrap=not number)
     for row in grid.rows:
         drawn.add_row(*row)
     return drawn

@@ -59,9 +59,51 @@ BASELINE = "chain"
 CONTENDERS = {
     contender.name: contender
     for contender in (
-        Contender("ours", "ours: every step a message", "ours"),
+        Contender("ours", "ours, every step sent", "ours"),
         Contender("chain", "bare chain", "chain", keeps_record=False),
-        Contender("update", "chain + one UPDATE a step", "update"),
-        Contender("orm", "chain + SQLAlchemy ORM", "orm"),
+        Contender("update", "chain + UPDATE", "update"),
+        Contender("orm", "chain + ORM", "orm"),
+        Contender(
+            "dbos",
+            "DBOS, queue",
+            "dbos_queue",
+            worker=("-m", "{module}"),
+            workers=2,
+            peer="dbos",
+            uses_redis=False,
+        ),
+        Contender(
+            "dbos-direct",
+            "DBOS, in the client",
+            "dbos_direct",
+            workers=0,
+            peer="dbos",
+            uses_redis=False,
+        ),
+        Contender(
+            "procrastinate",
+            "Procrastinate",
+            "procrastinate_jobs",
+            worker=("-m", "procrastinate", "--app", "{module}.app", "worker"),
+            workers=2,
+            peer="procrastinate",
+            uses_redis=False,
+        ),
+        Contender(
+            "dramatiq",
+            "Dramatiq, no record",
+            "dramatiq_pipeline",
+            worker=("-m", "dramatiq", "--processes", "2", "{module}"),
+            peer="dramatiq",
+            keeps_record=False,
+        ),
+        Contender(
+            "taskiq",
+            "Taskiq, no record",
+            "taskiq_pipeline",
+            worker=("-m", "taskiq", "worker", "--log-level", "WARNING", "{module}:broker"),
+            peer="taskiq",
+            keeps_record=False,
+        ),
     )
 }
