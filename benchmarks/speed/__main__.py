@@ -2,7 +2,8 @@
 
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 
 from rich.console import Console
@@ -11,6 +12,10 @@ from benchmarks.speed.contenders import Contender
 from benchmarks.speed.grid import grids
 from benchmarks.speed.measure import count, measure
 from benchmarks.speed.options import Options, parse
+from benchmarks.speed.page import KEPT, write_page
+from benchmarks.speed.parts import Unfinished
+from benchmarks.speed.peers import NoPeer, interpreter
+from benchmarks.speed.processes import Broken
 from benchmarks.speed.result import Result, describe_machine
 from benchmarks.speed.servers import NoServer, Servers, find_servers
 from benchmarks.speed.table import table
@@ -28,8 +33,9 @@ def main() -> int:
     except NoServer as error:
         console.print(str(error))
         return 1
-    result = Result("plain", _effort(options), describe_machine(servers), {}, [])
+    result = Result(options.variant.name, _effort(options), describe_machine(servers), {}, [])
     try:
+        _make_environments(options, result)
         for number in range(options.rounds):
             result.rounds.append({})
             _round(options, number, servers, result)
@@ -39,6 +45,8 @@ def main() -> int:
         return 128 + signal.SIGINT
     for grid in grids(result):
         console.print(table(grid))
+    if options.directory == KEPT:
+        write_page()
     return 0
 
 
@@ -47,14 +55,39 @@ def _effort(options: Options) -> dict[str, int]:
     return {"rounds": options.rounds, **effort}
 
 
+def _make_environments(options: Options, result: Result) -> None:
+    for contender in options.contenders:
+        if contender.peer:
+            with (
+                console.status(f"The environment of {contender.title}"),
+                _skipping(contender, result),
+            ):
+                interpreter(contender.peer)
+
+
 def _round(options: Options, number: int, servers: Servers, result: Result) -> None:
     for contender in _rotated(options.contenders, number):
-        with console.status(f"Round {number + 1} of {options.rounds}: {contender.title}"):
-            figures = measure(contender, servers, options.effort)
+        if contender.name in result.skipped:
+            continue
+        said = f"Round {number + 1} of {options.rounds}: {contender.title}"
+        with console.status(said), _skipping(contender, result):
+            figures = measure(contender, servers, options.effort, options.variant)
             if not number:  # what is counted and not timed is the same in every round
-                figures |= count(contender, servers, options.effort)
-        result.rounds[number][contender.name] = figures
-        console.print(f"Round {number + 1}: {contender.title}: {figures['sagas_s']:.0f} sagas/s")
+                figures |= count(contender, servers, options.effort, options.variant)
+            result.rounds[number][contender.name] = figures
+            console.print(f"{said}: {figures['sagas_s']:.0f} sagas/s")
+
+
+@contextmanager
+def _skipping(contender: Contender, result: Result) -> Iterator[None]:
+    """Leave a peer out, by name and with the reason, if it cannot be had or does not work."""
+    try:
+        yield
+    except (Broken, NoPeer, Unfinished) as error:
+        if not contender.peer:
+            raise
+        result.skipped[contender.name] = str(error)
+        console.print(f"{contender.title} is left out: {error}", markup=False)
 
 
 def _rotated(contenders: Sequence[Contender], by: int) -> Sequence[Contender]:

@@ -56,7 +56,7 @@ class Effort:
     starts: int
     counted: int
     warm_up: int = 20
-    patience_s: int = 120
+    patience_s: int = 600
 
 
 @dataclass(frozen=True, slots=True)

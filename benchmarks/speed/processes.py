@@ -21,7 +21,7 @@ __all__ = ["Broken", "Caller", "Workers", "client", "cpu_s", "workers"]
 _ROOT = Path(__file__).parents[2]
 
 #: How long a process may take to come up or to answer, in seconds.
-_PATIENCE_S = 120.0
+_PATIENCE_S = 600.0
 
 _LOOK_S = 0.2
 

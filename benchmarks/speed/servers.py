@@ -3,7 +3,7 @@
 import getpass
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -14,6 +14,7 @@ from sqlalchemy.exc import OperationalError
 __all__ = ["NoServer", "Servers", "find_servers"]
 
 _POSTGRES, _REDIS = "SAGAS_TEST_POSTGRES_URL", "SAGAS_TEST_REDIS_URL"
+_MARIADB = "SAGAS_TEST_MARIADB_URL"
 
 
 class NoServer(Exception):
@@ -22,24 +23,33 @@ class NoServer(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Servers:
-    """A PostgreSQL server, by any of its databases, and one database of a Redis server."""
+    """A PostgreSQL server and perhaps a MariaDB, each by any of its databases; a Redis database."""
 
     postgres_url: str
     redis_url: str
+    mariadb_url: str
 
     @contextmanager
-    def database(self, *settings: str) -> Iterator[str]:
+    def postgres_database(self, settings: Iterable[str]) -> Iterator[str]:
         """Create a database with these settings, yield its URL, and drop it."""
-        name = f"bench_{uuid.uuid4().hex}"
-        self._execute(f"CREATE DATABASE {name}")
+        name = _new_name()
+        _execute(self.postgres_url, f"CREATE DATABASE {name}")
         try:
             for setting in settings:
-                self._execute(f"ALTER DATABASE {name} SET {setting}")
-            yield (
-                make_url(self.postgres_url).set(database=name).render_as_string(hide_password=False)
-            )
+                _execute(self.postgres_url, f"ALTER DATABASE {name} SET {setting}")
+            yield _in_database(self.postgres_url, name)
         finally:
-            self._execute(f"DROP DATABASE {name} WITH (FORCE)")
+            _execute(self.postgres_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+    @contextmanager
+    def mariadb_database(self) -> Iterator[str]:
+        """Create a database, yield its URL, and drop it."""
+        name = _new_name()
+        _execute(self.mariadb_url, f"CREATE DATABASE {name}")
+        try:
+            yield _in_database(self.mariadb_url, name)
+        finally:
+            _execute(self.mariadb_url, f"DROP DATABASE {name}")
 
     @contextmanager
     def empty_redis(self) -> Iterator[str]:
@@ -51,14 +61,25 @@ class Servers:
             finally:
                 client.flushdb()
 
-    def _execute(self, statement: str) -> None:
-        engine = create_engine(self.postgres_url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
-        with engine.connect() as connection:
-            connection.execute(text(statement))
+
+def _new_name() -> str:
+    return f"bench_{uuid.uuid4().hex}"
+
+
+def _in_database(url: str, name: str) -> str:
+    return make_url(url).set(database=name).render_as_string(hide_password=False)
+
+
+def _execute(url: str, statement: str) -> None:
+    engine = create_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    with engine.connect() as connection:
+        connection.execute(text(statement))
 
 
 def find_servers() -> Servers:
     """Return the servers that the environment names, or else those at the standard ports.
+
+    MariaDB is not looked for: only one variant needs it.
 
     Raises:
         NoServer: one of them is missing, or a Redis that was only found is in use.
@@ -67,6 +88,7 @@ def find_servers() -> Servers:
     return Servers(
         _postgres(os.environ.get(_POSTGRES) or default),
         _given_redis(given) if (given := os.environ.get(_REDIS)) else _found_redis(),
+        os.environ.get(_MARIADB) or "mariadb+pymysql://root@127.0.0.1:3306/mysql",
     )
 
 

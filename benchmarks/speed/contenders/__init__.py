@@ -12,6 +12,12 @@ _HERE = "benchmarks.speed.contenders"
 _CELERY = ("-m", "celery", "-A", "{module}", "worker", "-c", "2", "--without-mingle")
 
 
+_NONE: frozenset[str] = frozenset()
+_POSTGRESQL = frozenset({"postgresql"})
+_EMBEDDED = _POSTGRESQL | {"sqlite"}
+_ANY = _EMBEDDED | {"mariadb"}
+
+
 @dataclass(frozen=True, slots=True)
 class Contender:
     """One way to run the saga.
@@ -23,7 +29,7 @@ class Contender:
         worker: the arguments of its interpreter that run a worker; none where its client does all.
         workers: how many of these are started.
         peer: the requirements of the environment that it needs; None for this one.
-        keeps_record: whether it has a record in the database.
+        records: the databases that its record can be in; none where it has no record.
         uses_redis: whether its messages go through Redis.
         environment: further variables of its processes.
     """
@@ -34,7 +40,7 @@ class Contender:
     worker: tuple[str, ...] = _CELERY
     workers: int = 1
     peer: str | None = None
-    keeps_record: bool = True
+    records: frozenset[str] = _POSTGRESQL
     uses_redis: bool = True
     environment: Mapping[str, str] = field(default_factory=dict)
 
@@ -42,6 +48,16 @@ class Contender:
     def path(self) -> str:
         """The full name of its module."""
         return f"{_HERE}.{self.module}"
+
+    @property
+    def keeps_record(self) -> bool:
+        """Whether it has a record in a database."""
+        return bool(self.records)
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is celery-sagas itself, in whatever way it is run."""
+        return self.module == "ours"
 
     @property
     def is_celery(self) -> bool:
@@ -59,10 +75,10 @@ BASELINE = "chain"
 CONTENDERS = {
     contender.name: contender
     for contender in (
-        Contender("ours", "ours, every step sent", "ours"),
-        Contender("chain", "bare chain", "chain", keeps_record=False),
+        Contender("ours", "ours, every step sent", "ours", records=_ANY),
+        Contender("chain", "bare chain", "chain", records=_NONE),
         Contender("update", "chain + UPDATE", "update"),
-        Contender("orm", "chain + ORM", "orm"),
+        Contender("orm", "chain + ORM", "orm", records=_ANY),
         Contender(
             "dbos",
             "DBOS, queue",
@@ -70,6 +86,7 @@ CONTENDERS = {
             worker=("-m", "{module}"),
             workers=2,
             peer="dbos",
+            records=_EMBEDDED,
             uses_redis=False,
         ),
         Contender(
@@ -78,6 +95,7 @@ CONTENDERS = {
             "dbos_direct",
             workers=0,
             peer="dbos",
+            records=_EMBEDDED,
             uses_redis=False,
         ),
         Contender(
@@ -95,7 +113,7 @@ CONTENDERS = {
             "dramatiq_pipeline",
             worker=("-m", "dramatiq", "--processes", "2", "{module}"),
             peer="dramatiq",
-            keeps_record=False,
+            records=_NONE,
         ),
         Contender(
             "taskiq",
@@ -103,7 +121,7 @@ CONTENDERS = {
             "taskiq_pipeline",
             worker=("-m", "taskiq", "worker", "--log-level", "WARNING", "{module}:broker"),
             peer="taskiq",
-            keeps_record=False,
+            records=_NONE,
         ),
     )
 }

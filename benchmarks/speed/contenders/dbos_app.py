@@ -35,9 +35,12 @@ def run_steps() -> None:
 
 def count_ended() -> int:
     """Count the workflows that have ended by themselves."""
-    query = "SELECT count(*) FROM dbos.workflow_status WHERE status = 'SUCCESS'"
+    schema = None if engine().dialect.name == "sqlite" else "dbos"
+    status: sqlalchemy.ColumnClause[str] = sqlalchemy.column("status")
+    workflows = sqlalchemy.table("workflow_status", status, schema=schema)
+    query = sqlalchemy.select(sqlalchemy.func.count()).where(status == "SUCCESS")
     with engine().connect() as connection:
-        return int(connection.scalar(sqlalchemy.text(query)) or 0)
+        return int(connection.scalar(query.select_from(workflows)) or 0)
 
 
 @cache

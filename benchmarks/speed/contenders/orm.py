@@ -4,7 +4,7 @@ import os
 from datetime import UTC, datetime
 from functools import cache
 
-from sqlalchemy import BigInteger, create_engine, func, select
+from sqlalchemy import BigInteger, String, Text, create_engine, func, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
 
 from benchmarks.speed.contenders.celery_app import make_app
@@ -22,9 +22,9 @@ class _Booking(_Base):
     __tablename__ = "booking"
 
     number: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
-    note: Mapped[str]
+    note: Mapped[str] = mapped_column(Text)
     step: Mapped[int]
-    status: Mapped[str]
+    status: Mapped[str] = mapped_column(String(20))
     updated_at: Mapped[datetime]
 
 
