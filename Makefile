@@ -12,6 +12,7 @@ BIN    := $(VENV)/bin
 EMPTY  := build/empty
 LOWEST := build/lowest
 NEWEST := build/newest
+PEERS  := $(basename $(wildcard benchmarks/speed/requirements/*.in))
 LOCKED := --require-hashes --only-binary :all: --requirement
 
 ifneq ($(strip $(UV)),)
@@ -76,7 +77,7 @@ newest: ## Run the quick tests on the locked versions with another Python: make 
 simulate: venv ## Try ten million schedules; ARGS="--seed 1" replays one
 	$(BIN)/python -m tests.models.schedules $(ARGS)
 
-bench: venv ## Measure sagas and their peers side by side; ARGS="--quick --only ours,chain"
+bench: venv ## Measure sagas beside their peers; ten minutes, or ARGS="--quick --only ours,chain"
 	$(BIN)/python -m benchmarks.speed $(ARGS)
 
 soak: venv ## Break everything beneath running sagas for three minutes; ARGS="--minutes 60 --sagas 50000 --faults 1000"
@@ -137,6 +138,10 @@ lock: ## Lock the requirements anew, with uv; ARGS=--upgrade takes newer version
 	  esac; \
 	  uv pip compile $$of --quiet --universal --python-version 3.11 --generate-hashes \
 	    --custom-compile-command "make lock" --output-file requirements/$$name.txt $(ARGS) || exit; \
+	done
+	@for peer in $(PEERS); do \
+	  uv pip compile $$peer.in --quiet --universal --python-version 3.11 --generate-hashes \
+	    --custom-compile-command "make lock" --output-file $$peer.txt $(ARGS) || exit; \
 	done
 
 clean: ## Remove everything that make has made

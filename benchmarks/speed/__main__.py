@@ -18,9 +18,9 @@ from benchmarks.speed.peers import NoPeer, interpreter
 from benchmarks.speed.processes import Broken
 from benchmarks.speed.result import Result, describe_machine
 from benchmarks.speed.servers import NoServer, Servers, find_servers
-from benchmarks.speed.table import table
+from benchmarks.speed.table import WIDTH, table
 
-console = Console(width=100, highlight=False)
+console = Console(width=WIDTH, highlight=False)
 
 
 def main() -> int:
@@ -44,7 +44,7 @@ def main() -> int:
         console.print("Interrupted; the rounds that were complete are written.")
         return 128 + signal.SIGINT
     for grid in grids(result):
-        console.print(table(grid))
+        console.print(table(grid), "")
     if options.directory == KEPT:
         write_page()
     return 0

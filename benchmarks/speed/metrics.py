@@ -64,21 +64,18 @@ METRICS = (
         "CPU of the client",
         "ms/saga",
         "Its own clock of CPU time, while it starts the sagas of the throughput.",
-        digits=2,
     ),
     Metric(
         "cpu_workers_ms",
         "CPU of the workers",
         "ms/saga",
         "From /proc, all their processes, while the sagas of the throughput run.",
-        digits=2,
     ),
     Metric(
         "cpu_database_ms",
         "CPU of PostgreSQL",
         "ms/saga",
         "From /proc, the server's processes for this contender's connections.",
-        digits=2,
     ),
     Metric(
         "cpu_ms",

@@ -51,27 +51,25 @@ def _panel(title: str, bars: Sequence[tuple[str, Spread]], top: int) -> list[str
     most = max((ratio.maximum for _, ratio in bars), default=1.0)
     scale = (_WIDTH - _LEFT - _RIGHT) / most
     lines = [f'<text x="10" y="{top + 22}" font-weight="bold">{escape(title)}</text>']
-    for number, (name, ratio) in enumerate(bars):
-        lines += _bar(name, ratio, top + _TOP + _ROW * number, scale)
     one, low, high = _LEFT + scale, top + _TOP - 4, top + _TOP + _ROW * len(bars) - 6
     lines.append(f'<path d="M{one:.1f} {low}V{high}" stroke="black" stroke-dasharray="3 3"/>')
+    for number, (name, ratio) in enumerate(bars):
+        lines += _bar(name, ratio, top + _TOP + _ROW * number, scale)
     return lines
 
 
 def _bar(name: str, ratio: Spread, y: int, scale: float) -> list[str]:
     low, middle, high = (_LEFT + scale * value for value in ratio)
     centre, text = y + _BAR / 2, y + _BAR - 3
+    bar = f'x="{_LEFT}" y="{y}" width="{middle - _LEFT:.1f}" height="{_BAR}"'
+    label = f'x="{_LEFT - 8}" y="{text}" text-anchor="end"'
+    # With a white rim, as it may stand on the line of the bare chain.
+    number = f'x="{high + 6:.1f}" y="{text}" paint-order="stroke" stroke="white" stroke-width="4"'
     return [
-        (
-            f'<text x="{_LEFT - 8}" y="{text}" text-anchor="end">'
-            f"{escape(CONTENDERS[name].title)}</text>"
-        ),
-        (
-            f'<rect x="{_LEFT}" y="{y}" width="{middle - _LEFT:.1f}" height="{_BAR}" '
-            f'fill="{_colour(name)}"/>'
-        ),
+        f"<text {label}>{escape(CONTENDERS[name].title)}</text>",
+        f'<rect {bar} fill="{_colour(name)}"/>',
         f'<path d="M{low:.1f} {centre}H{high:.1f}" stroke="black"/>',
-        f'<text x="{high + 6:.1f}" y="{text}">{ratio.median:.2f}</text>',
+        f"<text {number}>{ratio.median:.2f}</text>",
     ]
 
 

@@ -75,7 +75,7 @@ BASELINE = "chain"
 CONTENDERS = {
     contender.name: contender
     for contender in (
-        Contender("ours", "ours, every step sent", "ours", records=_ANY),
+        Contender("ours", "ours, by messages", "ours", records=_ANY),
         Contender("chain", "bare chain", "chain", records=_NONE),
         Contender("update", "chain + UPDATE", "update"),
         Contender("orm", "chain + ORM", "orm", records=_ANY),
@@ -102,7 +102,15 @@ CONTENDERS = {
             "procrastinate",
             "Procrastinate",
             "procrastinate_jobs",
-            worker=("-m", "procrastinate", "--app", "{module}.app", "worker"),
+            worker=(
+                "-m",
+                "procrastinate",
+                "--log-level",
+                "warning",
+                "-a",
+                "{module}.app",
+                "worker",
+            ),
             workers=2,
             peer="procrastinate",
             uses_redis=False,
