@@ -13,6 +13,7 @@ EMPTY  := build/empty
 LOWEST := build/lowest
 NEWEST := build/newest
 PAGES  := build/pages
+PEERS  := $(basename $(wildcard benchmarks/speed/requirements/*.in))
 LOCKED := --require-hashes --only-binary :all: --requirement
 
 ifneq ($(strip $(UV)),)
@@ -26,7 +27,7 @@ verify  = $(1)/bin/python -m pip check --quiet --disable-pip-version-check
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test slow lowest newest cover simulate soak mutants crashes lint format types layers docs wheel deploy check lock clean
+.PHONY: help venv demo test slow lowest newest cover simulate soak mutants crashes bench lint format types layers docs wheel deploy check lock clean
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,6 +77,9 @@ newest: ## Run the quick tests on the locked versions with another Python: make 
 
 simulate: venv ## Try ten million schedules; ARGS="--seed 1" replays one
 	$(BIN)/python -m tests.models.schedules $(ARGS)
+
+bench: venv ## Measure sagas beside their peers; ten minutes, or ARGS="--quick --only ours,chain"
+	$(BIN)/python -m benchmarks.speed $(ARGS)
 
 soak: venv ## Break everything beneath running sagas for three minutes; ARGS="--minutes 60 --sagas 50000 --faults 1000"
 	$(BIN)/python -m tests.soak $(ARGS)
@@ -138,6 +142,10 @@ lock: ## Lock the requirements anew, with uv; ARGS=--upgrade takes newer version
 	  esac; \
 	  uv pip compile $$of --quiet --universal --python-version 3.11 --generate-hashes \
 	    --custom-compile-command "make lock" --output-file requirements/$$name.txt $(ARGS) || exit; \
+	done
+	@for peer in $(PEERS); do \
+	  uv pip compile $$peer.in --quiet --universal --python-version 3.11 --generate-hashes \
+	    --custom-compile-command "make lock" --output-file $$peer.txt $(ARGS) || exit; \
 	done
 
 clean: ## Remove everything that make has made
