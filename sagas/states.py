@@ -109,6 +109,7 @@ STEP_EDGES: dict[StepStatus, frozenset[StepStatus]] = {
             StepStatus.SUCCESS,  # the action returned
             StepStatus.FAILED,  # the action refused: certainly no effect
             StepStatus.UNKNOWN,  # it raised, timed out, or its worker was lost
+            StepStatus.PENDING,  # the participant postponed it: certainly no effect
         }
     ),
     StepStatus.UNKNOWN: frozenset(

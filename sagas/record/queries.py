@@ -79,6 +79,8 @@ class StepView:
         compensation_attempt: how many attempts of the compensation were claimed.
         losses: how many attempts of the action were lost with their worker.
         compensation_losses: how many attempts of the compensation were.
+        postponements: how many attempts of the action ended with ``RetryAfter``.
+        compensation_postponements: how many attempts of the compensation did.
         output: what the action returned, as JSON without secrets.
         error: how the last attempt of the action ended, if badly.
         compensation_error: the same for the compensation.
@@ -97,6 +99,8 @@ class StepView:
     compensation_attempt: int = 0
     losses: int = 0
     compensation_losses: int = 0
+    postponements: int = 0
+    compensation_postponements: int = 0
     output: str | None = field(default=None, repr=False)
     error: AttemptError | None = None
     compensation_error: AttemptError | None = None

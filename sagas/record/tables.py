@@ -100,6 +100,11 @@ step = Table(
     # How many attempts of each operation were lost with their worker.
     Column("losses", Integer, nullable=False, default=0),
     Column("compensation_losses", Integer, nullable=False, default=0),
+    # How many of them the participant postponed, and for how many seconds in all.
+    Column("postponements", Integer, nullable=False, default=0),
+    Column("compensation_postponements", Integer, nullable=False, default=0),
+    Column("postponed_s", Integer, nullable=False, default=0),
+    Column("compensation_postponed_s", Integer, nullable=False, default=0),
     Column("doubtful", Boolean, nullable=False, default=False),
     Column("output", PayloadText),
     Column("error", JsonText),
