@@ -123,7 +123,8 @@ def test_the_history_tells_the_wait_and_what_the_participant_said(operation: Ope
     counts = ("postponements", "postponed_s")
     if operation is COMPENSATION:
         counts = ("compensation_postponements", "compensation_postponed_s")
-    saga = saga_of(operation, **dict(zip(counts, (2, 12), strict=True)))
+    step: dict[str, Any] = dict(zip(counts, (2, 12), strict=True))
+    saga = saga_of(operation, **step)
     assert the_change(concluded(saga, 7.5, operation)).detail == {
         "error": BRIEF,
         "postponements": 3,
@@ -145,7 +146,7 @@ def test_a_postponed_attempt_uses_up_none_of_the_policys(operation: Operation) -
 
 @pytest.mark.parametrize("operation", Operation)
 def test_an_error_after_postponements_waits_as_after_the_first_error(operation: Operation) -> None:
-    counts = {"postponements": 4, "compensation_postponements": 4}
+    counts: dict[str, Any] = {"postponements": 4, "compensation_postponements": 4}
     saga = saga_of(operation, attempts=5, plan={"attempts": 2, "undo_attempts": 2}, **counts)
     decision = conclude(
         saga, "b", operation, ERRORED, epoch=EPOCH, token=TOKEN, timing=TIMING, chance=0
