@@ -48,7 +48,7 @@ from sagas.record.queries import HistoryEntry, SagaView, StepView
 from sagas.retry import Retry
 from sagas.runtime.app import bind
 from sagas.runtime.payload_codec import Codec
-from sagas.states import Operation, Outcome, SagaStatus, StepStatus
+from sagas.states import Operation, Outcome, Reuse, SagaStatus, StepStatus
 from sagas.worker.step_task import step
 from sagas.worker.turn_back_task import turn_back as _turn_back  # noqa: F401 - registers the task
 
@@ -85,6 +85,7 @@ __all__ = [
     "Resolved",
     "Retry",
     "RetryAfter",
+    "Reuse",
     "Saga",
     "SagaError",
     "SagaFailure",

@@ -12,6 +12,7 @@ __all__ = [
     "STEP_EDGES",
     "Operation",
     "Outcome",
+    "Reuse",
     "SagaStatus",
     "StepStatus",
 ]
@@ -55,6 +56,15 @@ class Operation(StrEnum):
 
     ACTION = "action"
     COMPENSATION = "compensation"
+
+
+class Reuse(StrEnum):
+    """When a business key whose saga has ended may be used for a new one."""
+
+    NEVER = "never"
+    """The key always means the saga that has it."""
+    AFTER_COMPENSATED = "after compensated"
+    """A new saga takes the key from one that has ended COMPENSATED."""
 
 
 #: The statuses of a saga that still moves forward.

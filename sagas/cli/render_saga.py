@@ -52,6 +52,8 @@ def print_saga(
 
 
 def _print_reasons(out: Console, saga: SagaView) -> None:
+    if saga.superseded:
+        out.print(f"superseded: a later saga has the key (this one was number {saga.superseded})")
     if saga.failure:
         out.print(words(f"because of: {describe_failure(saga)}"))
     if saga.parked:

@@ -52,6 +52,8 @@ class SagaView:
         deadline_at: when it turns back unless it has ended.
         started_at: when it was started.
         ended_at: when it ended or was parked.
+        superseded: 0 for the saga that has the key; those that had it before, and were compensated,
+            are numbered from 1.
     """
 
     id: UUID
@@ -66,6 +68,7 @@ class SagaView:
     deadline_at: datetime | None
     started_at: datetime
     ended_at: datetime | None
+    superseded: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,10 +158,10 @@ def saga_by_id(connection: Connection, saga_id: UUID) -> SagaView | None:
 
 
 def saga_by_key(connection: Connection, name: str, key: str) -> SagaView | None:
-    """Return the saga with this name and business key."""
+    """Return the saga with this name that has the business key now."""
     if not _storable(name, key):
         return None
-    query = _SAGA.where(t.saga.c.name == name, t.saga.c.key == key)
+    query = _SAGA.where(t.saga.c.name == name, t.saga.c.key == key, t.saga.c.superseded == 0)
     return _saga(connection.execute(query).one_or_none())
 
 
