@@ -33,6 +33,7 @@ from sagas.errors import (
     PayloadTooLarge,
     PlanUnreadable,
     RecordNotReady,
+    RetryAfter,
     SagaError,
     SagaNotFound,
     SecretWithheld,
@@ -48,7 +49,7 @@ from sagas.retry import Retry
 from sagas.runtime.app import bind
 from sagas.runtime.dev_environment import offer_broker
 from sagas.runtime.payload_codec import Codec
-from sagas.states import Operation, Outcome, SagaStatus, StepStatus
+from sagas.states import Operation, Outcome, Reuse, SagaStatus, StepStatus
 from sagas.worker.step_task import step
 from sagas.worker.turn_back_task import turn_back as _turn_back  # noqa: F401 - registers the task
 
@@ -84,6 +85,8 @@ __all__ = [
     "RecordNotReady",
     "Resolved",
     "Retry",
+    "RetryAfter",
+    "Reuse",
     "Saga",
     "SagaError",
     "SagaFailure",

@@ -16,6 +16,7 @@ SagaError
 ├── ActionDeclined         the saga's state does not allow this cancel, retry, skip or resolve
 ├── WaitTimeout            ``handle.wait()`` gave up; the saga goes on
 ├── StepFailed             raised by a participant: a refusal that certainly had no effect
+├── RetryAfter             raised by a participant: no effect now, to be called again later
 ├── SecretWithheld         replaces an error that quotes a secret in Celery's log
 ├── AttemptAborted         replaces an exception that is no failure to Celery
 ├── AttemptSuperseded      the saga has gone on without this attempt
@@ -26,6 +27,8 @@ SagaError
 Every error survives pickling, because Celery carries errors between processes.
 """
 
+import math
+from datetime import timedelta
 from typing import Any
 
 __all__ = [
@@ -44,6 +47,7 @@ __all__ = [
     "PayloadTooLarge",
     "PlanUnreadable",
     "RecordNotReady",
+    "RetryAfter",
     "SagaError",
     "SagaNotFound",
     "SecretWithheld",
@@ -163,3 +167,33 @@ class StepFailed(SagaError):
 
 def _rebuild_step_failed(cls: type[StepFailed], message: str, code: str | None) -> StepFailed:
     return cls(message, code=code)
+
+
+class RetryAfter(SagaError):
+    """The participant chose the wait: this attempt certainly had no effect, try again later.
+
+    It counts as no attempt of the retry policy: the step, or its compensation, is run again after
+    *seconds*, with the same idempotency key. ``Retry(max_postponed=…)`` bounds these waits, and the
+    saga's deadline goes on meanwhile. A wait of less than a second takes one.
+
+    Args:
+        seconds: how long to wait, in seconds or as a timedelta.
+        message: why, for people.
+
+    Raises:
+        ValueError: *seconds* is no such number. A header ``Retry-After`` may also hold a date.
+    """
+
+    def __init__(self, seconds: float | timedelta, message: str = "") -> None:
+        if isinstance(seconds, timedelta):
+            seconds = seconds.total_seconds()
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+            raise ValueError(f"RetryAfter({seconds!r}): give seconds or a timedelta.")  # noqa: TRY004
+        if math.isnan(seconds):
+            raise ValueError("RetryAfter(nan): give seconds or a timedelta.")
+        self.seconds = float(seconds)
+        self.message = message or f"it asks to be called again in {self.seconds:g} s"
+        super().__init__(self.message)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.seconds, self.message)

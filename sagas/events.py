@@ -25,7 +25,7 @@ class Event(StrEnum):
     FAILED = "FAILED"
     """The saga was parked, or a step failed and certainly had no effect."""
     PENDING = "PENDING"
-    """An operator made the action of a failed step start over."""
+    """The participant postponed the action, or an operator made a failed one start over."""
     RUNNING = "RUNNING"
     """A worker claimed the action of a step."""
     SUCCESS = "SUCCESS"

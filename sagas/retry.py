@@ -18,6 +18,9 @@ def to_seconds(value: float | timedelta) -> float:
     return value.total_seconds() if isinstance(value, timedelta) else float(value)
 
 
+_NUMBERS = ("wait_initial", "wait_max", "wait_exp_base", "wait_jitter", "max_postponed")
+
+
 @dataclass(frozen=True, slots=True)
 class Retry:
     """A retry policy: exponential backoff with jitter.
@@ -36,6 +39,8 @@ class Retry:
         max_losses: how many attempts may be lost with their worker, which a deployment or a crash
             cuts off; at least 1. With the last of them the step has failed: a step that kills its
             worker each time must end too.
+        max_postponed: how long the participant may make the step wait in all, by ``RetryAfter``, in
+            seconds (or a timedelta). Where it asks for more, the step has failed.
 
     Raises:
         DefinitionError: a value is out of its range.
@@ -47,9 +52,10 @@ class Retry:
     wait_exp_base: float = 2.0
     wait_jitter: float = 0.2
     max_losses: int = 5
+    max_postponed: float | timedelta = 3600.0
 
     def __post_init__(self) -> None:
-        for name in ("wait_initial", "wait_max", "wait_exp_base", "wait_jitter"):
+        for name in _NUMBERS:
             # Floats throughout: 2 and 2.0 are one policy, and must give one plan.
             object.__setattr__(self, name, to_seconds(getattr(self, name)))
         for right, remedy in (
@@ -63,6 +69,10 @@ class Retry:
             (self.wait_exp_base >= 1, "wait_exp_base is the growth of the wait: give 1 or more"),
             (0 <= self.wait_jitter <= 1, "wait_jitter is a share: give a value from 0 to 1"),
             (to_seconds(self.wait_max) <= YEAR_S, "wait_max is too long: give a year at most"),
+            (
+                0 <= to_seconds(self.max_postponed) <= YEAR_S,
+                "max_postponed is in seconds: give 0 or more, and a year at most",
+            ),
         ):
             if not right:  # this form refuses NaN as well
                 raise DefinitionError(f"{self!r}: {remedy}.")

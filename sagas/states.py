@@ -12,6 +12,7 @@ __all__ = [
     "STEP_EDGES",
     "Operation",
     "Outcome",
+    "Reuse",
     "SagaStatus",
     "StepStatus",
 ]
@@ -55,6 +56,15 @@ class Operation(StrEnum):
 
     ACTION = "action"
     COMPENSATION = "compensation"
+
+
+class Reuse(StrEnum):
+    """When a business key whose saga has ended may be used for a new one."""
+
+    NEVER = "never"
+    """The key always means the saga that has it."""
+    AFTER_COMPENSATED = "after compensated"
+    """A new saga takes the key from one that has ended COMPENSATED."""
 
 
 #: The statuses of a saga that still moves forward.
@@ -109,6 +119,7 @@ STEP_EDGES: dict[StepStatus, frozenset[StepStatus]] = {
             StepStatus.SUCCESS,  # the action returned
             StepStatus.FAILED,  # the action refused: certainly no effect
             StepStatus.UNKNOWN,  # it raised, timed out, or its worker was lost
+            StepStatus.PENDING,  # the participant postponed it: certainly no effect
         }
     ),
     StepStatus.UNKNOWN: frozenset(

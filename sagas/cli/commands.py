@@ -155,7 +155,7 @@ def _value(text: str | None) -> Any:
 
 
 def matching(connection: Connection, id_or_key: str) -> Sequence[SagaView]:
-    """Return the saga with this id or this beginning of an id, or the sagas with this key.
+    """Return the saga with this id or this beginning of an id, or the sagas that have this key.
 
     Raises:
         SagaNotFound: there is none, or several ids begin like this.
@@ -164,7 +164,8 @@ def matching(connection: Connection, id_or_key: str) -> Sequence[SagaView]:
         by_id = queries.saga_by_id(connection, UUID(id_or_key))
     except ValueError:
         by_id = None
-    found = [by_id] if by_id else queries.find_sagas(connection, key=id_or_key)
+    of_key = () if by_id else queries.find_sagas(connection, key=id_or_key)
+    found = [by_id] if by_id else [view for view in of_key if not view.superseded]
     return found or [_begins_with(connection, id_or_key)]
 
 

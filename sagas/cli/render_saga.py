@@ -27,7 +27,7 @@ _NEXT = (
 _PAYLOAD = 4_000
 
 #: An error that a participant raised on purpose: where it did says nothing.
-_REFUSAL = "StepFailed"
+_REFUSALS = ("StepFailed", "RetryAfter")
 
 
 def print_saga(
@@ -52,6 +52,8 @@ def print_saga(
 
 
 def _print_reasons(out: Console, saga: SagaView) -> None:
+    if saga.superseded:
+        out.print(f"superseded: a later saga has the key (this one was number {saga.superseded})")
     if saga.failure:
         out.print(words(f"because of: {describe_failure(saga)}"))
     if saga.parked:
@@ -86,27 +88,37 @@ def _print_step(out: Console, step: StepView, *, live: bool) -> None:
     if error or (again and live):
         said = f"error: {describe({**error}) if error else 'none'}{again if live else ''}"
         out.print(Padding(words(said, style="red"), (0, 0, 0, 4)))
-    if error and error["type"] != _REFUSAL and (trace := error.get("traceback")):
+    if error and error["type"] not in _REFUSALS and (trace := error.get("traceback")):
         out.print(Padding(words(trace.rstrip(), style="dim"), (0, 0, 0, 6)))
 
 
 def _runs(step: StepView) -> Iterator[str]:
     """Say how often a step ran in each direction, and how long the last attempt took."""
     runs = (
-        ("attempts", step.attempt, step.losses, step.started_at, step.ended_at),
+        (
+            "attempts",
+            step.attempt,
+            step.losses,
+            step.postponements,
+            step.started_at,
+            step.ended_at,
+        ),
         (
             "undo attempts",
             step.compensation_attempt,
             step.compensation_losses,
+            step.compensation_postponements,
             step.compensation_started_at,
             step.compensation_ended_at,
         ),
     )
-    for name, count, lost, began, ended in runs:
+    for name, count, lost, postponed, began, ended in runs:
         if count:
             duration = took(began, ended)
-            losses = f" ({lost} lost)" if lost else ""
-            yield f"{name}: {count}{losses}" + (f", the last took {duration}" if duration else "")
+            apart = ((lost, "lost"), (postponed, "postponed"))
+            said = ", ".join(f"{number} {what}" for number, what in apart if number)
+            line = f"{name}: {count} ({said})" if said else f"{name}: {count}"
+            yield line + (f", the last took {duration}" if duration else "")
 
 
 def _last_error(step: StepView) -> AttemptError | None:

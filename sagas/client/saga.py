@@ -18,6 +18,7 @@ from sagas.record import queries
 from sagas.record.starts import NewSaga
 from sagas.retry import YEAR_S, to_seconds
 from sagas.runtime.app import Runtime, runtime_of
+from sagas.states import Reuse
 
 if TYPE_CHECKING:
     from sagas.sessions import AnySession
@@ -83,6 +84,7 @@ class Saga(Generic[I]):
         key: str | None = None,
         session: "AnySession | None" = None,
         delay: float | timedelta | None = None,
+        reuse: Reuse = Reuse.NEVER,
         app: Celery | None = None,
     ) -> SagaHandle:
         """Start a saga and return its handle.
@@ -93,8 +95,9 @@ class Saga(Generic[I]):
         that is away raises nothing here.
 
         The same name, *key* and input again return the same saga, also if it has ended: then the
-        handle's ``created`` is False. What is to be done anew needs a key of its own, for instance
-        the old one with a number.
+        handle's ``created`` is False. With ``reuse=Reuse.AFTER_COMPENSATED``, a new saga takes the
+        key from one that has ended COMPENSATED, whatever its input was. Of several such starts at
+        the same moment exactly one starts a saga.
 
         Args:
             input: the saga's input, validated here.
@@ -102,6 +105,7 @@ class Saga(Generic[I]):
             session: a SQLAlchemy Session or Connection on the record's database.
             delay: how long the saga waits in the record before its first step, in seconds or as a
                 timedelta, a year at most; its deadline counts from then on.
+            reuse: whether a key may be used again after its saga was compensated; never by default.
             app: the Celery app, where several are set up and none is current.
 
         Raises:
@@ -121,7 +125,7 @@ class Saga(Generic[I]):
         """
         sealed = [(Sealed(input), key)]
         del input  # a frame shows its arguments too
-        return self._start(sealed, session, delay, app)[0]
+        return self._start(sealed, session, delay, app, reuse)[0]
 
     def start_many(
         self,
@@ -129,6 +133,7 @@ class Saga(Generic[I]):
         *,
         session: "AnySession | None" = None,
         delay: float | timedelta | None = None,
+        reuse: Reuse = Reuse.NEVER,
         app: Celery | None = None,
     ) -> list[SagaHandle]:
         """Start several sagas, each an input and a key, in one transaction and with one publish.
@@ -137,7 +142,7 @@ class Saga(Generic[I]):
         """
         given = Sealed(sagas)
         del sagas  # a frame shows its arguments too
-        return self._start([*map(_sealed, given.value)], session, delay, app)
+        return self._start([*map(_sealed, given.value)], session, delay, app, reuse)
 
     def start_json(
         self, text: str, *, key: str | None = None, session: "AnySession | None" = None
@@ -160,6 +165,7 @@ class Saga(Generic[I]):
         session: "AnySession | None",
         delay: float | timedelta | None,
         app: Celery | None,
+        reuse: Reuse = Reuse.NEVER,
     ) -> list[SagaHandle]:
         runtime = runtime_of(app)
         news = [self._new(runtime, sealed, key) for sealed, key in sagas]
@@ -169,9 +175,10 @@ class Saga(Generic[I]):
                 f"Saga {self.name!r} cannot be started with delay={delay!r}: give a year at most. "
                 "Nothing was started."
             )
+        reuse = Reuse(reuse)  # a plain string is as good
         if runtime.runs_eagerly:
             delay_s = 0.0  # as Celery leaves out countdowns
-        ids = start_sagas(runtime, news, session, delay_s=delay_s) if news else []
+        ids = start_sagas(runtime, news, session, delay_s=delay_s, reuse=reuse) if news else []
         return [
             SagaHandle(runtime, saga_id, created=saga_id == new.id)
             for saga_id, new in zip(ids, news, strict=True)
@@ -213,7 +220,7 @@ class Saga(Generic[I]):
         return tuple(name for name, when in given if when and not when(sealed.value))
 
     def get(self, *, key: str, app: Celery | None = None) -> SagaHandle:
-        """Return the saga of this name with that key; raises SagaNotFound."""
+        """Return the saga of this name with that key, the newest one; raises SagaNotFound."""
         runtime = runtime_of(app)
         found = runtime.database.read(lambda c: queries.saga_by_key(c, self.name, key))
         if found is None:

@@ -22,7 +22,7 @@ from sagas.runtime.app import Runtime
 from sagas.runtime.messages import Chain
 from sagas.sessions import connection_of
 from sagas.sql import now
-from sagas.states import Operation, SagaStatus, StepStatus
+from sagas.states import Operation, Reuse, SagaStatus, StepStatus
 
 if TYPE_CHECKING:
     from sagas.sessions import AnySession
@@ -36,6 +36,7 @@ def start_sagas(
     session: "AnySession | None",
     *,
     delay_s: float,
+    reuse: Reuse,
 ) -> list[UUID]:
     """Start sagas in the caller's transaction, or in their own; return their ids."""
     moments: list[datetime] = []  # by the database's clock; the last one is the last try's
@@ -48,6 +49,7 @@ def start_sagas(
             sagas,
             lease_s=runtime.settings.saga_lease_s,
             delay_s=delay_s,
+            reuse=reuse,
         )
 
     def publish() -> None:  # the sweep publishes what this does not, for any reason

@@ -45,7 +45,7 @@ from sagas.decision.progress import (
     remaining,
     with_change,
 )
-from sagas.decision.results import Errored, Probed, Refused, Result, Succeeded
+from sagas.decision.results import Errored, Postponed, Probed, Refused, Result, Succeeded
 from sagas.decision.state import SagaState, StepState, Timing
 from sagas.decision.transition import Decide, Entry, Transition, transition
 
@@ -69,6 +69,7 @@ __all__ = [
     "Granted",
     "Holder",
     "Parked",
+    "Postponed",
     "Probed",
     "Recorded",
     "Refused",

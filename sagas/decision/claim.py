@@ -145,9 +145,9 @@ def _may_ask_again(saga: SagaState, step: StepState, attempt: int) -> bool:
 
     The probe has as many attempts as the action, before the undo and at it together. After them,
     and at the undo's own last attempt, what may have happened is undone without its answer. What
-    was lost with a worker is not counted.
+    was lost with a worker, or postponed, is not counted.
     """
-    attempt -= step.compensation_losses
+    attempt -= step.compensation_losses + step.compensation_postponements
     asked = step.probe_attempt + attempt
     at_most = call_of(saga, step.name, ACTION).retry.max_attempts
     return asked < at_most and attempt < call_of(saga, step.name, COMPENSATION).retry.max_attempts

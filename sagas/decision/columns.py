@@ -22,7 +22,9 @@ __all__ = [
     "attempt_ended",
     "attempt_failed",
     "attempt_lost",
+    "attempt_postponed",
     "attempt_started",
+    "without_traceback",
 ]
 
 
@@ -110,6 +112,10 @@ class StepColumns(Holder, total=False):
     probe_attempt: int
     losses: int
     compensation_losses: int
+    postponements: int
+    compensation_postponements: int
+    postponed_s: int
+    compensation_postponed_s: int
     claim: str | None
     doubtful: bool
     output: str | None
@@ -153,3 +159,20 @@ def attempt_lost(operation: Operation, losses: int) -> StepColumns:
     if operation is Operation.ACTION:
         return {"losses": losses}
     return {"compensation_losses": losses}
+
+
+def attempt_postponed(operation: Operation, postponements: int, waiting_s: int) -> StepColumns:
+    """Return the columns that count the attempts that were postponed, and for how long in all."""
+    if operation is Operation.ACTION:
+        return {"postponements": postponements, "postponed_s": waiting_s}
+    return {
+        "compensation_postponements": postponements,
+        "compensation_postponed_s": waiting_s,
+    }
+
+
+def without_traceback(error: AttemptError) -> AttemptError:
+    """Leave out the traceback, which the step keeps for its last attempt."""
+    brief = error.copy()
+    brief.pop("traceback", None)
+    return brief

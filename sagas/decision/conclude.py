@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import assert_never
 
+from sagas.decision.again import run_again
 from sagas.decision.columns import (
     AttemptError,
     SagaColumns,
@@ -12,19 +13,20 @@ from sagas.decision.columns import (
     attempt_ended,
     attempt_failed,
     attempt_lost,
+    without_traceback,
 )
-from sagas.decision.decision import Decision, Fenced, Recorded, RetryLater, StepChange
+from sagas.decision.decision import Decision, Fenced, Recorded, StepChange
 from sagas.decision.ending import end
 from sagas.decision.failing import keeps_failing
+from sagas.decision.postpone import bounded, postponed
 from sagas.decision.progress import (
     after,
     call_of,
     current,
     has_attempts_left,
-    remaining,
     with_change,
 )
-from sagas.decision.results import Errored, Probed, Refused, Result, Succeeded
+from sagas.decision.results import Errored, Postponed, Probed, Refused, Result, Succeeded
 from sagas.decision.state import SagaState, StepState, Timing
 from sagas.decision.turn_back import turn_back
 from sagas.states import ENDED, Operation, StepStatus
@@ -67,11 +69,15 @@ def settle(
         step = replace(step, doubtful=False)
     if isinstance(result, Errored) and result.lost:
         step = _with_loss(step, operation)
+    if isinstance(result, Postponed):
+        result = bounded(saga, step, operation, result)
     match result:
         case Succeeded():
             return _succeeded(saga, step, operation, result, timing)
         case Errored(final=False) if _tried_again(saga, step, operation):
             return _retried(saga, step, operation, result, timing, chance)
+        case Postponed():
+            return postponed(saga, step, operation, result, timing)
         case Refused() | Errored():
             return _failed_for_good(saga, step, operation, result, timing)
         case _:
@@ -155,38 +161,24 @@ def _retried(
 ) -> Decision:
     waits = _waits(saga, step, operation, result)
     wait_s = call_of(saga, step.name, operation).retry.wait_s(waits, chance)
-    retry_at = after(saga, wait_s)
     status = StepStatus.UNKNOWN if operation is ACTION else StepStatus.COMPENSATING
     columns: StepColumns = {
         **attempt_failed(operation, saga.now, result.error),
         **_losses(step, operation, result),
-        "claim": None,
-        "retry_at": retry_at,
     }
     if operation is ACTION:
         columns["doubtful"] = True
-    detail = {**_reported(step, operation, result), "retry_in_s": round(wait_s, 3)}
+    detail = _reported(step, operation, result)
     change = StepChange(step.name, operation, step.attempts(operation), status, columns, detail)
-    by_message = wait_s <= timing.timer_s
-    return Decision(
-        RetryLater(wait_s),
-        raise_epoch=True,
-        values={
-            "due_at": after(saga, wait_s + timing.lease_s) if by_message else retry_at,
-            "sent_at": retry_at if by_message else None,
-        },
-        steps=(change,),
-        dispatch=remaining(with_change(saga, change), operation, wait_s) if by_message else None,
-        failing=None if result.lost else keeps_failing(saga, step, operation, result.error),
-    )
+    failing = None if result.lost else keeps_failing(saga, step, operation, result.error)
+    return replace(run_again(saga, change, wait_s, timing), failing=failing)
 
 
 def _waits(saga: SagaState, step: StepState, operation: Operation, result: Errored) -> int:
     """Return which wait of the policy follows: those after losses grow apart from the others."""
     if operation is ACTION and not has_attempts_left(saga, step):
         return max(step.probe_attempt, 1)  # only the probe runs, and its waits start over
-    lost = step.lost(operation)
-    return lost if result.lost else step.attempts(operation) - lost
+    return step.lost(operation) if result.lost else step.counted(operation)
 
 
 def _failed_for_good(
@@ -237,7 +229,7 @@ def _reported(
     step: StepState, operation: Operation, result: Refused | Errored
 ) -> Mapping[str, object]:
     """Return what the history says about an attempt that ended badly."""
-    error = _without_traceback(result.error)
+    error = without_traceback(result.error)
     if isinstance(result, Errored) and result.lost:
         return {"error": error, "losses": step.lost(operation)}
     return {"error": error}
@@ -253,10 +245,3 @@ def _failure_of(step: str, error: AttemptError) -> SagaFailure:
     if "code" in error:
         failure["code"] = error["code"]
     return failure
-
-
-def _without_traceback(error: AttemptError) -> AttemptError:
-    """Leave out the traceback, which the step keeps for its last attempt."""
-    brief = error.copy()
-    brief.pop("traceback", None)
-    return brief

@@ -22,7 +22,7 @@ def keeps_failing(
     They are told once: when half of the attempts of a long policy have failed.
     """
     at_most = call_of(saga, step.name, operation).retry.max_attempts
-    failures = step.attempts(operation) - step.lost(operation)
+    failures = step.counted(operation)
     if at_most < LONG_POLICY or failures != min(at_most // 2, FAILURES_TO_ALERT):
         return None
     reason = (

@@ -2,7 +2,14 @@
 
 from dataclasses import replace
 
-from sagas.decision.columns import Parked, Resolved, SagaColumns, SagaFailure, StepColumns
+from sagas.decision.columns import (
+    Parked,
+    Resolved,
+    SagaColumns,
+    SagaFailure,
+    StepColumns,
+    attempt_postponed,
+)
 from sagas.decision.decision import Accepted, Decision, Declined, StepChange
 from sagas.decision.ending import end, left_undone
 from sagas.decision.progress import after, current, remaining, with_change
@@ -112,8 +119,10 @@ def _start_over(step: StepState, operation: Operation, saga: SagaState) -> StepC
     columns: StepColumns = {"claim": None, "retry_at": saga.now}
     if operation is COMPENSATION:
         columns |= {"compensation_attempt": 0, "compensation_losses": 0}
+        columns |= attempt_postponed(operation, 0, 0)
         return StepChange(step.name, operation, 0, StepStatus.COMPENSATING, columns)
     columns |= {"attempt": 0, "probe_attempt": 0, "losses": 0}
+    columns |= attempt_postponed(operation, 0, 0)
     status = StepStatus.UNKNOWN if step.status is StepStatus.UNKNOWN else StepStatus.PENDING
     return StepChange(step.name, operation, 0, status, columns)
 

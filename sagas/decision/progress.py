@@ -95,10 +95,10 @@ def backs_off(saga: SagaState, step: StepState, operation: Operation) -> bool:
 def has_attempts_left(saga: SagaState, step: StepState, operation: Operation = ACTION) -> bool:
     """Tell whether the policy allows one more attempt of the operation.
 
-    What was lost with its worker is counted apart: it says nothing about the step.
+    What was lost with its worker, or postponed, is counted apart: it says nothing about the step.
     """
     policy, lost = call_of(saga, step.name, operation).retry, step.lost(operation)
-    return step.attempts(operation) - lost < policy.max_attempts and lost < policy.max_losses
+    return step.counted(operation) < policy.max_attempts and lost < policy.max_losses
 
 
 def remaining(saga: SagaState, operation: Operation, countdown_s: float = 0.0) -> Dispatch | None:

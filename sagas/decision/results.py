@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from sagas.decision.columns import AttemptError
 
-__all__ = ["Errored", "Probed", "Refused", "Result", "Succeeded"]
+__all__ = ["Errored", "Postponed", "Probed", "Refused", "Result", "Succeeded"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,4 +48,16 @@ class Errored:
     lost: bool = False
 
 
-Result = Succeeded | Refused | Errored
+@dataclass(frozen=True, slots=True)
+class Postponed:
+    """The participant asked to be called again after *wait_s* seconds.
+
+    This attempt certainly had no effect, and it says nothing about the next one.
+    """
+
+    error: AttemptError
+    wait_s: float
+    probed: Probed | None = None
+
+
+Result = Succeeded | Refused | Errored | Postponed

@@ -36,10 +36,11 @@ class StepState:
     ``doubtful``: an attempt ended without a certain outcome, so the step may have happened,
     whatever later attempts report. ``probe_attempt``: how often the probe ran on its own, after the
     last attempt. ``losses`` and ``compensation_losses``: how many of the attempts were lost with
-    their workers. ``claim``: the execution that holds the step, or held it last. ``retry_at``: when
-    the next attempt is due, None where none is planned. ``expires_at``: the moment at which the
-    timeout ends a running attempt in any case. ``attended``: the worker that holds the step has not
-    been expired.
+    their workers. ``postponements``, ``postponed_s`` and their like: how many of them the
+    participant postponed, and for how many seconds in all. ``claim``: the execution that holds the
+    step, or held it last. ``retry_at``: when the next attempt is due, None where none is planned.
+    ``expires_at``: the moment at which the timeout ends a running attempt in any case.
+    ``attended``: the worker that holds the step has not been expired.
     """
 
     name: str
@@ -53,6 +54,10 @@ class StepState:
     probe_attempt: int = 0
     losses: int = 0
     compensation_losses: int = 0
+    postponements: int = 0
+    compensation_postponements: int = 0
+    postponed_s: int = 0
+    compensation_postponed_s: int = 0
     retry_at: datetime | None = None
     expires_at: datetime | None = None
     attended: bool = True
@@ -64,6 +69,16 @@ class StepState:
     def lost(self, operation: Operation) -> int:
         """Return how many of them were lost with their workers."""
         return self.losses if operation is Operation.ACTION else self.compensation_losses
+
+    def postponed(self, operation: Operation) -> tuple[int, int]:
+        """Return how many of them were postponed, and for how many seconds in all."""
+        if operation is Operation.ACTION:
+            return self.postponements, self.postponed_s
+        return self.compensation_postponements, self.compensation_postponed_s
+
+    def counted(self, operation: Operation) -> int:
+        """Return how many of them count against the policy: only those say something about it."""
+        return self.attempts(operation) - self.lost(operation) - self.postponed(operation)[0]
 
     @property
     def held(self) -> bool:

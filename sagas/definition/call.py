@@ -103,7 +103,7 @@ _REMEDIES = {
     "acks_late": "leave it out: the record recovers what a lost worker held",
     "reject_on_worker_lost": "leave it out: the record recovers what a lost worker held",
     "ignore_result": "leave it out: the record has the results",
-    "throws": "leave it out: StepFailed is an expected error already",
+    "throws": "leave it out: StepFailed and RetryAfter are expected errors already",
     "pydantic": "leave it out: inputs and outputs are validated by their annotations",
     "typing": "leave it out: the engine makes the messages",
     "time_limit": "use timeout=… instead",

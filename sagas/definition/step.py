@@ -18,7 +18,9 @@ R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., Any])
 
 #: An undo must succeed in the end: it gets many attempts, and time.
-COMPENSATION_RETRY = Retry(max_attempts=20, wait_initial=0.5, wait_max=300.0)
+COMPENSATION_RETRY = Retry(
+    max_attempts=20, wait_initial=0.5, wait_max=300.0, max_postponed=86_400.0
+)
 
 
 class StepDefinition(Generic[P, R]):

@@ -52,6 +52,8 @@ class SagaView:
         deadline_at: when it turns back unless it has ended.
         started_at: when it was started.
         ended_at: when it ended or was parked.
+        superseded: 0 for the saga that has the key; those that had it before, and were compensated,
+            are numbered from 1.
     """
 
     id: UUID
@@ -66,6 +68,7 @@ class SagaView:
     deadline_at: datetime | None
     started_at: datetime
     ended_at: datetime | None
+    superseded: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,8 @@ class StepView:
         compensation_attempt: how many attempts of the compensation were claimed.
         losses: how many attempts of the action were lost with their worker.
         compensation_losses: how many attempts of the compensation were.
+        postponements: how many attempts of the action ended with ``RetryAfter``.
+        compensation_postponements: how many attempts of the compensation did.
         output: what the action returned, as JSON without secrets.
         error: how the last attempt of the action ended, if badly.
         compensation_error: the same for the compensation.
@@ -97,6 +102,8 @@ class StepView:
     compensation_attempt: int = 0
     losses: int = 0
     compensation_losses: int = 0
+    postponements: int = 0
+    compensation_postponements: int = 0
     output: str | None = field(default=None, repr=False)
     error: AttemptError | None = None
     compensation_error: AttemptError | None = None
@@ -151,10 +158,10 @@ def saga_by_id(connection: Connection, saga_id: UUID) -> SagaView | None:
 
 
 def saga_by_key(connection: Connection, name: str, key: str) -> SagaView | None:
-    """Return the saga with this name and business key."""
+    """Return the saga with this name that has the business key now."""
     if not _storable(name, key):
         return None
-    query = _SAGA.where(t.saga.c.name == name, t.saga.c.key == key)
+    query = _SAGA.where(t.saga.c.name == name, t.saga.c.key == key, t.saga.c.superseded == 0)
     return _saga(connection.execute(query).one_or_none())
 
 

@@ -15,8 +15,9 @@ from sagas.record import tables as t
 from sagas.record.callers import savepoint
 from sagas.record.database import transient
 from sagas.record.plans import Plans
+from sagas.record.reuse import supersede
 from sagas.sql import after_now, chunked, insert_missing, now
-from sagas.states import Operation, SagaStatus, StepStatus
+from sagas.states import Operation, Reuse, SagaStatus, StepStatus
 
 __all__ = ["NewSaga", "insert_sagas", "record_id", "require_same_record"]
 
@@ -42,23 +43,30 @@ def insert_sagas(
     *,
     lease_s: float,
     delay_s: float = 0.0,
+    reuse: Reuse = Reuse.NEVER,
 ) -> list[UUID]:
     """Insert sagas of one plan, or find those with this name, key and input; return their ids.
 
     They are due after a lease: if the caller dies before the publish, a sweep publishes them then.
-    With *delay_s* they are due after the delay, and only the sweep publishes them.
+    With *delay_s* they are due after the delay, and only the sweep publishes them. *reuse* says
+    whether they take the keys of sagas that were compensated.
 
     Raises:
         KeyConflict: a name and key are taken by a saga with another input; undo what was written.
     """
     existing = _existing(connection, sagas)
+    former: set[UUID] = set()
+    if reuse is Reuse.AFTER_COMPENSATED:
+        own = [new.id for new in sagas]
+        former = supersede(connection, sagas[0].plan.name, existing, own)
+        existing = {key: row for key, row in existing.items() if row.id not in former}
     _refuse_conflicts(sagas, existing)
     missing = [new for new in sagas if new.key not in existing]
     missing.sort(key=lambda new: new.key)  # two who start the same sagas do not deadlock
     if missing:
         _insert(connection, plans, missing, lease_s, delay_s)
         # Another transaction, or an earlier one of these, may have been first.
-        existing |= _there(connection, missing)
+        existing |= _there(connection, missing, former)
         _refuse_conflicts(missing, existing)
         _first_entries(connection, [new for new in missing if _is_new(existing[new.key], new)])
     return [existing[new.key].id for new in sagas]
@@ -98,8 +106,11 @@ def _is_new(row: Row[Any], new: NewSaga) -> bool:
     return bool(row.id == new.id and not row.begun)
 
 
-def _there(connection: Connection, sagas: Sequence[NewSaga]) -> dict[str, Row[Any]]:
-    found = _existing(connection, sagas)
+def _there(
+    connection: Connection, sagas: Sequence[NewSaga], former: set[UUID]
+) -> dict[str, Row[Any]]:
+    there = _existing(connection, sagas)
+    found = {key: row for key, row in there.items() if row.id not in former}
     if unseen := [new for new in sagas if new.key not in found]:
         # They were committed after the caller's transaction took its snapshot.
         found |= _existing(connection, unseen, locking=True)
@@ -113,8 +124,10 @@ def _existing(
     begun = exists().where(t.history.c.saga_id == t.saga.c.id).label("begun")
     keys = sorted({new.key for new in sagas})
     for some in chunked(keys):
-        query = select(t.saga.c.id, t.saga.c.key, t.saga.c.input, begun).where(
-            t.saga.c.name == sagas[0].plan.name, t.saga.c.key.in_(some)
+        query = select(t.saga.c.id, t.saga.c.key, t.saga.c.status, t.saga.c.input, begun).where(
+            t.saga.c.name == sagas[0].plan.name,
+            t.saga.c.key.in_(some),
+            t.saga.c.superseded == 0,
         )
         if locking:
             query = query.with_for_update(read=True)
@@ -129,7 +142,8 @@ def _refuse_conflicts(sagas: Sequence[NewSaga], existing: Mapping[str, Row[Any]]
             raise KeyConflict(
                 f"Saga {new.plan.name!r} with key {new.key!r} exists already ({row.id}), started "
                 "with another input. Nothing was started. Use a new key for a new saga, or "
-                "get(key=…) for the existing one."
+                "get(key=…) for the existing one. To use the key again after its saga was "
+                "compensated, start with reuse=Reuse.AFTER_COMPENSATED."
             )
 
 

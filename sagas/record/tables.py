@@ -51,6 +51,8 @@ saga = Table(
     Column("id", Id, primary_key=True),
     Column("name", String(200), nullable=False),
     Column("key", String(200), nullable=False),
+    # 0 in the saga that has the key; those that had it before are numbered from 1.
+    Column("superseded", Integer, nullable=False, server_default="0"),
     Column("plan", String(64), ForeignKey(plan.c.hash), nullable=False),
     Column("status", String(16), nullable=False),
     Column("epoch", Integer, nullable=False),
@@ -81,7 +83,7 @@ saga = Table(
     Column("deadline_at", Instant),
     Column("started_at", Instant, nullable=False),
     Column("ended_at", Instant),
-    UniqueConstraint("name", "key"),
+    UniqueConstraint("name", "key", "superseded"),
     **EXACT,
 )
 Index("ix_saga_due", saga.c.due_at, postgresql_where=saga.c.due_at.is_not(None))
@@ -100,6 +102,11 @@ step = Table(
     # How many attempts of each operation were lost with their worker.
     Column("losses", Integer, nullable=False, default=0),
     Column("compensation_losses", Integer, nullable=False, default=0),
+    # How many of them the participant postponed, and for how many seconds in all.
+    Column("postponements", Integer, nullable=False, default=0),
+    Column("compensation_postponements", Integer, nullable=False, default=0),
+    Column("postponed_s", Integer, nullable=False, default=0),
+    Column("compensation_postponed_s", Integer, nullable=False, default=0),
     Column("doubtful", Boolean, nullable=False, default=False),
     Column("output", PayloadText),
     Column("error", JsonText),

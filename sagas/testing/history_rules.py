@@ -3,6 +3,7 @@
 from sagas.events import Event
 from sagas.plan import PlannedStep
 from sagas.record.queries import HistoryEntry
+from sagas.retry import to_seconds
 from sagas.states import FORWARD, SAGA_EDGES, STEP_EDGES, Operation, SagaStatus, StepStatus
 from sagas.testing.model import BY_HAND, Observed
 
@@ -61,6 +62,7 @@ class Walk:
         "_operator_epoch",
         "_parked_epochs",
         "_passed_pivot",
+        "_postponed",
         "_probed_only",
         "attempted",
         "by_hand",
@@ -91,6 +93,7 @@ class Walk:
         self._doubtful: set[str] = set()
         self._attempts: dict[str, int | None] = {}
         self._lost: dict[str, int] = {}  # how many of them, with their worker
+        self._postponed: dict[str, int] = {}  # how many of them, by the participant
         self._probed_only: set[str] = set()
 
     def take(self, entry: HistoryEntry) -> None:
@@ -197,6 +200,8 @@ class Walk:
             self._add("S2", f"{_describe(entry)} follows {self.status}")
         elif by_hand and entry.epoch != self._operator_epoch:
             self._add("S2", f"{name} went from {before} to {to} without an operator")
+        if "postponed_s" in (entry.detail or {}):
+            self._take_postponement(entry, name)
         if by_hand:
             self._take_operator_edge(entry, name, to)
         elif entry.operation == _UNDOING:
@@ -207,6 +212,7 @@ class Walk:
     def _take_operator_edge(self, entry: HistoryEntry, name: str, to: StepStatus) -> None:
         self._attempts[name] = entry.attempt
         self._lost.pop(name, None)
+        self._postponed.pop(name, None)
         self._given_up.discard(name)
         if to is StepStatus.SKIPPED:
             self.by_hand.add(name)
@@ -229,16 +235,26 @@ class Walk:
                 self._lost[name] = (entry.detail or {}).get("losses", self._lost.get(name, 0))
                 if "retry_in_s" not in (entry.detail or {}):
                     self._given_up.add(name)
-            case StepStatus.FAILED if name in self._doubtful:
+            case StepStatus.FAILED | StepStatus.PENDING if name in self._doubtful:
                 if not self._ruled_out(entry, name):
-                    what = f"{name} is FAILED, though an earlier attempt may have happened"
+                    what = f"{name} is {to}, though an earlier attempt may have happened"
                     self._add("S11", what)
                 self._doubtful.discard(name)  # settled, even if an operator retries the step
+
+    def _take_postponement(self, entry: HistoryEntry, name: str) -> None:
+        detail, planned = entry.detail or {}, self._planned(name)
+        call = planned.compensation if entry.operation == _UNDOING else planned.action
+        if call is planned.action:
+            self._postponed[name] = detail["postponements"]
+        if call is None or detail["postponed_s"] > to_seconds(call.retry.max_postponed):
+            waits = f"{_describe(entry)} waits {detail['postponed_s']} s in all"
+            self._add("S9", f"{waits}, more than its plan allows")
 
     def _claim(self, entry: HistoryEntry, name: str) -> None:
         self.attempted.add((name, "action"))
         self._claim_epoch = entry.epoch
-        attempts = (entry.attempt or 0) - self._lost.get(name, 0)
+        uncounted = self._lost.get(name, 0) + self._postponed.get(name, 0)
+        attempts = (entry.attempt or 0) - uncounted
         if attempts > self._planned(name).action.retry.max_attempts:
             text = f"{_describe(entry)} is attempt {entry.attempt}, more than its plan allows"
             self._add("S9", text)

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
@@ -164,7 +164,7 @@ def ended_rows(record: Record) -> Mapping[UUID, EndedRow]:
 
 def _ended(connection: Connection, sagas: Sequence[Row[Any]]) -> dict[UUID, EndedRow]:
     texts = {table: _by_saga(connection, query, table, sagas) for table, query in _TEXTS.items()}
-    own = connection.execute(_as_text(t.saga).where(t.saga.c.id.in_([row.id for row in sagas])))
+    own = connection.execute(_OWN_TEXT.where(t.saga.c.id.in_([row.id for row in sagas])))
     rows = {row.id: row for row in own}
     return {
         row.id: EndedRow(
@@ -177,7 +177,7 @@ def _ended(connection: Connection, sagas: Sequence[Row[Any]]) -> dict[UUID, Ende
     }
 
 
-def _as_text(table: Table) -> Select[Any]:
+def _as_text(table: Table, *, without: Collection[str] = ()) -> Select[Any]:
     """Select the columns as stored: different texts may be the same JSON."""
     return select(
         *(
@@ -185,10 +185,13 @@ def _as_text(table: Table) -> Select[Any]:
             if isinstance(column.type, JsonText)
             else column
             for column in table.c
+            if column.name not in without
         )
     )
 
 
+#: A later saga may take the key of one that has ended, and nothing else of it.
+_OWN_TEXT = _as_text(t.saga, without=("superseded",))
 _TEXTS = {
     t.step: _as_text(t.step).order_by(t.step.c.name),
     t.history: _as_text(t.history).order_by(t.history.c.id),

@@ -19,6 +19,7 @@ from sagas.decision import (
     Fenced,
     Granted,
     Holder,
+    Postponed,
     Recorded,
     Refused,
     Result,
@@ -170,14 +171,14 @@ class _Attempt:
         faults.reach(f"{self.operation}.{_end(result, concluded)}", key, self.step)
         if dispatch := concluded.decision.dispatch:
             self._publish(concluded, dispatch)
-        if isinstance(result, Refused | Errored) and concluded.decision.steps:
+        if isinstance(result, Refused | Errored | Postponed) and concluded.decision.steps:
             log_failure(concluded, result, self.execution.error)
         if self.execution.end_of_process is not None:
             raise self.execution.end_of_process
         match concluded.decision.answer:
             case Recorded(ended):
                 return self._recorded(concluded, ended=ended)
-            case RetryLater(wait_s) if isinstance(result, Errored):
+            case RetryLater(wait_s) if isinstance(result, Errored | Postponed):
                 text = retry_text(concluded, result, wait_s)
                 raise CeleryRetry(text, self.execution.error, wait_s)
             case Fenced():

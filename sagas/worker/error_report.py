@@ -8,7 +8,13 @@ from celery.exceptions import TaskPredicate
 from pydantic import ValidationError
 
 from sagas.decision import AttemptError
-from sagas.errors import AttemptAborted, InvalidPayload, SecretWithheld, StepFailed
+from sagas.errors import (
+    AttemptAborted,
+    InvalidPayload,
+    RetryAfter,
+    SecretWithheld,
+    StepFailed,
+)
 from sagas.payload import describe_error, text_of
 from sagas.runtime.messages import CAUSE, TURN_BACK
 from sagas.secret import scrub
@@ -50,6 +56,8 @@ def safe_to_log(error: BaseException, secrets: frozenset[str]) -> Exception:
     message = describe_error(error, secrets)
     if isinstance(error, StepFailed):
         return StepFailed(message, code=_code_of(error)).with_traceback(error.__traceback__)
+    if isinstance(error, RetryAfter):
+        return RetryAfter(error.seconds, message).with_traceback(error.__traceback__)
     stand_in = SecretWithheld if quotes_secret else InvalidPayload
     return stand_in(f"{type(error).__name__}: {message}").with_traceback(error.__traceback__)
 

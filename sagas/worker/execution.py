@@ -12,6 +12,7 @@ from sagas.decision import (
     AttemptError,
     Errored,
     Granted,
+    Postponed,
     Probed,
     Refused,
     Result,
@@ -20,7 +21,7 @@ from sagas.decision import (
     call_of,
 )
 from sagas.definition import Call, StepDefinition
-from sagas.errors import InvalidPayload, PayloadTooLarge, StepFailed
+from sagas.errors import InvalidPayload, PayloadTooLarge, RetryAfter, StepFailed
 from sagas.hidden import Sealed
 from sagas.payload import Payload, describe_error
 from sagas.record.store import Committed
@@ -71,6 +72,8 @@ class Execution:
                 return self._run(claimed, granted)
         except StepFailed as error:
             return Refused(self._describe(error), self._probed)
+        except RetryAfter as error:
+            return Postponed(self._describe(error), error.seconds, self._probed)
         except BaseException as error:  # noqa: BLE001 - anything that a participant raises is a result
             if ends_process(error):
                 self.end_of_process = error
@@ -105,7 +108,9 @@ class Execution:
             informed = self._informed(context, probed)
         except SoftTimeLimitExceeded:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever it raises, the probe does not know
+        except Exception as error:
+            if granted.insist and isinstance(error, RetryAfter):
+                raise
             if granted.insist:
                 return Errored(self._describe(error), final=self._is_final(error))
             logger.warning(

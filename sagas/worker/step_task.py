@@ -11,7 +11,7 @@ from celery import Task, shared_task
 from celery.utils.imports import gen_task_name
 
 from sagas.definition import Call, StepDefinition, declare_call
-from sagas.errors import DefinitionError, StepFailed
+from sagas.errors import DefinitionError, RetryAfter, StepFailed
 from sagas.payload import Payload
 from sagas.retry import Retry
 from sagas.runtime.no_results import no_results
@@ -73,6 +73,8 @@ def step(
     * If it returns, the outcome is SUCCESS.
     * If it raises ``StepFailed``, the outcome is FAILED: certainly no effect. The saga turns back
       without a retry.
+    * If it raises ``RetryAfter``, it had no effect either, and is run again after the wait that it
+      names. That counts as no attempt.
     * If it raises anything else, the outcome is UNKNOWN. It is tried again by *retry* with the same
       idempotency key; after the last attempt the saga turns back and undoes this step too.
 
@@ -142,7 +144,7 @@ def _register(definition: StepDefinition[Any, Any], operation: Operation, call: 
         ignore_result=True,
         backend=no_results,
         saga_queue=call.options.get("queue"),
-        throws=(StepFailed,),
+        throws=(StepFailed, RetryAfter),
         # The record recovers what a dead worker held; late acknowledgement would only double work.
         acks_late=False,
         # For the worker, which warns where its pool does not enforce it.

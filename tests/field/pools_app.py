@@ -13,10 +13,10 @@ from celery.exceptions import Retry as CeleryRetry
 from pydantic import BaseModel
 
 import sagas
-from sagas import Context, Retry, Saga, StepFailed, step
+from sagas import Context, Retry, RetryAfter, Saga, StepFailed, step
 from tests.support.waiting import wait_until
 
-__all__ = ["WAYS", "Job", "app", "computes", "ends", "overruns"]
+__all__ = ["WAYS", "Job", "app", "computes", "ends", "overruns", "waits"]
 
 DIRECTORY = Path(os.environ.get("POOLS_DIRECTORY", "."))
 
@@ -170,3 +170,20 @@ def undo_compute(job: Job) -> None:
 
 
 computes = Saga("pools.computes", input=Job, steps=[compute])
+
+
+@step(name="pools.wait", retry=Retry(max_attempts=1))
+def wait(job: Job, ctx: Context) -> None:
+    """Note the time, and ask for more of it at first, as a busy participant does."""
+    note(f"{job.key} {time.time()}")
+    if ctx.attempt == 1:
+        raise RetryAfter(job.takes_s, "busy")
+
+
+@wait.compensation()
+def undo_wait(job: Job) -> None:
+    """Record that the effect was undone."""
+    note(f"{job.key} undone")
+
+
+waits = Saga("pools.waits", input=Job, steps=[wait])

@@ -15,10 +15,13 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from sagas.decision import (
     Decision,
     Dropped,
+    Errored,
     Fenced,
     Granted,
     Parked,
+    Postponed,
     Recorded,
+    RetryLater,
     SagaState,
     StepChange,
     Succeeded,
@@ -383,3 +386,22 @@ def test_times_come_from_the_database_and_are_aware_and_in_utc(store: Store) -> 
     assert state.now.tzname() == "UTC"
     assert state.sent_at is not None
     assert state.sent_at <= state.now
+
+
+@pytest.mark.parametrize("operation", Operation)
+def test_what_the_participant_postponed_is_counted_in_the_record(
+    store: Store, operation: Operation
+) -> None:
+    saga_id = started(store)
+    claims(store, saga_id, "flight")
+    if operation is Operation.COMPENSATION:
+        concludes(store, saga_id, "flight", Errored({"type": "E", "message": "…"}, final=True))
+        move(store, saga_id)
+        claims(store, saga_id, "flight", operation)
+    busy = Postponed({"type": "RetryAfter", "message": "busy"}, 7.5)
+    postponed = concludes(store, saga_id, "flight", busy, operation)
+    assert postponed.decision.answer == RetryLater(7.5)
+    peeked = store.peek(saga_id)
+    assert peeked is not None
+    assert peeked.step("flight").postponed(operation) == (1, 8)
+    assert peeked.step("flight").status is postponed.after.step("flight").status

@@ -9,6 +9,8 @@ __all__ = ["ATTEMPTS"]
 _claim = partial(Mutant, tests=unit("claim", "operate", "probe", "table"))
 _conclude = partial(Mutant, tests=unit("conclude", "advance", "operate", "probe", "table"))
 
+_postpone = partial(Mutant, tests=unit("postpone"))
+
 _NOT_MINE = "epoch != saga.epoch or step.claim != token"
 _TO_TURN_BACK = "saga.failure or gave_up(step)"
 _EARLY = "saga.sent_at is None and _is_timed(saga, step, operation)"
@@ -180,7 +182,7 @@ ATTEMPTS = (
     _conclude(
         "losses slow down the retries of a step that errors",
         "_waits",
-        "lost if result.lost else step.attempts(operation) - lost",
+        "step.lost(operation) if result.lost else step.counted(operation)",
         "step.attempts(operation)",
     ),
     _conclude(
@@ -195,19 +197,54 @@ ATTEMPTS = (
         "change.operation is ACTION and saga.failure",
         "change.operation is COMPENSATION and saga.failure",
     ),
-    _conclude("a retry keeps the old epoch", "_retried", "raise_epoch = True", ""),
+    _conclude("a retry keeps the old epoch", "run_again", "raise_epoch = True", ""),
     _conclude(
         "a long wait is kept only in the memory of one worker",
-        "_retried",
+        "run_again",
         "wait_s <= timing.timer_s",
         "wait_s >= 0",
     ),
     _conclude(
         "a waiting compensation counts as running",
-        "_retried",
-        "{**attempt_failed(operation, saga.now, result.error), "
-        '**_losses(step, operation, result), "claim": None, "retry_at": retry_at}',
-        '{**attempt_failed(operation, saga.now, result.error), "retry_at": retry_at}',
+        "run_again",
+        '{**change.values, "claim": None, "retry_at": retry_at}',
+        '{**change.values, "retry_at": retry_at}',
+    ),
+    _postpone(
+        "a postponed attempt uses up the policy's",
+        "StepState.counted",
+        "self.attempts(operation) - self.lost(operation) - self.postponed(operation)[0]",
+        "self.attempts(operation) - self.lost(operation)",
+    ),
+    _postpone(
+        "a postponement settles what an earlier attempt did",
+        "postponed",
+        "StepStatus.UNKNOWN if step.doubtful else StepStatus.PENDING",
+        "StepStatus.PENDING",
+    ),
+    _postpone(
+        "a postponed probe gives the action another attempt",
+        "postponed",
+        "operation is ACTION and step.probe_attempt",
+        "operation is COMPENSATION and step.probe_attempt",
+    ),
+    _postpone(
+        "a participant may postpone its step for ever",
+        "bounded",
+        "waited_s + result.wait_s > at_most or waited_s + _counted_s(result.wait_s) > at_most",
+        "result.wait_s > at_most",
+    ),
+    _postpone(
+        "a participant may postpone its step for ever by short waits",
+        "bounded",
+        "max(result.wait_s, SHORTEST_S)",
+        "result.wait_s",
+    ),
+    _postpone(
+        "a postponed step of a cancelled saga is waited for",
+        "bounded",
+        "operation is ACTION and saga.failure",
+        "operation is COMPENSATION and saga.failure",
     ),
     _conclude(
         "the compensation has as many attempts as the action",

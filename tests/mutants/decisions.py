@@ -58,14 +58,14 @@ _PROGRESS = (
     _progress(
         "an action has one attempt more than its policy allows",
         "has_attempts_left",
-        "step.attempts(operation) - lost < policy.max_attempts",
-        "step.attempts(operation) - lost <= policy.max_attempts",
+        "step.counted(operation) < policy.max_attempts",
+        "step.counted(operation) <= policy.max_attempts",
     ),
     _progress(
         "an attempt lost with its worker uses up the policy's attempts",
-        "has_attempts_left",
-        "step.attempts(operation) - lost < policy.max_attempts",
-        "step.attempts(operation) < policy.max_attempts",
+        "StepState.counted",
+        "self.attempts(operation) - self.lost(operation) - self.postponed(operation)[0]",
+        "self.attempts(operation) - self.postponed(operation)[0]",
     ),
     _progress(
         "a step that kills its worker each time never ends",

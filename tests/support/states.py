@@ -91,6 +91,7 @@ def call(
     *,
     attempts: int = 2,
     losses: int = 2,
+    postponed: float = 60.0,
     wait: float = 1.0,
     timeout: float | None = None,
 ) -> PlannedCall:
@@ -101,6 +102,7 @@ def call(
         wait_exp_base=1,
         wait_jitter=0,
         max_losses=losses,
+        max_postponed=postponed,
     )
     return PlannedCall(task, None, retry, timeout)
 
@@ -112,12 +114,18 @@ def planned(
     attempts: int = 2,
     undo_attempts: int = 2,
     losses: int = 2,
+    postponed: float = 60.0,
     wait: float = 1.0,
     timeout: float | None = None,
     **kinds: bool,
 ) -> PlannedStep:
     """Plan a step."""
-    options: dict[str, Any] = {"losses": losses, "wait": wait, "timeout": timeout}
+    options: dict[str, Any] = {
+        "losses": losses,
+        "postponed": postponed,
+        "wait": wait,
+        "timeout": timeout,
+    }
     compensation = call(f"{name}.undo", attempts=undo_attempts, **options)
     action = call(name, attempts=attempts, **options)
     undoing = compensation if undo else None

@@ -2,14 +2,17 @@
 
 import copy
 import inspect
+import math
 import pickle
 import re
 from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
 
 import pytest
 
 import sagas
-from sagas import SagaError, StepFailed, WaitTimeout, errors
+from sagas import RetryAfter, SagaError, StepFailed, WaitTimeout, errors
 
 
 def tree(root: type[SagaError] = SagaError) -> Iterator[type[SagaError]]:
@@ -34,7 +37,8 @@ def same(one: BaseException, other: BaseException) -> bool:
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 @pytest.mark.parametrize("cls", CLASSES)
 def test_every_error_survives_pickling(cls: type[SagaError], protocol: int) -> None:
-    error = cls("Saga 1 says no: do this next.")
+    said = "Saga 1 says no: do this next."
+    error = RetryAfter(8, said) if cls is RetryAfter else cls(said)
     assert same(pickle.loads(pickle.dumps(error, protocol)), error)  # noqa: S301
     assert same(copy.copy(error), error)
 
@@ -54,6 +58,18 @@ def test_an_applications_own_refusal_survives_pickling() -> None:
     error = pickle.loads(pickle.dumps(CardDeclined("no", code="N")))  # noqa: S301
     assert type(error) is CardDeclined
     assert error.code == "N"
+
+
+@pytest.mark.parametrize("seconds", [8, 8.0, timedelta(seconds=8)], ids=str)
+def test_a_wait_is_given_in_seconds_or_as_a_timedelta(seconds: float | timedelta) -> None:
+    error = pickle.loads(pickle.dumps(RetryAfter(seconds)))  # noqa: S301
+    assert (error.seconds, str(error)) == (8.0, "it asks to be called again in 8 s")
+
+
+@pytest.mark.parametrize("value", ["8", "Wed, 21 Oct 2026 07:28:00 GMT", None, True, math.nan])
+def test_what_is_no_wait_is_refused(value: Any) -> None:
+    with pytest.raises(ValueError, match="give seconds or a timedelta"):
+        RetryAfter(value)
 
 
 def test_the_tree_in_the_docstring_matches_the_classes() -> None:

@@ -30,7 +30,7 @@ def test_the_hash_of_a_plan_never_changes() -> None:
     # but it would store every plan again. Change it only on purpose.
     assert Plan("order", STEPS[:1]).to_json() == (
         '{"deadline_s":null,"name":"order","steps":[{"action":{"priority":null,"queue":null,"retry":{"max_attempts":4,'
-        '"max_losses":5,"wait_exp_base":2.0,"wait_initial":0.2,"wait_jitter":0.2,"wait_max":60.0},'
+        '"max_losses":5,"max_postponed":3600.0,"wait_exp_base":2.0,"wait_initial":0.2,"wait_jitter":0.2,"wait_max":60.0},'
         '"task":"order.create","timeout_s":null},"best_effort":false,"compensation":null,'
         '"name":"order","pivot":false,"probe":false,"read_only":false}]}'
     )

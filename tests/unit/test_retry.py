@@ -88,6 +88,14 @@ def test_the_record_can_hold_every_wait_that_a_policy_can_give(
         ({"wait_initial": timedelta(-1)}, "wait_initial is in seconds: give 0 or more"),
         ({"wait_max": -1}, "wait_max is in seconds: give 0 or more"),
         ({"wait_exp_base": 0.99}, "wait_exp_base is the growth of the wait: give 1 or more"),
+        (
+            {"max_postponed": -1},
+            "max_postponed is in seconds: give 0 or more, and a year at most",
+        ),
+        (
+            {"max_postponed": timedelta(days=400)},
+            "max_postponed is in seconds: give 0 or more, and a year at most",
+        ),
         ({"wait_jitter": -0.1}, "wait_jitter is a share: give a value from 0 to 1"),
         ({"wait_jitter": 1.1}, "wait_jitter is a share: give a value from 0 to 1"),
     ],
@@ -102,7 +110,9 @@ def test_a_value_out_of_range_is_refused_with_the_remedy(
     assert f"{next(iter(options))}=" in str(raised.value)
 
 
-@pytest.mark.parametrize("name", ["wait_initial", "wait_max", "wait_exp_base", "wait_jitter"])
+@pytest.mark.parametrize(
+    "name", ["wait_initial", "wait_max", "wait_exp_base", "wait_jitter", "max_postponed"]
+)
 def test_a_value_that_is_not_a_number_is_refused(name: str) -> None:
     options: dict[str, Any] = {name: math.nan}
     with pytest.raises(DefinitionError, match=name):
@@ -123,6 +133,7 @@ def test_a_number_of_attempts_that_is_not_whole_is_refused(value: Any) -> None:
         {"max_attempts": 1},
         {"max_losses": 1},
         {"wait_initial": 0, "wait_max": 0},
+        {"max_postponed": 0},
         {"wait_exp_base": 1},
         {"wait_jitter": 0},
         {"wait_jitter": 1},

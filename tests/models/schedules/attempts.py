@@ -8,10 +8,12 @@ from sagas.decision import (
     Fenced,
     Granted,
     Holder,
+    Postponed,
     Probed,
     Recorded,
     Refused,
     Result,
+    RetryLater,
     SagaState,
     Succeeded,
     Transition,
@@ -71,6 +73,8 @@ def _conclude(world: World, message: Message, token: str, result: Result) -> Run
     concluded = yield from world.commit(decide, "worker")
     if isinstance(concluded.decision.answer, Fenced):
         world.counts["fenced"] += 1
+    if isinstance(result, Postponed) and isinstance(concluded.decision.answer, RetryLater):
+        world.counts[f"postponed: {operation}"] += 1
     yield "recorded"
     _publish(world, message, result, concluded)
 
@@ -123,10 +127,11 @@ def _outcome(world: World, step: str, operation: Operation, probed: Probed | Non
         if participant.kind is Kind.CONTRARY:
             world.counts["fault: another answer"] += 1
             return Refused(ERROR, probed)
-    if mood == "error before":
-        return Errored(ERROR, probed=probed)
-    if mood == "late":
-        world.spawn("late effect", _late(world, step, operation))
+    if mood == "busy":
+        return Postponed(ERROR, world.random.choice((0.5, 4.0, 8.0)), probed)
+    if mood in ("error before", "late"):
+        if mood == "late":
+            world.spawn("late effect", _late(world, step, operation))
         return Errored(ERROR, probed=probed)
     done = participant.act(step, operation, world.record.now)
     if mood == "error after" or not done:

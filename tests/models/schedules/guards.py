@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sagas.events import Event
+from sagas.states import Operation
 from tests.models.schedules.participant import COMPENSATION
 from tests.models.schedules.world import World
 
@@ -35,6 +36,9 @@ EXPECTED = (
     "deadline passed",
     "timed out",
     "lost for the last time",
+    *(f"postponed: {operation}" for operation in Operation),
+    "postponed while in doubt",
+    "postponed for the last time",
     "skipped at the start",
     "compensation failed",
     "stuck at several steps",
@@ -43,7 +47,7 @@ EXPECTED = (
         for what in ("cancelled", "cancel requested", "retried", "skipped by operator")
     ),
     *(f"person: {what}" for what in ("resolved", "declined", "nothing to do")),
-    *(f"fault: {mood}" for mood in ("refuse", "error before", "error after", "late")),
+    *(f"fault: {mood}" for mood in ("refuse", "busy", "error before", "error after", "late")),
     *(f"fault: worker {what}" for what in ("killed", "stopped", "silent")),
     "fault: another answer",
     "fault: applied again",
@@ -83,9 +87,17 @@ def _seen(world: World) -> Iterator[str]:
             yield "timed out"
         elif "losses" in detail and "retry_in_s" not in detail:
             yield "lost for the last time"
+        yield from _postponed(entry.event, detail)
     lines = [(step, what) for step, what, result in world.participant.ledger if result == "applied"]
     if len(lines) > len(set(lines)):
         yield "fault: applied again"
     refused = (line for line in world.participant.ledger if line.result == "refused")
     if any(line.operation is COMPENSATION for line in refused):
         yield "null compensation"
+
+
+def _postponed(event: Event, detail: Mapping[str, Any]) -> Iterator[str]:
+    if event is Event.UNKNOWN and "postponed_s" in detail:
+        yield "postponed while in doubt"
+    elif detail.get("error", {}).get("type") == "PostponedTooLong":
+        yield "postponed for the last time"

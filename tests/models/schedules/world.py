@@ -189,8 +189,9 @@ class World:
 #: What a participant may do, in worlds of different difficulty.
 MOODS = (
     ("fine",),
-    ("fine",) * 6 + ("refuse", "error before", "error after", "late"),
-    ("fine", "refuse", "error before", "error after", "late"),
+    ("fine",) * 6 + ("refuse", "busy", "error before", "error after", "late"),
+    ("fine", "refuse", "busy", "error before", "error after", "late"),
+    ("fine", "busy", "busy", "error after"),
     ("fine", "refuse", "refuse", "error before"),
 )
 _KINDS = (Kind.BARRIER, Kind.BARRIER, Kind.CONTRARY, Kind.FORGETS, Kind.KEYLESS)

@@ -9,7 +9,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
 
-from sagas.decision import Accepted, Answer, Errored, Recorded, Refused, Result, Succeeded
+from sagas.decision import (
+    Accepted,
+    Answer,
+    Errored,
+    Postponed,
+    Recorded,
+    Refused,
+    Result,
+    Succeeded,
+)
 from sagas.plan import Plan, PlannedStep
 from sagas.states import Operation
 from tests.support.states import ACTION, COMPENSATION
@@ -129,26 +138,29 @@ class Model:
         assert self.holder is not None
         held, self.holder = self.holder, None
         over = isinstance(answer, Recorded)
-        assert over or isinstance(result, Errored), "a retry although the attempt did not error"
+        again = isinstance(result, Errored | Postponed)
+        assert over or again, "a retry although the attempt neither errored nor was postponed"
         if held.operation is COMPENSATION:
             if over:
                 good = isinstance(result, Succeeded)
                 self.known[held.step] = Known.UNDONE if good else Known.LEFT
             return
-        self.known[held.step] = self._after_action(held, result)
+        self.known[held.step] = self._after_action(held, result, over=over)
         if isinstance(result, Succeeded):
             self.passed |= self.plan[held.step].pivot
         elif over:
             self.given_up.add(held.step)
             self.turning |= not self.plan[held.step].best_effort
 
-    def _after_action(self, held: Held, result: Result) -> Known:
+    def _after_action(self, held: Held, result: Result, *, over: bool) -> Known:
         if isinstance(result, Succeeded):
             return Known.HAPPENED
+        if isinstance(result, Postponed) and not over:
+            return self.known[held.step]  # nothing has happened that was not known before
         in_doubt = self.known[held.step] is Known.MAYBE
         # The probe was the last to run, and it said that nothing had happened.
         settled = not held.runs and result.probed is not None
-        if isinstance(result, Refused) and (settled or not in_doubt):
+        if isinstance(result, Refused | Postponed) and (settled or not in_doubt):
             return Known.NOT
         return Known.MAYBE
 

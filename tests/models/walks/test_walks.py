@@ -24,6 +24,7 @@ from sagas.decision import (
     Decision,
     Errored,
     Fenced,
+    Postponed,
     Refused,
     Result,
     StepState,
@@ -47,6 +48,7 @@ LOST = Errored({"type": "WorkerLost", "message": "…"}, lost=True)
 ENDS: list[tuple[Result, bool]] = [
     (Succeeded("1"), True),
     (Refused({"type": "No", "message": "…"}), False),
+    (Postponed({"type": "Busy", "message": "…"}, 5.0), False),
     (Errored({"type": "Oops", "message": "…"}), False),
     (Errored({"type": "Oops", "message": "…"}), True),
     (Errored({"type": "Oops", "message": "…"}, final=True), True),

@@ -27,6 +27,7 @@ from sagas.decision import (
 )
 from sagas.decision.progress import call_of
 from sagas.plan import PlannedStep
+from sagas.retry import to_seconds
 from sagas.states import FORWARD, Operation
 from tests.support.states import ACTION, COMPENSATION, TIMING, made, planned, saga_at
 
@@ -42,6 +43,7 @@ KINDS = [
         probe=probe,
         attempts=attempts,
         undo_attempts=undo_attempts,
+        postponed=7.0,
         wait=wait,
         timeout=timeout,
     )
@@ -135,9 +137,12 @@ class World:
         if not isinstance(granted, Granted):
             return None
         retry = call_of(self.saga, message.step, message.operation).retry
-        lost = self.saga.step(message.step).lost(message.operation)
+        step = self.saga.step(message.step)
+        lost = step.lost(message.operation)
+        postponed, waited_s = step.postponed(message.operation)
         assert lost <= retry.max_losses
-        assert granted.attempt - lost <= retry.max_attempts
+        assert waited_s <= to_seconds(retry.max_postponed)
+        assert granted.attempt - lost - postponed <= retry.max_attempts
         execution = Execution(message, token, granted)
         self.executions.append(execution)
         return execution

@@ -18,6 +18,7 @@ from sagas.decision import (
     Errored,
     Fenced,
     Granted,
+    Postponed,
     Probed,
     Refused,
     Result,
@@ -62,6 +63,8 @@ def result_of(word: str, probed: str) -> Result:
             return Succeeded('"done"', said)
         case "refused":
             return Refused(ERROR, said)
+        case "busy":
+            return Postponed(ERROR, 1.0, said)
         case _:
             return Errored(ERROR, probed=said)
 

@@ -25,6 +25,7 @@ class Small:
     deadline: bool = False
     skipped: str = ""
     undo_refused: bool = False
+    busy: bool = False
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,8 @@ class Found:
 def explore(small: Small) -> Found:
     """Visit every world; raises AssertionError with the path to the first wrong one."""
     records = Records(small.plan, deadline=small.deadline, skipped=small.skipped)
-    search = _Search(Rules(records, undo_refused=small.undo_refused), _first(small, records))
+    rules = Rules(records, undo_refused=small.undo_refused, busy=small.busy)
+    search = _Search(rules, _first(small, records))
     search.run()
     search.check_liveness()
     return search.found()

@@ -14,6 +14,7 @@ import pytest
 from sagas.decision import (
     Decision,
     Errored,
+    Postponed,
     Probed,
     Refused,
     Result,
@@ -58,6 +59,7 @@ RESULTS: tuple[Result, ...] = (
     Succeeded(),
     Refused(ERROR),
     Errored(ERROR),
+    Postponed(ERROR, 1.0),
     Succeeded(probed=Probed(happened=True)),
     Succeeded(probed=Probed(happened=False)),
     Refused(ERROR, Probed(happened=False)),
@@ -74,6 +76,7 @@ def step_of(name: str, kind: str, *, attempts: int, probe: bool) -> PlannedStep:
         attempts=attempts,
         undo_attempts=1,
         losses=1,
+        postponed=1.0,
         **kinds,
     )
 

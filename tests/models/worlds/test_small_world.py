@@ -2,9 +2,9 @@
 
 There are two workers, one sweeper, two crashes (a process is killed or stalls, or a message is
 lost), two duplicate deliveries, one false report that a message is lost, and a participant with a
-barrier, which may refuse, or fail before or after its effect. S2, S5, S6, S8, S9, S10 and S11 hold
-in every world (S3, S4 and S7 then follow from the participant's barrier and the edges), and fair
-moves alone lead from every world to an end.
+barrier, which may refuse, ask for time, or fail before or after its effect. S2, S5, S6, S8, S9, S10
+and S11 hold in every world (S3, S4 and S7 then follow from the participant's barrier and the
+edges), and fair moves alone lead from every world to an end.
 """
 
 from functools import partial
@@ -18,6 +18,7 @@ from tests.support.states import planned
 
 once = partial(planned, attempts=1, undo_attempts=1)
 twice = partial(planned, attempts=2, undo_attempts=2)
+brief = partial(once, postponed=1.0)
 ahead = partial(planned, undo=False, wait=90.0)
 
 
@@ -50,6 +51,16 @@ WORLDS = [
     ),
     ("a cancel", Small(UNDOABLE, stops=1, doubles=1), 30_000),
     ("a deadline", Small(UNDOABLE, stops=1, doubles=1, deadline=True), 30_000),
+    (
+        "a participant that asks for time",
+        Small(plan(brief("a"), brief("b")), busy=True, crashes=1, doubles=1),
+        70_000,
+    ),
+    (
+        "a participant that asks for time, and a probe",
+        Small(plan(brief("a", probe=True)), busy=True, stops=1),
+        160_000,
+    ),
     ("an undo that is refused", Small(UNDOABLE, undo_refused=True, doubles=1), 14_000),
     ("a step that is skipped", Small(UNDOABLE, skipped="b", stops=1), 10_000),
     (

@@ -72,6 +72,7 @@ class Rules:
 
     records: Records
     undo_refused: bool = False
+    busy: bool = False
 
     def moves(self, world: World) -> Iterator[Move]:
         """Return every possible move."""
@@ -154,6 +155,8 @@ class Rules:
 
     def _ask(self, world: World, execution: Execution) -> Iterator[Move]:
         yield self._ended(world, execution._replace(result="errored"), fair=False)
+        if self.busy:
+            yield self._ended(world, execution._replace(result="busy"), fair=False)
         happened = self._effect(world, execution) == "done"
         execution = execution._replace(probed="yes" if happened else "no")
         action = execution.operation is ACTION
@@ -182,6 +185,8 @@ class Rules:
         if following != before:
             yield self._ended(applied, execution._replace(result="errored"), fair=False)
         yield self._ended(world, execution._replace(result="errored"), fair=hanging)
+        if self.busy:
+            yield self._ended(world, execution._replace(result="busy"), fair=False)
         if refusable:
             yield self._ended(world, execution._replace(result="refused"), fair=False)
 

@@ -75,6 +75,7 @@ MEANS: dict[str, Cell] = {
     "refused": Cell(Recorded(), step="b FAILED"),
     "in doubt": Cell(Recorded(), step="b UNKNOWN"),
     "again": again(ACTION, "bc", "b UNKNOWN"),
+    "later": sent(ACTION, "bc", None, RetryLater(1.0), "b PENDING"),
     "undone": Cell(Recorded(), step="b COMPENSATED"),
     "left": Cell(Recorded(), step="b COMPENSATION_FAILED"),
     "undo again": again(COMPENSATION, "ba", "b COMPENSATING"),

@@ -14,6 +14,7 @@ __all__ = ["PARKED", "STEPS", "TABLES"]
 
 STEPS: dict[str, dict[str, Any]] = {
     "pending": made(StepStatus.PENDING),
+    "postponed": made(StepStatus.PENDING, waits=True) | {"attempt": 1, "postponements": 1},
     "running": held(ACTION),
     "success": made(StepStatus.SUCCESS),
     "failed": made(StepStatus.FAILED),
@@ -31,6 +32,7 @@ _STUCK_AT_A = (COMPENSATION, "a", {"a": made(StepStatus.COMPENSATION_FAILED)})
 #: states of the other steps.
 PARKED: dict[str, tuple[Operation, str, dict[str, dict[str, Any]]]] = {
     "pending": _STUCK_AT_A,
+    "postponed": _STUCK_AT_A,
     "success": (ACTION, "c", {"c": made(StepStatus.FAILED)}),
     "failed": (ACTION, "b", {}),
     "unknown": (ACTION, "b", {}),
@@ -45,6 +47,7 @@ TABLES = {
     "claim an action": """
                  | STARTED | IN_PROGRESS | COMPENSATING | COMPLETED | COMPENSATED | FAILED
 pending          | begins  | runs        | void         | void      | void        | void
+postponed        | ·       | repeats     | void         | void      | void        | void
 running          | ·       | void        | ·            | ·         | ·           | ·
 success          | ·       | done        | void         | void      | void        | void
 failed           | ·       | void        | void         | void      | void        | void
@@ -59,6 +62,7 @@ undo failed      | ·       | ·           | void         | void      | void    
     "claim a compensation": """
                  | STARTED | IN_PROGRESS | COMPENSATING | COMPLETED | COMPENSATED | FAILED
 pending          | void    | void        | void         | void      | void        | void
+postponed        | ·       | void        | void         | void      | void        | void
 running          | ·       | void        | ·            | ·         | ·           | ·
 success          | ·       | void        | undoes       | void      | void        | void
 failed           | ·       | void        | void         | void      | void        | void
@@ -74,6 +78,7 @@ undo failed      | ·       | ·           | done         | void      | void    
     "conclude: succeeded": """
                  | STARTED | IN_PROGRESS | COMPENSATING | COMPLETED | COMPENSATED | FAILED
 pending          | fenced  | fenced      | fenced       | fenced    | fenced      | fenced
+postponed        | ·       | fenced      | fenced       | fenced    | fenced      | fenced
 running          | ·       | goes on     | ·            | ·         | ·           | ·
 success          | ·       | known       | known        | ended     | ended       | ended
 failed           | ·       | known       | known        | ended     | ended       | ended
@@ -88,6 +93,7 @@ undo failed      | ·       | ·           | known        | ended     | ended   
     "conclude: refused": """
                  | STARTED | IN_PROGRESS | COMPENSATING | COMPLETED | COMPENSATED | FAILED
 pending          | fenced  | fenced      | fenced       | fenced    | fenced      | fenced
+postponed        | ·       | fenced      | fenced       | fenced    | fenced      | fenced
 running          | ·       | refused     | ·            | ·         | ·           | ·
 success          | ·       | known       | known        | ended     | ended       | ended
 failed           | ·       | known       | known        | ended     | ended       | ended
@@ -102,7 +108,23 @@ undo failed      | ·       | ·           | known        | ended     | ended   
     "conclude: errored": """
                  | STARTED | IN_PROGRESS | COMPENSATING | COMPLETED | COMPENSATED | FAILED
 pending          | fenced  | fenced      | fenced       | fenced    | fenced      | fenced
+postponed        | ·       | fenced      | fenced       | fenced    | fenced      | fenced
 running          | ·       | again       | ·            | ·         | ·           | ·
+success          | ·       | known       | known        | ended     | ended       | ended
+failed           | ·       | known       | known        | ended     | ended       | ended
+unknown          | ·       | known       | known        | ended     | ended       | ended
+unknown, retried | ·       | fenced      | fenced       | ·         | ·           | ·
+skipped          | fenced  | fenced      | fenced       | fenced    | fenced      | fenced
+undoing          | ·       | ·           | undo again   | ·         | ·           | ·
+undoing, retried | ·       | ·           | fenced       | ·         | ·           | ·
+undone           | ·       | ·           | known        | ended     | ended       | ended
+undo failed      | ·       | ·           | known        | ended     | ended       | ended
+""",
+    "conclude: postponed": """
+                 | STARTED | IN_PROGRESS | COMPENSATING | COMPLETED | COMPENSATED | FAILED
+pending          | fenced  | fenced      | fenced       | fenced    | fenced      | fenced
+postponed        | ·       | fenced      | fenced       | fenced    | fenced      | fenced
+running          | ·       | later       | ·            | ·         | ·           | ·
 success          | ·       | known       | known        | ended     | ended       | ended
 failed           | ·       | known       | known        | ended     | ended       | ended
 unknown          | ·       | known       | known        | ended     | ended       | ended
@@ -117,6 +139,7 @@ undo failed      | ·       | ·           | known        | ended     | ended   
     "advance: everything is lost": """
                  | STARTED | IN_PROGRESS | COMPENSATING | COMPLETED | COMPENSATED | FAILED
 pending          | send bc | send bc     | undo a       | rest      | rest        | rest
+postponed        | ·       | check later | undo a       | rest      | rest        | rest
 running          | ·       | retry       | ·            | ·         | ·           | ·
 success          | ·       | send c      | undo ba      | rest      | rest        | rest
 failed           | ·       | turn to a   | undo a       | rest      | rest        | rest
@@ -132,6 +155,7 @@ undo failed      | ·       | ·           | undo a       | rest      | rest    
     "advance: everything is well": """
                  | STARTED     | IN_PROGRESS | COMPENSATING | COMPLETED | COMPENSATED | FAILED
 pending          | check later | check later | check later  | rest      | rest        | rest
+postponed        | ·           | check later | check later  | rest      | rest        | rest
 running          | ·           | check later | ·            | ·         | ·           | ·
 success          | ·           | check later | check later  | rest      | rest        | rest
 failed           | ·           | turn to a   | check later  | rest      | rest        | rest
@@ -146,6 +170,7 @@ undo failed      | ·           | ·           | check later  | rest      | rest
     "cancel": """
                  | STARTED  | IN_PROGRESS | COMPENSATING | COMPLETED | COMPENSATED | FAILED
 pending          | cancel a | cancel a    | already      | declined  | already     | declined
+postponed        | ·        | cancel a    | already      | declined  | already     | declined
 running          | ·        | wait        | ·            | ·         | ·           | ·
 success          | ·        | cancel ba   | already      | declined  | already     | declined
 failed           | ·        | cancel a    | already      | declined  | already     | declined
@@ -160,6 +185,7 @@ undo failed      | ·        | ·           | already      | declined  | already
     "retry": """
                  | STARTED  | IN_PROGRESS | COMPENSATING | COMPLETED | COMPENSATED | FAILED
 pending          | declined | declined    | declined     | declined  | declined    | try undo a
+postponed        | ·        | declined    | declined     | declined  | declined    | try undo a
 running          | ·        | declined    | ·            | ·         | ·           | ·
 success          | ·        | declined    | declined     | declined  | declined    | try c
 failed           | ·        | declined    | declined     | declined  | declined    | try bc
@@ -174,6 +200,7 @@ undo failed      | ·        | ·           | declined     | declined  | decline
     "skip": """
                  | STARTED  | IN_PROGRESS | COMPENSATING | COMPLETED | COMPENSATED | FAILED
 pending          | declined | declined    | declined     | declined  | declined    | declined
+postponed        | ·        | declined    | declined     | declined  | declined    | declined
 running          | ·        | declined    | ·            | ·         | ·           | ·
 success          | ·        | declined    | declined     | declined  | declined    | declined
 failed           | ·        | declined    | declined     | declined  | declined    | on to c
@@ -188,6 +215,7 @@ undo failed      | ·        | ·           | declined     | declined  | decline
     "resolve": """
                  | STARTED  | IN_PROGRESS | COMPENSATING | COMPLETED | COMPENSATED | FAILED
 pending          | declined | declined    | declined     | declined  | declined    | compensated
+postponed        | ·        | declined    | declined     | declined  | declined    | compensated
 running          | ·        | declined    | ·            | ·         | ·           | ·
 success          | ·        | declined    | declined     | declined  | declined    | completed
 failed           | ·        | declined    | declined     | declined  | declined    | completed
@@ -202,6 +230,7 @@ undo failed      | ·        | ·           | declined     | declined  | decline
     "resolve as completed": """
                  | STARTED  | IN_PROGRESS | COMPENSATING | COMPLETED | COMPENSATED | FAILED
 pending          | declined | declined    | declined     | declined  | declined    | completed
+postponed        | ·        | declined    | declined     | declined  | declined    | completed
 running          | ·        | declined    | ·            | ·         | ·           | ·
 success          | ·        | declined    | declined     | declined  | declined    | completed
 failed           | ·        | declined    | declined     | declined  | declined    | completed
@@ -216,6 +245,7 @@ undo failed      | ·        | ·           | declined     | declined  | decline
     "resolve as compensated": """
                  | STARTED  | IN_PROGRESS | COMPENSATING | COMPLETED | COMPENSATED | FAILED
 pending          | declined | declined    | declined     | declined  | declined    | compensated
+postponed        | ·        | declined    | declined     | declined  | declined    | compensated
 running          | ·        | declined    | ·            | ·         | ·           | ·
 success          | ·        | declined    | declined     | declined  | declined    | compensated
 failed           | ·        | declined    | declined     | declined  | declined    | compensated

@@ -240,16 +240,28 @@ def test_a_retry_of_a_parked_compensation_starts_with_fresh_attempts() -> None:
 
 @pytest.mark.parametrize(
     ("stuck", "step", "losses"),
-    [(STUCK_BACK, "b", {"compensation_losses": 2}), (STUCK_AHEAD, "c", {"losses": 2})],
+    [
+        (
+            STUCK_BACK,
+            "b",
+            {
+                "compensation_losses": 2,
+                "compensation_postponements": 3,
+                "compensation_postponed_s": 60,
+            },
+        ),
+        (STUCK_AHEAD, "c", {"losses": 2, "postponements": 3, "postponed_s": 60}),
+    ],
     ids=["back", "ahead"],
 )
-def test_a_retry_of_a_parked_saga_forgets_what_was_lost_with_workers(
+def test_a_retry_of_a_parked_saga_forgets_what_was_lost_with_workers_or_postponed(
     stuck: SagaState, step: str, losses: dict[str, int]
 ) -> None:
     lost = replace(stuck.step(step), **losses)  # type: ignore[arg-type]
     saga = replace(stuck, steps={**stuck.steps, step: lost})
     again = after(saga, retry(saga, timing=TIMING)).step(step)
     assert (again.losses, again.compensation_losses) == (0, 0)
+    assert again.postponed(ACTION) == again.postponed(COMPENSATION) == (0, 0)
 
 
 def test_a_retry_past_the_pivot_goes_forward_and_forgets_the_failure() -> None:

@@ -16,6 +16,7 @@ from sagas.decision import (
     Dispatch,
     Dropped,
     Errored,
+    Postponed,
     Refused,
     Result,
     SagaState,
@@ -46,7 +47,7 @@ from tests.unit.decision.cells import MEANS, Cell
 from tests.unit.decision.tables import PARKED, STEPS, TABLES
 
 PLAN = (planned("a"), planned("b"), planned("c"))
-ERRORED, REFUSED = Errored(ERROR), Refused(ERROR)
+ERRORED, REFUSED, POSTPONED = Errored(ERROR), Refused(ERROR), Postponed(ERROR, 1.0)
 
 
 def saga_of(status: str, step: str, **more: Any) -> SagaState:
@@ -107,6 +108,7 @@ EVENTS: dict[str, Callable[[SagaState], Decision]] = {
     "conclude: succeeded": lambda saga: ended(saga, Succeeded("1")),
     "conclude: refused": lambda saga: ended(saga, REFUSED),
     "conclude: errored": lambda saga: ended(saga, ERRORED),
+    "conclude: postponed": lambda saga: ended(saga, POSTPONED),
     "advance: everything is lost": partial(advanced, well=False),
     "advance: everything is well": partial(advanced, well=True),
     "cancel": lambda saga: cancel(saga, reason="…", timing=TIMING),
@@ -198,7 +200,7 @@ def test_a_message_of_another_epoch_is_void_in_every_state(
 
 
 @pytest.mark.parametrize("other", [{"epoch": EPOCH - 1}, {"token": "another"}])
-@pytest.mark.parametrize("result", [Succeeded(), REFUSED, ERRORED])
+@pytest.mark.parametrize("result", [Succeeded(), REFUSED, ERRORED, POSTPONED])
 @pytest.mark.parametrize("status", SagaStatus)
 def test_an_execution_that_does_not_hold_the_step_at_this_epoch_is_fenced_in_every_state(
     status: SagaStatus, result: Result, other: dict[str, Any]
@@ -222,12 +224,14 @@ def test_a_saga_that_has_ended_is_never_checked_again(status: SagaStatus, step: 
         (ACTION, Succeeded("1"), "goes on"),
         (ACTION, REFUSED, "refused"),
         (ACTION, ERRORED, "in doubt"),
+        (ACTION, Postponed(ERROR, 61.0), "refused"),
         (COMPENSATION, Succeeded(), "undone"),
         (COMPENSATION, REFUSED, "left"),
         (COMPENSATION, ERRORED, "left"),
+        (COMPENSATION, Postponed(ERROR, 61.0), "left"),
     ],
 )
-def test_the_end_of_the_last_attempt_is_final(
+def test_the_end_of_the_last_attempt_is_final_and_so_is_too_long_a_wait(
     operation: Operation, result: Result, expected: str
 ) -> None:
     status = SagaStatus.IN_PROGRESS if operation is ACTION else SagaStatus.COMPENSATING

@@ -2,7 +2,7 @@
 
 A history lists its entries: ``"STARTED; a RUNNING; IN_PROGRESS; a SUCCESS; COMPLETED"``. A prefix
 sets the epoch, ``"2: COMPENSATING"``, until the next prefix. ``a-`` is the compensation of ``a``. A
-``#`` precedes the number of an attempt, a ``?`` a key of the detail.
+``#`` precedes the number of an attempt, a ``?`` the keys of the detail: ``?a=1,b``.
 
 A ledger lists its lines: ``"a+ b+ a-"``. ``a+!`` was refused, ``a+=`` was taken for a repeat, and
 ``a+@K`` had the idempotency key K.
@@ -26,7 +26,7 @@ __all__ = ["SAGA", "effects", "history", "observed"]
 SAGA = UUID(int=7)
 PLAN = (planned("a"), planned("b"))
 MOMENT = datetime(2026, 3, 1, tzinfo=UTC)
-_ENTRY = re.compile(r"(?:(\d+): )?(?:([a-z])(-?) )?([\w ]+?)(?: #(\d+))?(?: \?(\w+))?")
+_ENTRY = re.compile(r"(?:(\d+): )?(?:([a-z])(-?) )?([\w ]+?)(?: #(\d+))?(?: \?([\w=,]+))?")
 _LINE = re.compile(r"([a-z])([+-])([!=]?)(?:@(\w+))?")
 _STATUSES = {Event(status) for status in SagaStatus}
 _STEPS = {Event(status): status for status in StepStatus}
@@ -53,10 +53,15 @@ def history(text: str) -> list[HistoryEntry]:
                 operation=operation,
                 attempt=int(attempt or 1) if step else None,
                 actor="somebody",
-                detail={detail: False} if detail else None,
+                detail=_detail(detail) if detail else None,
             )
         )
     return entries
+
+
+def _detail(text: str) -> dict[str, Any]:
+    pairs = (pair.partition("=") for pair in text.split(","))
+    return {key: int(number) if number else False for key, _, number in pairs}
 
 
 def effects(text: str, saga_id: UUID = SAGA) -> list[Effect]:

@@ -29,6 +29,15 @@ IN_DOUBT = BROKEN + "2: FAILED"
 
 PROBED: dict[str, Any] = {"plan": [planned("a", probe=True)]}
 ASKED = "STARTED; a RUNNING; IN_PROGRESS; a UNKNOWN ?retry_in_s; 2: a RUNNING; "
+# A step of one attempt that its participant postpones, for a minute at most.
+ONCE: dict[str, Any] = {"plan": [planned("a", attempts=1, undo_attempts=1, postponed=60.0)]}
+
+
+def waits(number: int, seconds: int) -> str:
+    return f" ?retry_in_s=5,postponements={number},postponed_s={seconds}; "
+
+
+BUSY = "STARTED; a RUNNING; IN_PROGRESS; 2: a PENDING" + waits(1, 5) + "a RUNNING #2; "
 KINDS: dict[str, Any] = {
     "plan": [
         planned("a", undo=False, best_effort=True),
@@ -140,6 +149,31 @@ GOOD: dict[str, Case] = {
         "b RUNNING; b FAILED; 5: FAILED",
         "a+",
         plan=[planned("a", pivot=True), planned("b", probe=True)],
+    ),
+    "a step that was postponed, and had a single attempt": case(
+        BUSY + "3: a PENDING #2" + waits(2, 60) + "a RUNNING #3; a SUCCESS #3; COMPLETED",
+        "a+",
+        **ONCE,
+    ),
+    "a postponed step that was in doubt": case(
+        "STARTED; a RUNNING; IN_PROGRESS; a UNKNOWN ?retry_in_s; 2: a RUNNING #2; 3: a UNKNOWN #2"
+        + waits(1, 5)
+        + "a RUNNING #3; a SUCCESS #3; COMPLETED",
+        "a+",
+        plan=[planned("a", attempts=2)],
+    ),
+    "a saga that turned back while its step was postponed": case(
+        "STARTED; a RUNNING; IN_PROGRESS; 2: a PENDING"
+        + waits(1, 5)
+        + "3: cancelled; COMPENSATING; COMPENSATED",
+        "",
+        **ONCE,
+    ),
+    "a postponed compensation": case(
+        "STARTED; a RUNNING; IN_PROGRESS; a UNKNOWN; 2: COMPENSATING; a- COMPENSATING; "
+        "3: a- COMPENSATING" + waits(1, 60) + "a- COMPENSATING #2; a- COMPENSATED #2; COMPENSATED",
+        "a+ a-",
+        **ONCE,
     ),
     "a participant that recognises no repeat": case(
         BOTH_UNDONE, "a+ a+ b-! b+ a- a-", at_least_once={"a", "b"}
@@ -352,6 +386,27 @@ BAD: dict[str, tuple[str, Case]] = {
             **KINDS,
         ),
     ),
+    "a step ran once more than its plan allows after it was postponed": (
+        "S9",
+        case(BUSY + "a UNKNOWN #2 ?retry_in_s; 3: a RUNNING #3; a SUCCESS #3; COMPLETED", **ONCE),
+    ),
+    "a step was postponed for longer than its plan allows": (
+        "S9",
+        case(
+            BUSY + "3: a PENDING #2" + waits(2, 61) + "a RUNNING #3; a SUCCESS #3; COMPLETED",
+            **ONCE,
+        ),
+    ),
+    "a compensation was postponed for longer than its plan allows": (
+        "S9",
+        case(
+            "STARTED; a RUNNING; IN_PROGRESS; a UNKNOWN; 2: COMPENSATING; a- COMPENSATING; "
+            "3: a- COMPENSATING"
+            + waits(1, 61)
+            + "a- COMPENSATING #2; a- COMPENSATED #2; COMPENSATED",
+            **ONCE,
+        ),
+    ),
     "an action was applied that nobody claimed": (
         "S9",
         case(A.removesuffix("; "), "a+ b+", running=True),
@@ -368,6 +423,16 @@ BAD: dict[str, tuple[str, Case]] = {
         case(
             ASKED.replace("2: a RUNNING", "2: a RUNNING #2") + "a FAILED #2; 3: COMPENSATING; "
             "COMPENSATED",
+            **ONE,
+        ),
+    ),
+    "a postponement denied an earlier attempt": (
+        "S11",
+        case(
+            ASKED.replace("2: a RUNNING", "2: a RUNNING #2")
+            + "3: a PENDING #2"
+            + waits(1, 5)
+            + "a RUNNING #3; a SUCCESS #3; COMPLETED",
             **ONE,
         ),
     ),

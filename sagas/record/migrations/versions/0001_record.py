@@ -90,6 +90,7 @@ def upgrade() -> None:
         sa.Column("id", Id, nullable=False),
         sa.Column("name", sa.String(length=200), nullable=False),
         sa.Column("key", sa.String(length=200), nullable=False),
+        sa.Column("superseded", sa.Integer(), server_default="0", nullable=False),
         sa.Column("plan", sa.String(length=64), nullable=False),
         sa.Column("status", sa.String(length=16), nullable=False),
         sa.Column("epoch", sa.Integer(), nullable=False),
@@ -110,7 +111,7 @@ def upgrade() -> None:
         sa.Column("ended_at", Instant(), nullable=True),
         sa.ForeignKeyConstraint(["plan"], ["saga_plan.hash"], name=op.f("fk_saga_plan")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_saga")),
-        sa.UniqueConstraint("name", "key", name=op.f("uq_saga_name_key")),
+        sa.UniqueConstraint("name", "key", "superseded", name=op.f("uq_saga_name_key_superseded")),
         **EXACT,
     )
     op.create_index(
@@ -131,6 +132,10 @@ def upgrade() -> None:
         sa.Column("probe_attempt", sa.Integer(), nullable=False),
         sa.Column("losses", sa.Integer(), nullable=False),
         sa.Column("compensation_losses", sa.Integer(), nullable=False),
+        sa.Column("postponements", sa.Integer(), nullable=False),
+        sa.Column("compensation_postponements", sa.Integer(), nullable=False),
+        sa.Column("postponed_s", sa.Integer(), nullable=False),
+        sa.Column("compensation_postponed_s", sa.Integer(), nullable=False),
         sa.Column("doubtful", sa.Boolean(), nullable=False),
         sa.Column("output", Document, nullable=True),
         sa.Column("error", JsonText(), nullable=True),
