@@ -10,7 +10,7 @@ from sqlalchemy import Connection, select
 
 from sagas import faults
 from sagas.client.after_commit import after_commit
-from sagas.decision import Dispatch, SagaState, StepState
+from sagas.decision import Dispatch
 from sagas.record.callers import (
     all_or_none,
     explained,
@@ -22,7 +22,7 @@ from sagas.runtime.app import Runtime
 from sagas.runtime.messages import Chain
 from sagas.sessions import connection_of
 from sagas.sql import now
-from sagas.states import Operation, SagaStatus, StepStatus
+from sagas.states import Operation
 
 if TYPE_CHECKING:
     from sagas.sessions import AnySession
@@ -92,14 +92,5 @@ def _chain(new: NewSaga, moment: datetime) -> Chain | None:
     steps = tuple(step.name for step in new.plan if step.name not in new.skipped)
     if not steps:
         return None
-    saga = SagaState(
-        id=new.id,
-        name=new.plan.name,
-        key=new.key,
-        status=SagaStatus.STARTED,
-        epoch=1,
-        plan=new.plan,
-        steps={name: StepState(name, StepStatus.SKIPPED) for name in new.skipped},
-        now=moment,
-    )
+    saga = new.begun(moment)
     return Chain(saga, Dispatch(Operation.ACTION, steps), epoch=1)

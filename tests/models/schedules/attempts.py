@@ -18,6 +18,7 @@ from sagas.decision import (
     claim,
     conclude,
     remaining,
+    waiting,
 )
 from sagas.states import Operation
 from tests.models.schedules.broker import Message
@@ -49,7 +50,9 @@ def _attempt(world: World, message: Message, worker: Worker, token: str) -> Runn
     def decide(saga: SagaState) -> Decision:
         return claim(saga, step, operation, epoch=epoch, token=token, holder=holder, timing=TIMING)
 
-    claimed = yield from world.commit(decide, "worker")
+    saga = world.record.saga
+    predicted = waiting(saga.id, saga.plan, step, epoch) if operation is ACTION else None
+    claimed = yield from world.commit(decide, "worker", predicted)
     if isinstance(claimed.decision.answer, Done):
         _send_next_link(world, message)
     if not isinstance(claimed.decision.answer, Granted):
@@ -57,10 +60,12 @@ def _attempt(world: World, message: Message, worker: Worker, token: str) -> Runn
     yield "granted"
     result = _run(world, step, operation, claimed.decision.answer)
     yield "back from its function"
-    yield from _conclude(world, message, token, result)
+    yield from _conclude(world, message, token, result, claimed.after)
 
 
-def _conclude(world: World, message: Message, token: str, result: Result) -> Running:
+def _conclude(
+    world: World, message: Message, token: str, result: Result, predicted: SagaState
+) -> Running:
     operation, steps, epoch, _ = message
 
     def decide(saga: SagaState) -> Decision:
@@ -68,7 +73,7 @@ def _conclude(world: World, message: Message, token: str, result: Result) -> Run
             saga, steps[0], operation, result, epoch=epoch, token=token, timing=TIMING, chance=0
         )
 
-    concluded = yield from world.commit(decide, "worker")
+    concluded = yield from world.commit(decide, "worker", predicted)
     if isinstance(concluded.decision.answer, Fenced):
         world.counts["fenced"] += 1
     yield "recorded"

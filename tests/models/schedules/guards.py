@@ -28,6 +28,8 @@ EXPECTED = (
     "parked",
     "null compensation",
     "fenced",
+    "prediction: right",
+    "prediction: wrong",
     "rescue: sent",
     "rescue: sent again",
     "rescue: sent once more",
