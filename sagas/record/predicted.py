@@ -1,6 +1,6 @@
 """Writing a transition of a saga that was predicted, not read: where the prediction is right.
 
-The prediction is right where the saga has the predicted turn, epoch, status and plan; see
+The prediction is right where the saga has the predicted turn, epoch and plan; see
 ``sagas.decision.plain``. Moments are the database's, since the prediction has none of its own.
 """
 
@@ -98,7 +98,6 @@ def _expected(predicted: SagaState) -> dict[str, Any]:
         "if_id": predicted.id,
         "if_turn": predicted.turn,
         "if_epoch": predicted.epoch,
-        "if_status": predicted.status,
         "if_plan": predicted.plan.hash,
     }
 
@@ -124,7 +123,7 @@ _DEFAULTS = {
     if column.default is not None
 }
 # No parameter is named like a column: SQLAlchemy would have the UPDATE set that column.
-_EXPECTED = ("id", "turn", "epoch", "status", "plan")
+_EXPECTED = ("id", "turn", "epoch", "plan")
 _OF_ENTRY = ("epoch", "event", "step", "operation", "attempt", "detail")
 
 
@@ -144,13 +143,7 @@ def _at_once(shape: Shape) -> Select[Any]:
 
 @lru_cache(maxsize=1024)
 def _guarded(columns: Columns) -> Any:
-    expected = [
-        t.saga.c.id == bindparam("if_id"),
-        *(
-            t.saga.c[name] == bindparam(f"if_{name}")
-            for name in ("turn", "epoch", "status", "plan")
-        ),
-    ]
+    expected = (t.saga.c[name] == bindparam(f"if_{name}") for name in _EXPECTED)
     return update(t.saga).where(*expected).values(_assigned(t.saga, "saga", columns, None))
 
 

@@ -12,10 +12,12 @@ from sagas.decision import (
     Decision,
     Dropped,
     Granted,
+    Holder,
     Result,
     SagaState,
     Succeeded,
     cancel,
+    claim,
     conclude,
     waiting,
 )
@@ -31,9 +33,9 @@ from tests.support.records import (
     PLAN,
     REFUSED,
     TIMING,
-    claimer,
     claims,
     concludes,
+    move,
     saga_row,
     started,
 )
@@ -49,9 +51,14 @@ def claims_predicted(
     store: Store, saga_id: UUID, step: str, *, epoch: int = 1, plan: Plan = PLAN
 ) -> Committed:
     """Claim a step as a worker does that has only the message."""
+    holder: Holder = {"hostname": "one@here", "task_id": "t-1"}
+
+    def decide(saga: SagaState) -> Decision:
+        return claim(saga, step, ACTION, epoch=epoch, token=TOKEN, holder=holder, timing=TIMING)
+
     made = store.transition(
         saga_id,
-        claimer(step, ACTION, TOKEN, hostname="one@here", task_id="t-1"),
+        decide,
         actor="worker 1",
         predicted=waiting(saga_id, plan, step, epoch),
     )
@@ -159,6 +166,17 @@ def test_a_second_attempt_is_counted(store: Store) -> None:
     claimed = claims_predicted(store, saga_id, "flight", epoch=retried.epoch)
     assert claimed.before.step("flight").attempt == 1
     assert claimed.before.step("flight").doubtful
+
+
+def test_a_message_of_an_older_epoch_is_not_granted(store: Store) -> None:
+    saga_id = started(store)
+    saga = store.peek(saga_id)
+    assert saga
+    store.database.write(lambda c: note_unsent(c, saga))
+    sent = move(store, saga_id)
+    assert (sent.epoch, sent.after.turn) == (2, "flight")
+    claimed = claims_predicted(store, saga_id, "flight", epoch=1)
+    assert isinstance(claimed.decision.answer, Dropped)
 
 
 def test_a_message_that_was_noted_as_unsent_is_not_granted(store: Store) -> None:

@@ -10,8 +10,7 @@ __all__ = ["check_prediction", "is_believed"]
 def is_believed(predicted: SagaState, saga: SagaState) -> bool:
     """Tell whether the record's guard takes the prediction for right."""
     return saga.turn is not None and all(
-        getattr(saga, each) == getattr(predicted, each)
-        for each in ("id", "turn", "epoch", "status", "plan")
+        getattr(saga, each) == getattr(predicted, each) for each in ("id", "turn", "epoch", "plan")
     )
 
 
