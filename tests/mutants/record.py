@@ -104,8 +104,8 @@ _PREDICTIONS = (
     _predictions(
         "a message that was not sent leaves its step the turn",
         "note_unsent",
-        "values(sent_at=None, turn=None)",
-        "values(sent_at=None)",
+        "update(t.saga).where(*this).values(sent_at=None, turn=None)",
+        "update(t.saga).where(*this).values(sent_at=None)",
     ),
     _predictions(
         "a failed sweep leaves the saga its turn",
