@@ -8,8 +8,9 @@ identified by name, never by position.
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from sagas.errors import DefinitionError, PlanUnreadable
@@ -56,7 +57,7 @@ class PlannedStep:
         return self.action if operation is Operation.ACTION else self.compensation
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Plan:
     """The ordered steps of a saga definition; *deadline_s* counts from a saga's start."""
 
@@ -69,10 +70,15 @@ class Plan:
 
     def __getitem__(self, step: str) -> PlannedStep:
         """Return the step of that name; raises KeyError."""
-        for planned in self.steps:
-            if planned.name == step:
-                return planned
-        raise KeyError(step)
+        return self.steps[self.positions[step]]
+
+    def __hash__(self) -> int:
+        return hash(self.hash)  # of a long plan, the dataclass's own would visit every step
+
+    @cached_property
+    def positions(self) -> Mapping[str, int]:
+        """The position of each step, by its name."""
+        return {step.name: position for position, step in enumerate(self.steps)}
 
     @property
     def pivot(self) -> PlannedStep | None:
@@ -100,7 +106,7 @@ class Plan:
                 "one; otherwise it is damaged."
             ) from error
 
-    @property
+    @cached_property
     def hash(self) -> str:
         """The SHA-256 of the canonical form, in hex."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()

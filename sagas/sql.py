@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, DateTime, Dialect, Table, Text, Uuid, insert
+from sqlalchemy import ColumnElement, Connection, DateTime, Dialect, Table, Text, Uuid, insert
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.compiler import compiles
@@ -162,8 +162,10 @@ class now(FunctionElement[datetime]):  # noqa: N801 - named like a function of S
     type = Instant()
     inherit_cache = True
 
-    def __init__(self, offset_s: float | None = None) -> None:
-        super().__init__(*([] if offset_s is None else [literal(float(offset_s))]))
+    def __init__(self, offset_s: float | ColumnElement[float] | None = None) -> None:
+        if isinstance(offset_s, int | float):
+            offset_s = literal(float(offset_s))
+        super().__init__(*([] if offset_s is None else [offset_s]))
 
 
 class statement_now(FunctionElement[datetime]):  # noqa: N801 - likewise

@@ -38,6 +38,7 @@ from sagas.decision.decision import (
 )
 from sagas.decision.operate import cancel, resolve, retry, skip
 from sagas.decision.patience import PATIENCE_LEASES
+from sagas.decision.plain import SOME_MOMENT, turn_of, waiting
 from sagas.decision.progress import (
     awaited_call,
     awaited_step,
@@ -52,6 +53,7 @@ from sagas.decision.transition import Decide, Entry, Transition, transition
 __all__ = [
     "FAILED_SWEEPS_TO_ALERT",
     "PATIENCE_LEASES",
+    "SOME_MOMENT",
     "Accepted",
     "Answer",
     "AttemptError",
@@ -98,5 +100,7 @@ __all__ = [
     "retry",
     "skip",
     "transition",
+    "turn_of",
+    "waiting",
     "with_change",
 ]

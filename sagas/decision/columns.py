@@ -94,6 +94,7 @@ class SagaColumns(TypedDict, total=False):
     resolved: Resolved | None
     deadline_at: datetime | None
     ended_at: datetime | None
+    turn: str | None
 
 
 class Holder(TypedDict, total=False):

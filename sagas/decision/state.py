@@ -98,7 +98,7 @@ class SagaState:
     it were sent, as nothing was known about it. ``failed_sweeps``: how often in
     a row the sweep failed to advance it. ``unconsumed``: in how many checks in a row no living
     worker consumed the queue of its message. ``blocked``: why it cannot go on by itself; people
-    have been alerted.
+    have been alerted. ``turn``: see ``plain``.
     """
 
     id: UUID
@@ -119,6 +119,7 @@ class SagaState:
     failed_sweeps: int = 0
     unconsumed: int = 0
     blocked: Blocked | None = None
+    turn: str | None = None
 
     def step(self, name: str) -> StepState:
         """Return the state of a step; a step that was never claimed is PENDING."""

@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias
 
 from sagas.decision.columns import SagaColumns, StepColumns
 from sagas.decision.decision import Decision, StepChange
+from sagas.decision.plain import turn_of
 from sagas.decision.progress import with_change
 from sagas.decision.state import SagaState
 from sagas.events import Event
@@ -64,7 +65,11 @@ def transition(saga: SagaState, decide: Decide) -> Transition:
             column that is not in ``columns``.
     """
     decision = _with_progress(saga, _due_by_deadline(saga, decide(saga)))
-    return Transition(saga, decision, _apply(saga, decision), tuple(_entries(saga, decision)))
+    after = _apply(saga, decision)
+    if (turn := turn_of(after)) != saga.turn:
+        decision = replace(decision, values={**decision.values, "turn": turn})
+        after = replace(after, turn=turn)
+    return Transition(saga, decision, after, tuple(_entries(saga, decision)))
 
 
 def _due_by_deadline(saga: SagaState, decision: Decision) -> Decision:

@@ -90,6 +90,7 @@ class Database:
             "IMMEDIATE": immediate,
             "DEFERRED": deferred,
             "SNAPSHOT": _snapshot_engine(deferred),
+            "AT_ONCE": engine.execution_options(isolation_level="AUTOCOMMIT"),
         }
 
     def _new_engine(self) -> Engine:
@@ -108,6 +109,15 @@ class Database:
             sqlalchemy.exc.DBAPIError: the error is not transient, or lasts.
         """
         return self._with_retries(lambda: self._once("IMMEDIATE", work))
+
+    def write_at_once(self, work: Callable[[Connection], T]) -> T:
+        """Run *work*, which is one statement, and commits by itself; otherwise as ``write``."""
+        return self._with_retries(lambda: self._once("AT_ONCE", work))
+
+    @property
+    def runs_on_postgresql(self) -> bool:
+        """Whether one statement can write several tables."""
+        return self.engine.dialect.name == "postgresql"
 
     def read(self, work: Callable[[Connection], T]) -> T:
         """Run *work* in one transaction that writes nothing; errors as in ``write``."""

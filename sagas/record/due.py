@@ -66,7 +66,7 @@ def note_unsent(connection: Connection, saga: SagaState) -> None:
     of the same epoch.
     """
     this = (t.saga.c.id == saga.id, t.saga.c.epoch == saga.epoch, t.saga.c.sent_at == saga.sent_at)
-    connection.execute(update(t.saga).where(*this).values(sent_at=None))
+    connection.execute(update(t.saga).where(*this).values(sent_at=None, turn=None))
 
 
 def extend(

@@ -34,7 +34,11 @@ def count_failed_sweep(
         return None
     failed_sweeps = int(saga.failed_sweeps) + 1
     wait_s = min(timing.lease_s * 2.0 ** min(saga.failed_sweeps, 20), timing.max_check_interval_s)
-    values: dict[str, Any] = {"failed_sweeps": failed_sweeps, "due_at": after_now(wait_s)}
+    values: dict[str, Any] = {
+        "failed_sweeps": failed_sweeps,
+        "due_at": after_now(wait_s),
+        "turn": None,
+    }
     if failed_sweeps == FAILED_SWEEPS_TO_ALERT:
         values["blocked"] = _report(connection, saga, error, actor)
     connection.execute(update(t.saga).where(t.saga.c.id == saga_id).values(values))

@@ -24,6 +24,10 @@ class Plans:
             self._known[plan_hash] = Plan.from_json(connection.execute(query).scalar_one())
         return self._known[plan_hash]
 
+    def known(self, plan_hash: object) -> Plan | None:
+        """Return the plan with that hash, if this process has read it before."""
+        return self._known.get(plan_hash) if isinstance(plan_hash, str) else None
+
     def put(self, connection: Connection, plan: Plan) -> str:
         """Store the plan in this transaction unless the record has it, and return its hash."""
         query = select(t.plan.c.hash).where(t.plan.c.hash == plan.hash)

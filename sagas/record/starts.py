@@ -3,12 +3,14 @@
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, Row, exists, insert, select
 from sqlalchemy.exc import DBAPIError
 
+from sagas.decision import SOME_MOMENT, SagaState, StepState, turn_of
 from sagas.errors import KeyConflict, WrongDatabase
 from sagas.plan import Plan
 from sagas.record import tables as t
@@ -34,6 +36,22 @@ class NewSaga:
     actor: str
     # Compares two inputs by meaning: the same set, for example, may be dumped in another order.
     same_input: Callable[[str, str], bool] = operator.eq
+
+    def begun(self, moment: datetime, *, delayed: bool = False) -> SagaState:
+        """Return the saga as it is once it is inserted; *moment* is then."""
+        deadline_s = self.plan.deadline_s
+        return SagaState(
+            id=self.id,
+            name=self.plan.name,
+            key=self.key,
+            status=SagaStatus.STARTED,
+            epoch=1,
+            plan=self.plan,
+            steps={name: StepState(name, StepStatus.SKIPPED) for name in self.skipped},
+            now=moment,
+            sent_at=None if delayed else moment,
+            deadline_at=None if deadline_s is None else moment + timedelta(seconds=deadline_s),
+        )
 
 
 def insert_sagas(
@@ -96,8 +114,15 @@ def _insert(
     }
     if plan.deadline_s is not None:
         common["deadline_at"] = after_now(delay_s + plan.deadline_s)
-    rows = [{"id": new.id, "key": new.key, "input": new.input} for new in sagas]
+    rows = [
+        {"id": new.id, "key": new.key, "input": new.input, "turn": _turn(new, delayed=delay_s > 0)}
+        for new in sagas
+    ]
     insert_missing(connection, t.saga, common, rows)
+
+
+def _turn(new: NewSaga, *, delayed: bool) -> str | None:
+    return turn_of(new.begun(SOME_MOMENT, delayed=delayed))
 
 
 def _is_new(row: Row[Any], new: NewSaga) -> bool:

@@ -1,31 +1,24 @@
 """Every write to a saga: lock it, decide, write the decision with its history, commit.
 
 All writers of one saga queue up at its row, so a decision always sees every decision before it.
-Each UPDATE repeats what it expects (status, epoch) in its WHERE clause, as a guard against a writer
-without the lock.
+Where the caller can predict what the saga is, its decision is written without reading it first.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, bindparam, insert, or_, select, update
+from sqlalchemy import Connection, Row, bindparam, or_, select
 
-from sagas.decision import (
-    Decide,
-    Entry,
-    SagaState,
-    StepChange,
-    StepState,
-    Transition,
-    transition,
-)
+from sagas.decision import Decide, SagaState, StepState, Transition, transition
 from sagas.plan import Plan
-from sagas.record import alerts
 from sagas.record import tables as t
 from sagas.record.database import Database
+from sagas.record.payloads import Payloads
 from sagas.record.plans import Plans
+from sagas.record.predicted import write_predicted
+from sagas.record.writes import write
 from sagas.sql import now
 from sagas.states import SagaStatus, StepStatus
 
@@ -34,13 +27,19 @@ __all__ = ["Committed", "Store", "state_of"]
 
 @dataclass(frozen=True, slots=True)
 class Committed(Transition):
-    """A transition that is committed.
+    """A transition that is committed, and the payloads from before it."""
 
-    ``input`` and ``outputs`` are JSON as the record keeps it, from before the decision.
-    """
+    payloads: Payloads = field(repr=False)
 
-    input: str = field(repr=False)
-    outputs: Mapping[str, str | None] = field(repr=False)
+    @property
+    def input(self) -> str:
+        """The saga's input: JSON as the record keeps it."""
+        return self.payloads.input
+
+    @property
+    def outputs(self) -> Mapping[str, str | None]:
+        """The outputs of its steps, by name; likewise."""
+        return self.payloads.outputs
 
     @property
     def status(self) -> SagaStatus:
@@ -60,12 +59,22 @@ class Store:
         self.database = database
         self.plans = Plans()
 
-    def transition(self, saga_id: UUID, decide: Decide, *, actor: str) -> Committed | None:
+    def transition(
+        self, saga_id: UUID, decide: Decide, *, actor: str, predicted: SagaState | None = None
+    ) -> Committed | None:
         """Lock the saga, run the transition that *decide* asks for, write it and commit.
 
         Returns None where there is no such saga. *actor* goes into the history. It is safe to
         repeat after a commit whose reply was lost, as long as *decide* recognises its own work.
+
+        *predicted* is what the caller takes the saga for. Where that is right, one statement does
+        all of it; where not, it costs that statement. The rows are the same either way.
         """
+        if predicted is not None and predicted.turn is not None:
+            written = write_predicted(self.database, predicted, decide, actor=actor)
+            if written is not None:
+                payloads = Payloads(self.database, saga_id, input=written.input)
+                return _committed(written.made, payloads)
 
         def work(connection: Connection) -> Committed | None:
             row = connection.execute(_LOCK, {"saga_id": saga_id}).one_or_none()
@@ -73,11 +82,10 @@ class Store:
                 return None
             steps = connection.execute(_STEPS, {"saga_id": saga_id}).all()
             made = transition(state_of(row, steps, self.plans.get(connection, row.plan)), decide)
-            _write(connection, made, actor)
+            write(connection, made, actor)
             outputs = {step.name: step.output for step in steps}
-            return Committed(
-                made.before, made.decision, made.after, made.entries, row.input, outputs
-            )
+            payloads = Payloads(self.database, saga_id, input=row.input, outputs=outputs)
+            return _committed(made, payloads)
 
         return self.database.write(work)
 
@@ -99,6 +107,10 @@ class Store:
         if saga is None or saga.epoch != epoch:
             return False
         return saga.step(step).held and saga.step(step).claim == token
+
+
+def _committed(made: Transition, payloads: Payloads) -> Committed:
+    return Committed(made.before, made.decision, made.after, made.entries, payloads)
 
 
 _READ = select(t.saga, now().label("now")).where(t.saga.c.id == bindparam("saga_id"))
@@ -132,6 +144,7 @@ def state_of(row: Row[Any], steps: Iterable[Row[Any]], plan: Plan) -> SagaState:
         failed_sweeps=row.failed_sweeps,
         unconsumed=row.unconsumed,
         blocked=row.blocked,
+        turn=row.turn,
     )
 
 
@@ -156,53 +169,3 @@ def _step_state(row: Row[Any]) -> StepState:
         expires_at=row.expires_at,
         attended=bool(row.attended),
     )
-
-
-def _write(connection: Connection, made: Transition, actor: str) -> None:
-    _update_saga(connection, made)
-    for change in made.decision.steps:
-        _write_step(connection, made.before, change)
-    if rows := [_history_row(made.before, entry, actor) for entry in made.entries]:
-        connection.execute(insert(t.history), rows)
-    if made.alert:
-        alerts.raise_alert(connection, made)
-
-
-def _update_saga(connection: Connection, made: Transition) -> None:
-    before, decision = made.before, made.decision
-    values: dict[str, Any] = {**decision.values}
-    if decision.path:
-        values["status"] = made.after.status
-    if decision.raise_epoch:
-        values["epoch"] = made.after.epoch
-    if not values:
-        return
-    expected = (
-        t.saga.c.id == before.id,
-        t.saga.c.epoch == before.epoch,
-        t.saga.c.status == before.status,
-    )
-    done = connection.execute(update(t.saga).where(*expected).values(values))
-    _exactly_one(done.rowcount, before)
-
-
-def _write_step(connection: Connection, state: SagaState, change: StepChange) -> None:
-    values = {**change.values, "status": change.status}
-    if change.name not in state.steps:
-        connection.execute(insert(t.step).values(saga_id=state.id, name=change.name, **values))
-        return
-    expected = (
-        t.step.c.saga_id == state.id,
-        t.step.c.name == change.name,
-        t.step.c.status == state.step(change.name).status,
-    )
-    _exactly_one(connection.execute(update(t.step).where(*expected).values(values)).rowcount, state)
-
-
-def _exactly_one(matched: int, state: SagaState) -> None:
-    if matched != 1:
-        raise AssertionError(f"Saga {state.id} was changed by a writer without its lock.")
-
-
-def _history_row(state: SagaState, entry: Entry, actor: str) -> dict[str, Any]:
-    return {**asdict(entry), "saga_id": state.id, "actor": actor}

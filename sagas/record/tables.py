@@ -79,6 +79,9 @@ saga = Table(
     Column("unconsumed", Integer, nullable=False),
     # Why it cannot go on without a deploy or a repair; NULL unless people were alerted.
     Column("blocked", JsonText),
+    # The step whose message is on the way, or the claim that holds it. Where it is NULL, a writer
+    # must read more of the saga before it decides.
+    Column("turn", String(200)),
     # When it turns back unless it has ended; NULL where no deadline applies, or none any longer.
     Column("deadline_at", Instant),
     Column("started_at", Instant, nullable=False),

@@ -33,7 +33,17 @@ from sagas.runtime.queues import (
 from sagas.runtime.settings import Settings
 from sagas.states import Operation
 
-__all__ = ["CAUSE", "QUEUE", "SENT_AT", "TURN_BACK", "Chain", "Link", "Messages", "cut_short"]
+__all__ = [
+    "CAUSE",
+    "PLAN",
+    "QUEUE",
+    "SENT_AT",
+    "TURN_BACK",
+    "Chain",
+    "Link",
+    "Messages",
+    "cut_short",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +55,9 @@ SENT_AT = "saga_sent_at"
 
 #: The header with the message's queue. The routing key is not enough: queues may share one.
 QUEUE = "saga_queue"
+
+#: The header with the hash of the saga's plan, from which a worker predicts the saga's state.
+PLAN = "saga_plan"
 
 #: The argument of the errback with the error of a worker that failed before it claimed the step.
 CAUSE = "cause"
@@ -220,7 +233,7 @@ class Messages:
             # Flower shows and searches these.
             argsrepr=f"({saga.key!r}, {str(saga.id)!r})",
             kwargsrepr=repr({"saga": saga.name, "step": step, "epoch": epoch}),
-            headers={SENT_AT: 0.0, QUEUE: queue},
+            headers={SENT_AT: 0.0, QUEUE: queue, PLAN: saga.plan.hash},
             link_error=[self._errback(saga, epoch, queue)],
             # An application that does not have the task would subscribe to its result.
             ignore_result=True,

@@ -29,13 +29,14 @@ from sagas.decision import (
     claim,
     conclude,
     remaining,
+    waiting,
 )
 from sagas.definition import StepDefinition
 from sagas.errors import AttemptAborted, AttemptSuperseded, SagaNotFound
 from sagas.record.store import Committed
 from sagas.runtime.app import Runtime, runtime_of
 from sagas.runtime.log_fields import log_fields
-from sagas.runtime.messages import Chain, Link, cut_short
+from sagas.runtime.messages import PLAN, Chain, Link, cut_short
 from sagas.states import Operation, StepStatus
 from sagas.worker.attempt_log import log_failure, retry_text
 from sagas.worker.end_of_process import ends_process
@@ -140,7 +141,16 @@ class _Attempt:
                 task=self.task.name,
             )
 
-        return self.runtime.store.transition(self.saga_id, decide, actor=self.actor)
+        return self.runtime.store.transition(
+            self.saga_id, decide, actor=self.actor, predicted=self._predicted()
+        )
+
+    def _predicted(self) -> SagaState | None:
+        """Return what the saga is if nothing out of the ordinary has happened to it."""
+        plan = self.runtime.store.plans.known(self.task.request.get(PLAN))
+        if plan is None or self.operation is Operation.COMPENSATION:
+            return None
+        return waiting(self.saga_id, plan, self.step, self.epoch)
 
     def _is_cut_short(self, saga: SagaState) -> bool:
         planned = next((step for step in saga.plan if step.name == self.step), None)
@@ -167,7 +177,7 @@ class _Attempt:
         faults.reach(f"{self.operation}.claimed", key, self.step)
         result = self.execution.run(claimed, granted)
         faults.reach(f"{self.operation}.returned", key, self.step)
-        concluded = self._conclude(result)
+        concluded = self._conclude(claimed, result)
         faults.reach(f"{self.operation}.{_end(result, concluded)}", key, self.step)
         if dispatch := concluded.decision.dispatch:
             self._publish(concluded, dispatch)
@@ -186,7 +196,7 @@ class _Attempt:
             case other:
                 raise AssertionError(f"The end of an attempt was answered with {other!r}.")
 
-    def _conclude(self, result: Result) -> Committed:
+    def _conclude(self, claimed: Committed, result: Result) -> Committed:
         chance = random.random()
 
         def decide(saga: SagaState) -> Decision:
@@ -201,7 +211,9 @@ class _Attempt:
                 chance=chance,
             )
 
-        concluded = self.runtime.store.transition(self.saga_id, decide, actor=self.actor)
+        concluded = self.runtime.store.transition(
+            self.saga_id, decide, actor=self.actor, predicted=claimed.after
+        )
         if concluded is None:
             raise SagaNotFound(
                 f"Saga {self.saga_id} disappeared from the record during {self.step}."

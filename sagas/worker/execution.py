@@ -31,6 +31,7 @@ from sagas.secret import secrets_in
 from sagas.states import Operation, Outcome
 from sagas.worker.end_of_process import ends_process, is_kill_of_greenlet
 from sagas.worker.error_report import describe_attempt_error, safe_to_log
+from sagas.worker.outputs import Outputs
 from sagas.worker.time_limit import soft_limit
 
 __all__ = ["Execution"]
@@ -231,7 +232,7 @@ class Execution:
 
     def _context(self, claimed: Committed, attempt: int) -> Context:
         saga = claimed.before
-        outputs = {name: kept and self._read(kept) for name, kept in claimed.outputs.items()}
+        outputs = Outputs(claimed.payloads, self._read)
         common: dict[str, Any] = {
             "saga_id": saga.id,
             "key": saga.key,

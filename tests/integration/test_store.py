@@ -31,7 +31,8 @@ from sagas.decision import (
 from sagas.ids import uuid7
 from sagas.record import tables as t
 from sagas.record.database import Database
-from sagas.record.store import Store, _write
+from sagas.record.store import Store
+from sagas.record.writes import write
 from sagas.sql import after_now
 from sagas.states import Operation, SagaStatus, StepStatus
 from tests.support.records import (
@@ -228,7 +229,7 @@ def test_a_writer_without_the_lock_changes_nothing(
     decision = replace(decision, values={"checks": 9})
     before = saga_row(store.database, saga_id)
     with pytest.raises(AssertionError, match="without its lock"):
-        store.database.write(lambda c: _write(c, as_written(stale(state), decision), "a ghost"))
+        store.database.write(lambda c: write(c, as_written(stale(state), decision), "a ghost"))
     assert saga_row(store.database, saga_id) == before
 
 
@@ -241,7 +242,7 @@ def test_a_step_is_written_only_from_the_status_that_was_decided_on(store: Store
     assert stale
     late = as_written(stale, Decision(steps=(change,)))
     with pytest.raises(AssertionError, match="without its lock"):
-        store.database.write(lambda c: _write(c, late, "a ghost"))
+        store.database.write(lambda c: write(c, late, "a ghost"))
     step = step_row(store.database, saga_id, "flight")
     assert step
     assert step.status == "SUCCESS"

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from tests.mutants.mutant import RACE, Mutant, on_sqlite
+from tests.mutants.mutant import RACE, Mutant, on_sqlite, unit
 
 __all__ = ["RECORD"]
 
@@ -19,6 +19,8 @@ _store = partial(Mutant, tests=on_sqlite("integration/test_store"))
 _due = partial(Mutant, tests=on_sqlite("integration/test_due"))
 _alerts = partial(Mutant, tests=on_sqlite("integration/test_alerts"))
 _workers = partial(Mutant, tests=on_sqlite("integration/test_workers"))
+_predictions = partial(Mutant, tests=on_sqlite("integration/test_predictions"))
+_turns = partial(Mutant, tests=unit("plain"))
 _failed_sweeps = partial(Mutant, tests=on_sqlite("integration/test_failed_sweeps"))
 
 _FOLD = "_with_progress(saga, _due_by_deadline(saga, decide(saga)))"
@@ -40,17 +42,17 @@ _STORE = (
     ),
     _store(
         "a step is overwritten by a writer without the lock",
-        "_write_step",
+        "write_step",
         "t.step.c.status == state.step(change.name).status",
         "t.step.c.status.is_not(None)",
     ),
     _store(
         "a transition leaves no history",
-        "_write",
+        "write_history",
         "connection.execute(insert(t.history), rows)",
         "None",
     ),
-    _store("the alert of a transition is not written", "_write", "made.alert", "None"),
+    _store("the alert of a transition is not written", "write", "made.alert", "None"),
     _store(
         "an execution holds a step that another one claimed",
         "Store.holds",
@@ -77,6 +79,64 @@ _STORE = (
         _FOLD,
         "_due_by_deadline(saga, decide(saga))",
         _BLOCKED,
+    ),
+)
+
+_PREDICTIONS = (
+    _predictions(
+        "a prediction is believed whatever the saga's turn is",
+        "_EXPECTED",
+        '("id", "turn", "epoch", "plan")',
+        '("id", "epoch", "plan")',
+    ),
+    _predictions(
+        "a prediction is believed at another epoch",
+        "_EXPECTED",
+        '("id", "turn", "epoch", "plan")',
+        '("id", "turn", "plan")',
+    ),
+    _predictions(
+        "a prediction is believed of another plan",
+        "_EXPECTED",
+        '("id", "turn", "epoch", "plan")',
+        '("id", "turn", "epoch")',
+    ),
+    _predictions(
+        "a message that was not sent leaves its step the turn",
+        "note_unsent",
+        "update(t.saga).where(*this).values(sent_at=None, turn=None)",
+        "update(t.saga).where(*this).values(sent_at=None)",
+    ),
+    _predictions(
+        "a failed sweep leaves the saga its turn",
+        "count_failed_sweep",
+        '"turn": None',
+        '"turn": saga.turn',
+    ),
+    _turns("a saga in trouble has a turn", "_is_troubled", "any(counted)", "False"),
+    _turns(
+        "a saga that is about to turn back has a turn",
+        "_is_troubled",
+        "(saga.failure, saga.parked, saga.blocked, saga.deadline_at)",
+        "(saga.parked, saga.blocked, saga.deadline_at)",
+    ),
+    _turns(
+        "a saga with a deadline has a turn",
+        "_is_troubled",
+        "(saga.failure, saga.parked, saga.blocked, saga.deadline_at)",
+        "(saga.failure, saga.parked, saga.blocked)",
+    ),
+    _turns(
+        "a step that was tried before has the turn",
+        "_is_first_attempt",
+        "(1, 0, 0, False)",
+        "(1, 0, 0, step.doubtful)",
+    ),
+    _turns(
+        "a later step that is skipped is taken for one that waits",
+        "turn_of",
+        "not _is_untouched_after(saga, name)",
+        "False",
     ),
 )
 
@@ -229,4 +289,4 @@ _WORKERS = (
     ),
 )
 
-RECORD = (*_STORE, *_STARTS, *_FAILED_SWEEPS, *_DUE, *_ALERTS, *_WORKERS)
+RECORD = (*_STORE, *_PREDICTIONS, *_STARTS, *_FAILED_SWEEPS, *_DUE, *_ALERTS, *_WORKERS)

@@ -20,6 +20,7 @@ from sagas.decision import (
     claim,
     conclude,
     remaining,
+    waiting,
 )
 from sagas.states import Operation
 from tests.models.schedules.broker import Message
@@ -51,7 +52,9 @@ def _attempt(world: World, message: Message, worker: Worker, token: str) -> Runn
     def decide(saga: SagaState) -> Decision:
         return claim(saga, step, operation, epoch=epoch, token=token, holder=holder, timing=TIMING)
 
-    claimed = yield from world.commit(decide, "worker")
+    saga = world.record.saga
+    predicted = waiting(saga.id, saga.plan, step, epoch) if operation is ACTION else None
+    claimed = yield from world.commit(decide, "worker", predicted)
     if isinstance(claimed.decision.answer, Done):
         _send_next_link(world, message)
     if not isinstance(claimed.decision.answer, Granted):
@@ -59,10 +62,12 @@ def _attempt(world: World, message: Message, worker: Worker, token: str) -> Runn
     yield "granted"
     result = _run(world, step, operation, claimed.decision.answer)
     yield "back from its function"
-    yield from _conclude(world, message, token, result)
+    yield from _conclude(world, message, token, result, claimed.after)
 
 
-def _conclude(world: World, message: Message, token: str, result: Result) -> Running:
+def _conclude(
+    world: World, message: Message, token: str, result: Result, predicted: SagaState
+) -> Running:
     operation, steps, epoch, _ = message
 
     def decide(saga: SagaState) -> Decision:
@@ -70,7 +75,7 @@ def _conclude(world: World, message: Message, token: str, result: Result) -> Run
             saga, steps[0], operation, result, epoch=epoch, token=token, timing=TIMING, chance=0
         )
 
-    concluded = yield from world.commit(decide, "worker")
+    concluded = yield from world.commit(decide, "worker", predicted)
     if isinstance(concluded.decision.answer, Fenced):
         world.counts["fenced"] += 1
     if isinstance(result, Postponed) and isinstance(concluded.decision.answer, RetryLater):

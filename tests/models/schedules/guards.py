@@ -29,6 +29,8 @@ EXPECTED = (
     "parked",
     "null compensation",
     "fenced",
+    "prediction: right",
+    "prediction: wrong",
     "rescue: sent",
     "rescue: sent again",
     "rescue: sent once more",

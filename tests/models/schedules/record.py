@@ -12,10 +12,12 @@ from sagas.decision import (
     Timing,
     Transition,
     transition,
+    turn_of,
 )
 from sagas.events import Event
 from sagas.plan import Plan
 from sagas.states import Operation, SagaStatus, StepStatus
+from tests.support.prediction import check_prediction
 
 __all__ = ["START", "TIMING", "Record"]
 
@@ -44,6 +46,7 @@ class Record:
             deadline_at=None if deadline_s is None else self._after(delay_s + deadline_s),
         )
         self.due_at: datetime | None = self._after(delay_s or TIMING.lease_s)
+        self.saga = replace(self.saga, turn=turn_of(self.saga))
         self.alerts: list[tuple[str, int]] = []
         self.history = [("starter", Entry(START, 1, Event.STARTED))]
         self.history += [
@@ -53,9 +56,13 @@ class Record:
     def _after(self, seconds: float) -> datetime:
         return self.now + timedelta(seconds=seconds)
 
-    def transition(self, decide: Decide, actor: str) -> Transition:
+    def transition(
+        self, decide: Decide, actor: str, predicted: SagaState | None = None
+    ) -> Transition:
         """Write what is decided, and refuse what the store would refuse."""
         before = self.saga if self.saga.now is self.now else replace(self.saga, now=self.now)
+        if predicted is not None:
+            check_prediction(predicted, before, decide)
         made = transition(before, decide)
         self.saga = made.after
         self.history += [(actor, entry) for entry in made.entries]

@@ -79,13 +79,21 @@ class StoredRecord(Record):
             )
         self._compare()
 
-    def transition(self, decide: Callable[[SagaState], Decision], actor: str) -> Transition:
+    def transition(
+        self,
+        decide: Callable[[SagaState], Decision],
+        actor: str,
+        predicted: SagaState | None = None,
+    ) -> Transition:
         """Write what is decided to both."""
         self._sqlite.now = self.now
         stored = self._store.transition(
-            self.saga.id, lambda saga: decide(_all_attended(saga)), actor=actor
+            self.saga.id,
+            lambda saga: decide(_all_attended(saga)),
+            actor=actor,
+            predicted=predicted,
         )
-        done = super().transition(decide, actor)
+        done = super().transition(decide, actor, predicted)
         assert stored is not None
         _same(_all_attended(stored.before), done.before)
         _same(stored.decision, done.decision)

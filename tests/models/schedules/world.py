@@ -26,6 +26,7 @@ from tests.models.schedules.broker import Broker, Message
 from tests.models.schedules.participant import ACTION, Kind, Participant
 from tests.models.schedules.plans import random_plan, random_skips
 from tests.models.schedules.record import TIMING, Record
+from tests.support.prediction import is_believed
 
 __all__ = ["Process", "Running", "Worker", "World"]
 
@@ -139,13 +140,18 @@ class World:
         if self.story is not None:
             self.tell(seconds, "seconds pass")
 
-    def commit(self, decide: Decide, actor: str) -> Generator[str, None, Transition]:
+    def commit(
+        self, decide: Decide, actor: str, predicted: SagaState | None = None
+    ) -> Generator[str, None, Transition]:
         """Write to the record; if the reply is lost, the transaction is repeated."""
-        done = self.record.transition(decide, actor)
+        if predicted is not None:
+            right = is_believed(predicted, self.record.saga)
+            self.counts[f"prediction: {'right' if right else 'wrong'}"] += 1
+        done = self.record.transition(decide, actor, predicted)
         while self.reply_loss and self.random.random() < self.reply_loss:
             self.counts["fault: reply lost"] += 1
             yield "without a reply"
-            done = self.record.transition(decide, actor)
+            done = self.record.transition(decide, actor, predicted)
         return done
 
     def publish(self, dispatch: Dispatch, epoch: int) -> None:

@@ -8,6 +8,7 @@ code makes every decision, once for each record and event.
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from sagas.decision import (
@@ -31,9 +32,13 @@ from sagas.decision import (
     claim,
     conclude,
     transition,
+    turn_of,
+    waiting,
 )
+from sagas.decision.progress import current
 from sagas.plan import PlannedStep
 from sagas.states import ENDED, Operation, SagaStatus, StepStatus
+from tests.support.prediction import check_prediction
 from tests.support.states import ACTION, EPOCH, ERROR, NOW, TIMING, made, saga_at
 
 __all__ = ["Outcome", "Records", "result_of"]
@@ -131,7 +136,7 @@ def _bare(saga: SagaState) -> SagaState:
     steps = {planned.name: _bare_step(saga.step(planned.name)) for planned in saga.plan}
     failure = saga.failure and FAILURE
     sent_at = None if saga.sent_at is None else NOW
-    return replace(
+    bare = replace(
         saga,
         epoch=EPOCH,
         steps=steps,
@@ -141,6 +146,7 @@ def _bare(saga: SagaState) -> SagaState:
         resends=0,
         blocked=None,
     )
+    return replace(bare, turn=turn_of(bare))
 
 
 def _bare_step(step: StepState) -> StepState:
@@ -190,6 +196,25 @@ def _check(saga: SagaState) -> None:
         assert statuses.isdisjoint({StepStatus.RUNNING, StepStatus.COMPENSATING})
     if saga.status is SagaStatus.FAILED:
         assert saga.parked, saga
+    if saga.turn is not None:
+        _check_turn(saga)
+
+
+def _check_turn(saga: SagaState) -> None:
+    """What a worker decides without having read the saga is what it would decide about it."""
+    name = current(saga, ACTION)
+    assert name is not None
+    predicted = waiting(saga.id, saga.plan, name, EPOCH)
+    assert predicted is not None
+    if not saga.step(name).held:
+        assert check_prediction(predicted, saga, lambda s: _claimed(s, ACTION, name))
+        return
+    predicted = transition(predicted, lambda s: _claimed(s, ACTION, name)).after
+    for word in ("ok", "refused", "error"):
+        ended = partial(
+            _concluded, operation=ACTION, step=name, result=result_of(word, "not asked")
+        )
+        assert check_prediction(predicted, saga, ended)
 
 
 def _check_old(saga: SagaState, operation: Operation, step: str) -> None:

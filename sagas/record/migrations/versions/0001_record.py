@@ -106,6 +106,7 @@ def upgrade() -> None:
         sa.Column("failed_sweeps", sa.Integer(), nullable=False),
         sa.Column("unconsumed", sa.Integer(), nullable=False),
         sa.Column("blocked", JsonText(), nullable=True),
+        sa.Column("turn", sa.String(length=200), nullable=True),
         sa.Column("deadline_at", Instant(), nullable=True),
         sa.Column("started_at", Instant(), nullable=False),
         sa.Column("ended_at", Instant(), nullable=True),
