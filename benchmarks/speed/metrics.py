@@ -75,7 +75,8 @@ METRICS = (
         "cpu_database_ms",
         "CPU of PostgreSQL",
         "ms/saga",
-        "From /proc, the server's processes for this contender's connections.",
+        "From /proc, the server's processes for this contender's connections, looked at every "
+        "second; what a connection uses between the last look and its end is missed.",
     ),
     Metric(
         "cpu_ms",
