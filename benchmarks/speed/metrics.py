@@ -133,6 +133,7 @@ METRICS = (
         "KB/saga",
         "Bytes in both directions through the same proxy, counted likewise.",
     ),
+    Metric("idle_redis_kb_s", "Redis traffic, idle", "KB/s", "The same proxy, while nothing runs."),
     Metric(
         "worker_mb",
         "memory of the workers",

@@ -35,7 +35,7 @@ _BATCH = 1000
 _MS = 1e3
 _NS_TO_MS = 1e-6
 _LOOK_S = 0.05
-_IDLE_S = 2.0
+_IDLE_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
