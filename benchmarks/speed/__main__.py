@@ -43,6 +43,9 @@ def main() -> int:
     except KeyboardInterrupt:
         console.print("Interrupted; the rounds that were complete are written.")
         return 128 + signal.SIGINT
+    except (Broken, Unfinished) as error:
+        console.print(str(error), markup=False)
+        return 1
     for grid in grids(result):
         console.print(table(grid), "")
     if options.directory == KEPT:

@@ -54,7 +54,7 @@ class PostgresReader:
         self._rest += piece
         found = 0
         while (size := self._size()) and len(self._rest) >= size:
-            found += self._has_greeted and self._rest[:1] in _STATEMENTS
+            found += self._rest[:1] in _STATEMENTS
             self._has_greeted = True
             self._rest = self._rest[size:]
         return found

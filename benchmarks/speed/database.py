@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 import psutil
@@ -50,6 +50,7 @@ class Watch:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._used_s: dict[int, float] = {}
         row = self._row("SELECT oid FROM pg_database WHERE datname = current_database()")
         self._block = f"% rel %/{row[0]}/%"
 
@@ -64,9 +65,15 @@ class Watch:
         return Written(int(commits), int(size))
 
     def cpu_s(self) -> float:
-        """Return the CPU time that the server's processes for the connected clients have used."""
-        pids = [pid for (pid,) in self._connection.execute(_BACKENDS)]
-        return cpu_s(psutil.Process(pid) for pid in pids if psutil.pid_exists(pid))
+        """Return the CPU time that the server's processes for the clients have used, in seconds.
+
+        Of a process that has ended, it is as much as the last look has seen.
+        """
+        for (pid,) in self._connection.execute(_BACKENDS).fetchall():
+            with suppress(psutil.NoSuchProcess):
+                used_s = cpu_s([psutil.Process(pid)])  # 0 if it ends at this moment
+                self._used_s[pid] = max(used_s, self._used_s.get(pid, 0.0))
+        return sum(self._used_s.values())
 
     def hot_share(self) -> float | None:
         """Return the share of updates that touched no index; None where nothing was updated.

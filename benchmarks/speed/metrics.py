@@ -75,7 +75,8 @@ METRICS = (
         "cpu_database_ms",
         "CPU of PostgreSQL",
         "ms/saga",
-        "From /proc, the server's processes for this contender's connections.",
+        "From /proc, the server's processes for this contender's connections, looked at every "
+        "second; what a connection uses between the last look and its end is missed.",
     ),
     Metric(
         "cpu_ms",
@@ -132,6 +133,7 @@ METRICS = (
         "KB/saga",
         "Bytes in both directions through the same proxy, counted likewise.",
     ),
+    Metric("idle_redis_kb_s", "Redis traffic, idle", "KB/s", "The same proxy, while nothing runs."),
     Metric(
         "worker_mb",
         "memory of the workers",

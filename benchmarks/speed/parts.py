@@ -35,7 +35,7 @@ _BATCH = 1000
 _MS = 1e3
 _NS_TO_MS = 1e-6
 _LOOK_S = 0.05
-_IDLE_S = 2.0
+_IDLE_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,8 @@ class Scene:
             if ended := self.ends.wait(numbers, timeout_s=1.0):
                 return ended
             self.workers.check()
+            if self.watch:
+                self.watch.cpu_s()  # it remembers what it has seen of connections that end
         raise Unfinished(
             f"Some of {len(numbers)} sagas have not ended within {self.effort.patience_s} s. "
             f"{self.workers.tail()}"

@@ -5,6 +5,7 @@ Only the standard library is imported: peers run in environments of their own.
 
 import json
 import os
+import secrets
 from dataclasses import asdict, dataclass
 from functools import cache
 from typing import TypedDict
@@ -58,8 +59,9 @@ class Place:
         return {**os.environ, _VARIABLE: json.dumps(asdict(self))}
 
     def order(self, number: int) -> Order:
-        """Return the input of a saga."""
-        return {"number": number, "note": "x" * self.payload_bytes}
+        """Return the input of a saga; its note is one that no database can compress."""
+        note = secrets.token_urlsafe(self.payload_bytes)[: self.payload_bytes]
+        return {"number": number, "note": note}
 
 
 @cache

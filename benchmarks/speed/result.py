@@ -14,12 +14,11 @@ import redis
 
 from benchmarks.speed.contenders import BASELINE, CONTENDERS
 from benchmarks.speed.metrics import METRICS
+from benchmarks.speed.parts import Figures
 from benchmarks.speed.servers import Servers
 from benchmarks.speed.summary import ratios, spread, values
 
 __all__ = ["Result", "describe_machine"]
-
-Figures = dict[str, float]
 
 
 @dataclass(slots=True)
