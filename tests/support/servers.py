@@ -32,21 +32,17 @@ __all__ = [
     "real_redis_url",
 ]
 
-# The data dies with the run, so no write needs to reach the disk. What is logged for a crash of the
-# machine or for replicas is waste: the creation of its database is most of what a test costs here.
-# Every worker process has a pool.
-_POSTGRES_OPTIONS = {
-    "autovacuum": "off",
-    "checkpoint_timeout": "1h",
-    "fsync": "off",
-    "full_page_writes": "off",
-    "max_connections": "200",
-    "max_prepared_transactions": "9",
-    "max_wal_senders": "0",
-    "max_wal_size": "8GB",
-    "wal_level": "minimal",
-}
-_POSTGRES_SETTINGS = ["-h", "", *(f"--{name}={value}" for name, value in _POSTGRES_OPTIONS.items())]
+# The data dies with the run, so no write needs to reach the disk. Every worker process has a pool.
+_POSTGRES_SETTINGS = [
+    "-h",
+    "",
+    "-c",
+    "fsync=off",
+    "-c",
+    "max_connections=200",
+    "-c",
+    "max_prepared_transactions=9",
+]
 
 
 def real_redis_url() -> str | None:
