@@ -53,7 +53,7 @@ demo: venv ## Watch real orders on real workers, one of which is killed
 test: venv ## Run the tests; ARGS="-k barrier -x" goes to pytest
 	$(BIN)/pytest -n $(JOBS) --dist loadgroup -m "not slow" $(ARGS)
 
-slow: venv ## Run the tests that `make test` leaves out: long crowds, restarts and mixed versions
+slow: venv ## Run the tests that `make test` leaves out: crowds, restarts, mixed versions, long searches
 	$(BIN)/pytest -n $(JOBS) --dist loadgroup -m slow $(ARGS)
 
 # The corners of the matrix. What runs without other servers is enough for them.

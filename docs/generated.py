@@ -101,7 +101,8 @@ def _described(path: tuple[str, ...], command: click.Command) -> Iterator[str]:
     usage = command.get_usage(context).removeprefix("Usage: ")
     said = inspect.cleandoc(command.help or "")
     lines = [f"## {' '.join(path)}", said, f"```text\n{usage}\n```"]
-    options = [_option(*record) for p in command.params if (record := p.get_help_record(context))]
+    found = (p.get_help_record(context) for p in command.params)
+    options = [_option(*record) for record in found if record and record[1]]  # usage has the others
     if options:
         lines.append("\n".join(["| option | meaning |", "|---|---|", *options]))
     yield "\n\n".join(lines)

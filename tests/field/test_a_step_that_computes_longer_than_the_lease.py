@@ -17,7 +17,7 @@ def test_its_worker_is_not_considered_dead(pool: str, pools: Pools) -> None:
     with ExitStack() as stack:
         workers = [stack.enter_context(pools.worker(pool, name=name)) for name in ("one", "two")]
         wait_until(lambda: all(worker.ready for worker in workers), timeout_s=HANG_S)
-        pools.start("computes", **{KEY: {"takes_s": 8.0}})  # eight leases
+        pools.start("computes", **{KEY: {"takes_s": 4.0}})  # four leases
         pools.wait_until_ended(KEY, timeout_s=HANG_S)
         logs = "".join(worker.log.read_text() for worker in workers)
     assert pools.effects(KEY) == ["began", "happened"]

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -13,9 +14,12 @@ from tests.support.servers import DatabaseServer, real_postgres_url
 # There are thousands of races: one PostgreSQL is enough, a real one if there is one.
 _POSTGRES = "postgresql-server" if real_postgres_url() else "postgresql"
 
+_STRICT = "SERIALIZABLE"
+_PAIRS = Path(__file__).with_name("test_sagas.py")
+
 
 @pytest.fixture(
-    params=[(_POSTGRES, "READ COMMITTED"), (_POSTGRES, "SERIALIZABLE"), ("sqlite", None)],
+    params=[(_POSTGRES, "READ COMMITTED"), (_POSTGRES, _STRICT), ("sqlite", None)],
     ids=["read-committed", "serializable", "sqlite"],
 )
 def arena(
@@ -30,3 +34,15 @@ def arena(
     monkeypatch.setattr(database, "time", clock)
     with record_server(server).database() as url, open_arena(url, level) as made:
         yield made
+
+
+@pytest.hookimpl(tryfirst=True)  # before the marks are read
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave pairs of transactions at SERIALIZABLE to ``make slow``: the engine runs at the other.
+
+    Starts stay: they join a caller's transaction, which has the level that the caller chose.
+    """
+    for item in items:
+        called = getattr(item, "callspec", None)
+        if called and item.path == _PAIRS and called.params.get("arena", ("",) * 2)[1] == _STRICT:
+            item.add_marker(pytest.mark.slow)

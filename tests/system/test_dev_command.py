@@ -45,6 +45,8 @@ greeting = Saga("greeting", input=str, steps=[greet])
 
 SAGAS = Path(sys.executable).with_name("sagas")
 
+JOINED = "Using the broker and the record of the sagas dev that runs here."
+
 #: Set in the environment of everything that a run starts, so that leftovers can be found.
 MARK = "SAGAS_DEV_TEST"
 
@@ -69,7 +71,9 @@ class Run:
 
     def elsewhere(self, command: str) -> str:
         """Run a command in another terminal."""
-        return self.terminal(f"{SAGAS} -A little {command}").stdout
+        done = self.terminal(f"{SAGAS} -A little {command}")
+        assert done.stderr.splitlines() == [JOINED]
+        return done.stdout
 
     def terminal(self, line: str) -> subprocess.CompletedProcess[str]:
         """Run a line in a shell of this directory."""

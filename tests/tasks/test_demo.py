@@ -125,6 +125,7 @@ def deaths() -> Iterator[str]:
             yield f"{point}@{order.order_id}@{step}"
 
 
+@pytest.mark.slow
 def test_it_ends_well_whichever_attempt_a_process_dies_in(
     started: Start, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

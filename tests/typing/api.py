@@ -4,6 +4,8 @@ A line with ``type: ignore`` is one that must not be accepted: mypy and pyright 
 comment as unused if it were.
 """
 
+# pyright: reportUnnecessaryTypeIgnoreComment=true
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta

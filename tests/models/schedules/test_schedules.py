@@ -14,12 +14,10 @@ from tests.models.schedules.world import World
 #: The number of schedules in all. ``make simulate`` runs many more.
 SCHEDULES = int(os.environ.get("SAGAS_SCHEDULES", "200000"))
 PARTS = 8
-#: The parts that ``make test`` runs; ``make slow`` runs the others.
-FIRST = 2
 
 
 @pytest.mark.parametrize(
-    "part", [*range(FIRST), *(pytest.param(n, marks=pytest.mark.slow) for n in range(FIRST, PARTS))]
+    "part", [0, *(pytest.param(part, marks=pytest.mark.slow) for part in range(1, PARTS))]
 )
 def test_every_schedule_ends_correctly_and_each_kind_of_trouble_occurs(part: int) -> None:
     done = run(range(part, SCHEDULES, PARTS))

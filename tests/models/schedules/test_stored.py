@@ -15,12 +15,10 @@ from tests.models.schedules.world import World
 #: The number of schedules in all; the variable sets another.
 SCHEDULES = int(os.environ.get("SAGAS_STORED_SCHEDULES", "5000"))
 PARTS = 10
-#: The parts that ``make test`` runs; ``make slow`` runs the others.
-FIRST = 2
 
 
 @pytest.mark.parametrize(
-    "part", [*range(FIRST), *(pytest.param(n, marks=pytest.mark.slow) for n in range(FIRST, PARTS))]
+    "part", [0, *(pytest.param(part, marks=pytest.mark.slow) for part in range(1, PARTS))]
 )
 def test_the_store_writes_what_the_decisions_result_in(part: int, tmp_path: Path) -> None:
     seen: Counter[str] = Counter()
