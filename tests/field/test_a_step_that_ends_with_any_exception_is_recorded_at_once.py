@@ -12,7 +12,7 @@ from uuid import UUID
 
 import pytest
 from celery.exceptions import WorkerShutdown, WorkerTerminate
-from gevent import GreenletExit
+from greenlet import GreenletExit  # type: ignore[import-untyped]
 
 from sagas import AttemptAborted
 from sagas.events import Event
