@@ -16,7 +16,7 @@ import sagas
 from sagas import Context, Retry, RetryAfter, Saga, StepFailed, step
 from tests.support.waiting import wait_until
 
-__all__ = ["WAYS", "Job", "app", "computes", "ends", "overruns", "waits"]
+__all__ = ["WAYS", "Job", "Mute", "app", "computes", "end", "ends", "overruns", "waits"]
 
 DIRECTORY = Path(os.environ.get("POOLS_DIRECTORY", "."))
 

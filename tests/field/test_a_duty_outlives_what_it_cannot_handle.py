@@ -17,6 +17,7 @@ from sagas.duties.supervisor import Duty, Timer
 from sagas.record import tables as t
 from sagas.runtime.app import Runtime
 from sagas.sql import before_now, now
+from tests.field.pools_app import Mute
 from tests.support.waiting import HANG_S, wait_until
 
 GOOD: dict[str, Any] = Alert(
@@ -92,17 +93,33 @@ def test_an_alert_with_a_field_of_a_later_version_is_delivered_without_it(
     assert [alert.key for alert in told] == ["T-1"]
 
 
-def test_a_hook_that_exits_counts_as_failed_and_the_others_get_the_alert(
-    runtime: Runtime, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (SystemExit(3), "SystemExit: 3"),
+        (Mute(), "its text cannot be read: __str__ raised LookupError"),
+    ],
+    ids=["exits", "mute"],
+)
+def test_a_hook_that_ends_in_any_way_counts_as_failed_and_the_others_get_the_alert(
+    error: BaseException,
+    text: str,
+    runtime: Runtime,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    def fail(_: Alert) -> None:
+        raise error
+
     told: list[Alert] = []
-    hooks = {"exits": lambda _: sys.exit(3), "told": told.append}
+    hooks = {"fails": fail, "told": told.append}
     monkeypatch.setattr(delivery, "_hooks", hooks)
     saga_id = add_alert(runtime, json.dumps(GOOD))
     delivery.Alerts(runtime).deliver_once()
     assert len(told) == 1
     assert state_of(runtime, saga_id).attempts == 1
-    assert "did not reach hook exits (SystemExit: 3)" in caplog.text
+    assert "did not reach hook fails" in caplog.text
+    assert text in caplog.text
 
 
 @pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), GeneratorExit()])

@@ -6,13 +6,21 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID
 
 import pytest
 from celery.exceptions import WorkerShutdown, WorkerTerminate
+from greenlet import GreenletExit  # type: ignore[import-untyped]
 
+from sagas import AttemptAborted
 from sagas.events import Event
+from sagas.states import Operation
+from sagas.worker import attempt
 from sagas.worker.end_of_process import ends_process
-from tests.field.pools_app import WAYS
+from sagas.worker.error_report import safe_to_log
+from tests.field.pools_app import WAYS, app, end
 from tests.support.pools import POOLS, Pools
 from tests.support.waiting import HANG_S, wait_until
 
@@ -96,3 +104,26 @@ def test_an_interrupt_in_another_thread_ends_no_process() -> None:
     thread.start()
     thread.join()
     assert seen == [False]
+
+
+@pytest.mark.parametrize(("error", "way"), WAYS.values(), ids=WAYS.keys())
+def test_celery_is_given_a_failure_that_it_neither_obeys_nor_fails_to_log(
+    error: str, way: Callable[[], object]
+) -> None:
+    given = safe_to_log(error_of(way), frozenset())
+    assert type(given) is AttemptAborted
+    assert error in str(given)
+
+
+def test_a_greenlet_that_is_killed_while_the_engine_writes_fails_its_task(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def killed(_: object) -> None:
+        raise GreenletExit
+
+    monkeypatch.setattr(attempt, "runtime_of", killed)
+    request = SimpleNamespace(id="task-1", hostname="one@here", chain=None)
+    task: Any = SimpleNamespace(name="pools.end", app=app, request=request)
+    args = [str(UUID(int=1)), "pools.end", 1]
+    with pytest.raises(AttemptAborted, match="GreenletExit interrupted"):
+        attempt.run_attempt(task, end, Operation.ACTION, args)

@@ -12,6 +12,7 @@ from sqlalchemy import select, update
 from sagas import Alert, forking
 from sagas.duties import alerts as delivery
 from sagas.duties import bounded_call
+from sagas.duties.supervisor import Supervisor
 from sagas.record import alerts as outbox
 from sagas.record import tables as t
 from sagas.runtime.app import Runtime
@@ -78,16 +79,18 @@ def test_a_fork_does_not_wait_until_the_hook_returns(
     runtime: Runtime, hook: Hook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bounded_call, "DEADLINE_S", 600.0)
+    runtime.enter_worker("one@here")
     raise_alert(runtime)
-    delivering = in_thread(delivery.Alerts(runtime).deliver_once)
+    duties = Supervisor(runtime)
+    duties.start()
     wait_until(lambda: hook.alerts, what="the hook is called")
     forking_thread = in_thread(fork)
     forking_thread.join(timeout=60)
     assert not forking_thread.is_alive()
-    assert delivering.is_alive()
+    assert row(runtime).due_at is not None  # the call has not returned
     hook.released.set()
-    delivering.join(timeout=60)
-    assert row(runtime).due_at is None
+    wait_until(lambda: row(runtime).due_at is None, what="the alert is delivered")
+    duties.stop()
 
 
 def test_its_delivery_fails_after_a_time_and_is_repeated_once_the_call_has_returned(

@@ -7,6 +7,8 @@ import json
 import sys
 import threading
 from contextlib import ExitStack
+from datetime import datetime
+from uuid import UUID
 
 from celery import Celery
 from celery.contrib.testing.worker import start_worker
@@ -21,6 +23,20 @@ from tests.support.waiting import HANG_S, wait_until
 def worker_rows() -> int:
     """Return the number of workers in the record."""
     return len(runtime_of(app).database.read(lambda c: c.execute(select(t.worker.c.id)).all()))
+
+
+def heartbeats() -> dict[UUID, datetime]:
+    """Return when each worker in the record wrote its last heartbeat."""
+    query = select(t.worker.c.id, t.worker.c.heartbeat_at)
+    rows = runtime_of(app).database.read(lambda c: c.execute(query).all())
+    return {row.id: row.heartbeat_at for row in rows}
+
+
+def all_go_on(before: dict[UUID, datetime]) -> bool:
+    """Tell whether each of these workers has written another heartbeat."""
+    latest = heartbeats()
+    assert latest.keys() == before.keys(), "a worker has left the record"
+    return all(latest[worker] > at for worker, at in before.items())
 
 
 def holders() -> int:
@@ -39,6 +55,8 @@ def run(app: Celery, pool: str, key: str, *, workers: int = 1) -> None:
             )
             stack.enter_context(worker)
         assert worker_rows() == workers
+        first = heartbeats()
+        wait_until(lambda: all_go_on(first), timeout_s=HANG_S, what="each writes heartbeats")
         for number in range(3):
             ends.start(Job(key=f"{key}-{number}"), key=f"{key}-{number}").wait(60)
     wait_until(lambda: worker_rows() == 0, timeout_s=HANG_S, what="the workers leave the record")
