@@ -1,7 +1,7 @@
 """Starting sagas: one transaction in the record, then one publish to the broker."""
 
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -17,7 +17,8 @@ from sagas.record.callers import (
     require_transaction,
     sees_new_plans,
 )
-from sagas.record.starts import NewSaga, insert_sagas, require_same_record
+from sagas.record.place import in_record
+from sagas.record.starts import NewSaga, insert_sagas
 from sagas.runtime.app import Runtime
 from sagas.runtime.messages import Chain
 from sagas.sessions import connection_of
@@ -72,10 +73,10 @@ def start_sagas(
         return ids
     connection = connection_of(session, "start(session=…)")
     require_transaction(connection)
-    with explained(_names(sagas)):
+    with explained(_names(sagas)), ExitStack() as stack:
         if sees_new_plans(connection):
             runtime.store.plans.commit(runtime.database, sagas[0].plan)
-        require_same_record(connection, runtime.record_id)
+        stack.enter_context(in_record(connection, runtime.record_place))
         with all_or_none(connection) if len(sagas) > 1 else nullcontext():
             ids = insert(connection)
     if not delay_s:
