@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 from celery import Celery
+from celery import _state as celery_state
 from sqlalchemy import (
     Column,
     Engine,
@@ -19,6 +20,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
+import sagas
 from sagas import Reuse, WrongDatabase
 from sagas.record import tables as t
 from sagas.record.database import Database
@@ -120,6 +122,25 @@ def test_the_record_may_be_in_a_schema_of_its_own(tenant: Engine, database_url: 
         made = set(connection.scalars(names))
     assert {*t.metadata.tables, "saga_alembic_version"} <= made
     own.dispose()
+
+
+def test_a_session_of_another_path_joins_a_record_in_a_schema_of_its_own(
+    tenant: Engine, database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tenant.begin() as connection:
+        connection.execute(text("CREATE SCHEMA engine_room"))
+    other = Celery("other", broker="memory://", set_as_current=False)
+    other.conf.saga_database_url = database_url
+    other.conf.saga_database_options = {"connect_args": {"options": "-c search_path=engine_room"}}
+    monkeypatch.setattr(celery_state._tls, "current_app", other)  # noqa: SLF001
+    sagas.setup(other)
+    sagas.upgrade_record()
+    with Session(tenant) as session, session.begin():  # which sees the record in public
+        handle = order_saga.start(Order(), key="V-1", session=session)
+    assert order_saga.get(key="V-1").id == handle.id
+    assert count(database, t.saga) == 0
+    runtime_of(other).database.dispose()
+    other.close()
 
 
 def test_a_user_without_rights_in_the_records_schema_learns_what_is_missing(
