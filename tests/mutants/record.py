@@ -110,6 +110,27 @@ _STARTS = (
         on_sqlite("integration/test_start_many", "delayed"),
     ),
     Mutant(
+        "a start that is repeated takes the key from itself",
+        "supersede",
+        "row.status == SagaStatus.COMPENSATED and row.id not in started",
+        "row.status == SagaStatus.COMPENSATED",
+        on_sqlite("integration/test_reuse", "lost_reply"),
+    ),
+    Mutant(
+        "a saga that is under way loses its key",
+        "supersede",
+        "row.status == SagaStatus.COMPENSATED and row.id not in started",
+        "row.id not in started",
+        on_sqlite("integration/test_reuse", "only_a_saga"),
+    ),
+    Mutant(
+        "a superseded saga is found by its key",
+        "saga_by_key",
+        "t.saga.c.superseded == 0",
+        "t.saga.c.superseded >= 0",
+        on_sqlite("integration/test_reuse", "newest"),
+    ),
+    Mutant(
         "a saga is started in another database than its order",
         "_sees",
         "found is not None and found == place.id",
