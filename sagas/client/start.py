@@ -1,7 +1,7 @@
 """Starting sagas: one transaction in the record, then one publish to the broker."""
 
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -18,7 +18,8 @@ from sagas.record.callers import (
     sees_new_plans,
 )
 from sagas.record.new_sagas import insert_new
-from sagas.record.starts import NewSaga, insert_sagas, require_same_record
+from sagas.record.place import in_record
+from sagas.record.starts import NewSaga, insert_sagas
 from sagas.runtime.app import Runtime
 from sagas.runtime.messages import Chain
 from sagas.sessions import connection_of
@@ -81,10 +82,10 @@ class _Start:
     def join(self, connection: Connection) -> None:
         """Insert the sagas in the caller's transaction."""
         require_transaction(connection)
-        with explained(_names(self._sagas)):
+        with explained(_names(self._sagas)), ExitStack() as stack:
             if sees_new_plans(connection):
                 self._plans.commit(self._database, self._sagas[0].plan)
-            require_same_record(connection, self._runtime.record_id)
+            stack.enter_context(in_record(connection, self._runtime.record_place))
             with all_or_none(connection) if len(self._sagas) > 1 else nullcontext():
                 self._insert(connection)
 

@@ -8,20 +8,17 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, Row, exists, insert, select
-from sqlalchemy.exc import DBAPIError
 
 from sagas.decision import SOME_MOMENT, SagaState, StepState, turn_of
-from sagas.errors import KeyConflict, WrongDatabase
+from sagas.errors import KeyConflict
 from sagas.plan import Plan
 from sagas.record import tables as t
-from sagas.record.callers import savepoint
-from sagas.record.database import transient
 from sagas.record.plans import Plans
 from sagas.record.reuse import supersede
 from sagas.sql import after_now, chunked, insert_missing, now
 from sagas.states import Operation, Reuse, SagaStatus, StepStatus
 
-__all__ = ["NewSaga", "insert_sagas", "record_id", "require_same_record"]
+__all__ = ["NewSaga", "insert_sagas"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,30 +183,3 @@ def _first_entries(connection: Connection, sagas: Sequence[NewSaga]) -> None:
         connection.execute(insert(t.step), skipped)
     if entries:
         connection.execute(insert(t.history).values(at=now()), entries)
-
-
-def record_id(connection: Connection) -> UUID | None:
-    """Return the identity of the record in this database, or None where there is no record."""
-    return connection.execute(select(t.record.c.id)).scalar_one_or_none()
-
-
-def require_same_record(connection: Connection, expected: UUID | None) -> None:
-    """Check that the caller's connection sees the record whose identity is *expected*.
-
-    Raises:
-        WrongDatabase: it is on another database, so the two could not commit together.
-    """
-    try:
-        with savepoint(connection):  # a failed SELECT must not spoil the caller's transaction
-            found = record_id(connection)
-    except DBAPIError as error:
-        if transient(error):  # it says nothing about which database this is
-            raise
-        found = None
-    if found is None or found != expected:
-        here = connection.engine.url.render_as_string(hide_password=True)
-        raise WrongDatabase(
-            f"start(session=…) was given a session on {here}, which is not the database of the "
-            "record (saga_database_url). Saga and business row could not commit together, and "
-            "nothing was started. Use a session on the record's database, or start without session."
-        )

@@ -20,8 +20,8 @@ from sagas.errors import ConfigurationError
 from sagas.hidden import Hidden
 from sagas.record.database import Database
 from sagas.record.owner import claim_record, require_own_record
+from sagas.record.place import Place, place_of
 from sagas.record.queries import StepView
-from sagas.record.starts import record_id
 from sagas.record.store import Store
 from sagas.runtime.dev_environment import warn_of_other_broker
 from sagas.runtime.messages import Messages
@@ -98,9 +98,9 @@ class Runtime:
         return Store(self.database)
 
     @cached_property
-    def record_id(self) -> uuid.UUID | None:
-        """The identity of the record."""
-        return self.database.read(record_id)
+    def record_place(self) -> Place:
+        """Where the record is."""
+        return self.database.read(place_of)
 
     @property
     def application(self) -> str | None:

@@ -17,7 +17,7 @@ from sagas.ids import uuid7
 from sagas.record import tables as t
 from sagas.record.database import Database
 from sagas.record.migrate import VERSION_TABLE, current_revision, head_revision, upgrade
-from sagas.record.starts import record_id
+from sagas.record.place import record_id
 from sagas.record.store import Store
 from tests.support.records import claims, saga_row, started
 

@@ -24,6 +24,8 @@ from sagas import (
     Failure,
     Outcome,
     Retry,
+    RetryAfter,
+    Reuse,
     Saga,
     SagaFailure,
     SagaHandle,
@@ -156,6 +158,12 @@ def a_saga_is_started_with_its_input(order: Order, parcel: Parcel, session: Sess
     assert_type(order_saga.start(order, key="ORD-1", session=session), SagaHandle)
     assert_type(order_saga.start_json("{}", key="ORD-1"), SagaHandle)
     assert_type(order_saga.get(key="ORD-1"), SagaHandle)
+    again = order_saga.start(order, key="ORD-1", reuse=Reuse.AFTER_COMPENSATED)
+    assert_type(again.created, bool)
+    assert_type(order_saga.start_many([(order, "ORD-1")], reuse=Reuse.NEVER), list[SagaHandle])
+    order_saga.start(order, reuse="always")  # type: ignore[arg-type]
+    assert_type(RetryAfter(timedelta(seconds=8), "busy").seconds, float)
+    RetryAfter("8")  # type: ignore[arg-type]
     order_saga.start(parcel)  # type: ignore[arg-type]
     order_saga.start(order, "ORD-1")  # type: ignore[call-arg]
     order_saga.start(order, key=7)  # type: ignore[arg-type]

@@ -78,7 +78,7 @@ REMEDIES = {
     "reject_on_worker_lost": "the record recovers what a lost worker held",
     "retry_backoff": "use retry=Retry(wait_exp_base=…) instead",
     "retry_jitter": "use retry=Retry(wait_jitter=…) instead",
-    "throws": "StepFailed is an expected error already",
+    "throws": "StepFailed and RetryAfter are expected errors already",
     "typing": "the engine makes the messages",
 }
 

@@ -143,6 +143,13 @@ def reduced(saga: SagaState) -> SagaState:
 def _reduced_step(step: StepState) -> StepState:
     return replace(
         step,
+        # What was postponed counts as no attempt, however often it happens.
+        attempt=step.attempt - step.postponements,
+        compensation_attempt=step.compensation_attempt - step.compensation_postponements,
+        postponements=0,
+        compensation_postponements=0,
+        postponed_s=0,
+        compensation_postponed_s=0,
         claim=step.claim and TOKEN,
         retry_at=_reduced(step.retry_at),
         expires_at=_reduced(step.expires_at) if step.held else None,
