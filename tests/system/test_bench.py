@@ -10,9 +10,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.docs.blocks import ROOT
 from tests.support.servers import real_postgres_url, real_redis_url
 from tests.support.waiting import HANG_S, wait_until
+
+ROOT = Path(__file__).parents[2]
 
 pytestmark = [
     pytest.mark.slow,
