@@ -17,6 +17,7 @@ from weakref import WeakSet
 import pytest
 from celery import Celery
 from celery import _state as celery_state
+from hypothesis import settings as hypothesis_settings
 
 import sagas
 from sagas.dev import embedded_broker
@@ -45,6 +46,10 @@ from tests.support.waiting import HANG_S
 # What a shell runs in the background ignores Ctrl-C, and so would every process of the tests.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# An example that takes long on a busy machine is not wrong.
+hypothesis_settings.register_profile("patient", deadline=None)
+hypothesis_settings.load_profile("patient")
 
 _REDIS = ["embedded", *(["server"] if real_redis_url() else [])]
 _RABBIT = ["rabbitmq"] if real_rabbitmq_url() else []
