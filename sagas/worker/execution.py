@@ -29,7 +29,7 @@ from sagas.runtime.app import Runtime
 from sagas.runtime.log_fields import log_fields, of_saga
 from sagas.secret import secrets_in
 from sagas.states import Operation, Outcome
-from sagas.worker.end_of_process import ends_process, is_kill_of_greenlet
+from sagas.worker.end_of_process import ends_process, is_cut_off
 from sagas.worker.error_report import describe_attempt_error, safe_to_log
 from sagas.worker.time_limit import soft_limit
 
@@ -81,7 +81,7 @@ class Execution:
                 final=self._is_final(error),
                 probed=self._probed,
                 # A pool tells a process to end for an attempt that overran its timeout, too.
-                lost=(self.end_of_process is not None or is_kill_of_greenlet(error))
+                lost=(self.end_of_process is not None or is_cut_off(error))
                 and (planned.timeout_s is None or time.monotonic() - began < planned.timeout_s),
             )
 

@@ -34,6 +34,7 @@ def wait_until_run(pools: Pools, key: str, times: int) -> None:
     [
         ("prefork", signal.SIGKILL),
         ("prefork", signal.SIGQUIT),
+        ("solo", signal.SIGQUIT),
         needs("gevent", signal.SIGQUIT),
         needs("eventlet", signal.SIGQUIT),
     ],
