@@ -13,7 +13,7 @@ import traceback
 from billiard.common import _shutdown_cleanup
 from celery.exceptions import WorkerShutdown, WorkerTerminate
 
-__all__ = ["ends_process", "is_kill_of_greenlet"]
+__all__ = ["ends_process", "is_cut_off"]
 
 
 def ends_process(error: BaseException) -> bool:
@@ -24,16 +24,27 @@ def ends_process(error: BaseException) -> bool:
         return False
     if isinstance(error, KeyboardInterrupt) and _python_handles_interrupts():
         return True
+    return _is_raised_by_handler(error)
+
+
+def is_cut_off(error: BaseException) -> bool:
+    """Tell whether a cold shutdown or a revocation ended the step, and not the step itself.
+
+    They kill a greenlet. In the solo pool Celery fails to end the step, and its handler's own error
+    interrupts it.
+    """
+    greenlet = sys.modules.get("greenlet")
+    if greenlet is not None and isinstance(error, greenlet.GreenletExit):
+        return True
+    return isinstance(error, NotImplementedError) and _is_raised_by_handler(error)
+
+
+def _is_raised_by_handler(error: BaseException) -> bool:
+    """Tell whether the handler of a signal, which may interrupt anything, has raised the error."""
     handlers = [signal.getsignal(number) for number in signal.valid_signals()]
     # A pool's child takes its handler for SIGTERM away before it raises.
     codes = [getattr(handler, "__code__", None) for handler in (*handlers, _shutdown_cleanup)]
     return any(frame.f_code in codes for frame, _ in traceback.walk_tb(error.__traceback__))
-
-
-def is_kill_of_greenlet(error: BaseException) -> bool:
-    """Tell whether the greenlet of the step was killed: by a cold shutdown, or a revocation."""
-    greenlet = sys.modules.get("greenlet")
-    return greenlet is not None and isinstance(error, greenlet.GreenletExit)
 
 
 def _python_handles_interrupts() -> bool:

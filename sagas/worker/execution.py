@@ -1,6 +1,7 @@
 """Running the function of a step, and what its result means."""
 
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -29,7 +30,7 @@ from sagas.runtime.app import Runtime
 from sagas.runtime.log_fields import log_fields, of_saga
 from sagas.secret import secrets_in
 from sagas.states import Operation, Outcome
-from sagas.worker.end_of_process import ends_process, is_kill_of_greenlet
+from sagas.worker.end_of_process import ends_process, is_cut_off
 from sagas.worker.error_report import describe_attempt_error, safe_to_log
 from sagas.worker.outputs import Outputs
 from sagas.worker.time_limit import soft_limit
@@ -68,6 +69,7 @@ class Execution:
     def run(self, claimed: Committed, granted: Granted) -> Result:
         """Run it and return the result, whatever it raises."""
         planned = call_of(claimed.before, self._step, self._operation)
+        began = time.monotonic()
         try:
             with soft_limit(planned.timeout_s):
                 return self._run(claimed, granted)
@@ -82,7 +84,9 @@ class Execution:
                 self._describe(error),
                 final=self._is_final(error),
                 probed=self._probed,
-                lost=self.end_of_process is not None or is_kill_of_greenlet(error),
+                # A pool tells a process to end for an attempt that overran its timeout, too.
+                lost=(self.end_of_process is not None or is_cut_off(error))
+                and (planned.timeout_s is None or time.monotonic() - began < planned.timeout_s),
             )
 
     def _run(self, claimed: Committed, granted: Granted) -> Result:
