@@ -110,8 +110,8 @@ _PREDICTIONS = (
     _predictions(
         "a failed sweep leaves the saga its turn",
         "count_failed_sweep",
-        '"turn": None',
-        '"turn": saga.turn',
+        '{"failed_sweeps": failed_sweeps, "due_at": after_now(wait_s), "turn": None}',
+        '{"failed_sweeps": failed_sweeps, "due_at": after_now(wait_s)}',
     ),
     _turns("a saga in trouble has a turn", "_is_troubled", "any(counted)", "False"),
     _turns(
