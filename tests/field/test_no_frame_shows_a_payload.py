@@ -229,7 +229,7 @@ def test_no_record_that_fails_under_an_attempt_shows_a_payload(
     app: Celery, tracker: Tracker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     saga.start(Order())
-    monkeypatch.setattr("sagas.record.store._write_step", _fails)
+    monkeypatch.setattr("sagas.record.writes.write_step", _fails)
     run_all(app)
     assert any(isinstance(error, ArithmeticError) for error in tracker.errors)
 
