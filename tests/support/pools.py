@@ -30,12 +30,15 @@ APP = "tests.field.pools_app"
 def needs(library: str, *others: object) -> ParameterSet:
     """Return a library's pool, skipped with a reason if the library is not installed.
 
+    What eventlet shows is mostly what gevent shows, and is left to ``make slow``.
+
     *others*: the values of further parameters.
     """
     missing = importlib.util.find_spec(library) is None
-    return pytest.param(
-        library, *others, marks=pytest.mark.skipif(missing, reason=f"{library} is not installed")
-    )
+    marks = [pytest.mark.skipif(missing, reason=f"{library} is not installed")]
+    if library == "eventlet":
+        marks.append(pytest.mark.slow)
+    return pytest.param(library, *others, marks=marks)
 
 
 #: Each of Celery's pools.

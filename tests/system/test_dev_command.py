@@ -126,7 +126,9 @@ def status_of(url: str) -> int:
         return 0
 
 
-@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "end", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)]
+)
 def test_a_saga_is_run_by_a_worker_that_reloads_and_no_process_is_left_over(
     end: signal.Signals, tmp_path: Path
 ) -> None:

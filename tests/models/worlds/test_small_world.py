@@ -71,7 +71,7 @@ WORLDS = [
 ]
 
 #: From this many worlds on, a search is left to ``make slow``.
-SLOW = 32_000
+SLOW = 30_000
 
 
 @pytest.mark.parametrize(
