@@ -94,7 +94,8 @@ crashes: venv ## Let processes die at every fault point, 20 times over; about ha
 # models, which come by everywhere, are left out; and one database is enough.
 cover: venv ## Check that the tests walk every branch of the decisions and of the store
 	$(BIN)/coverage run -m pytest -q tests/unit/decision tests/unit/test_plan.py tests/unit/test_retry.py \
-	  tests/unit/test_states.py tests/integration/test_store.py -k "not postgresql and not mariadb" $(ARGS)
+	  tests/unit/test_states.py tests/integration/test_store.py \
+	  tests/integration/test_predictions.py -k "not postgresql and not mariadb" $(ARGS)
 	$(BIN)/coverage report
 
 lint: venv ## Check the rules and the format
