@@ -5,7 +5,7 @@ import secrets
 import signal
 import socket
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -61,7 +61,8 @@ def dev(context: click.Context, broker_url: str | None) -> None:
         os.environ[BROKER_VARIABLE] = stack.enter_context(embedded_broker(broker_url))
         shared = {n: os.environ[n] for n in (BROKER_VARIABLE, DATABASE_VARIABLE)}
         file = stack.enter_context(written(shared))
-        setup = _Setup(name, file, _migrate(context), f"http://127.0.0.1:{_flower_port()}")
+        flower = f"http://127.0.0.1:{_flower_port(stack)}"
+        setup = _Setup(name, file, _migrate(context), flower)
         _run(setup, stack)
 
 
@@ -94,14 +95,18 @@ def _migrate(context: click.Context) -> str:
     return shown
 
 
-def _flower_port() -> int:
+def _flower_port(stack: ExitStack) -> int:
+    """Return a free port for Flower, which no other ``sagas dev`` gets while the stack is open.
+
+    Flower listens only seconds later. Until then a UDP socket of the same number, which Flower
+    does not need, tells the others that the port is taken.
+    """
     for port in (FLOWER_PORT, 0):
-        with socket.socket() as listener:
-            try:
-                listener.bind(("127.0.0.1", port))
-            except OSError:
-                continue
+        with socket.socket() as listener, suppress(OSError):
+            listener.bind(("127.0.0.1", port))
             free: int = listener.getsockname()[1]
+            mark = stack.enter_context(socket.socket(type=socket.SOCK_DGRAM))
+            mark.bind(("127.0.0.1", free))
             return free
     raise _CannotStart("No port is free on 127.0.0.1.")
 
