@@ -34,7 +34,7 @@ def test_ours_is_measured_beside_the_chain(tmp_path: Path) -> None:
     (figures,) = json.loads((tmp_path / "plain.json").read_text())["rounds"]
     assert figures.keys() == {"ours", "chain"}
     assert figures["ours"]["commits"] >= 5  # the start, and at least one for each step
-    assert figures["ours"]["statements"] > figures["ours"]["commits"]
+    assert figures["ours"]["statements"] >= 5  # as many: each commits by itself
     assert "commits" not in figures["chain"]
     assert all(len(line) <= 100 for line in run.stdout.splitlines())
 
