@@ -19,9 +19,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql
 
-from sagas.decision import SOME_MOMENT, turn_of
 from sagas.record import tables as t
-from sagas.record.starts import NewSaga
+from sagas.record.starts import AT_FIRST, NewSaga
 from sagas.sql import Id, now
 from sagas.states import SagaStatus
 
@@ -47,7 +46,7 @@ def insert_new(
         "inputs": [new.input for new in in_order],
         "of_name": plan.name,
         "of_plan": plan.hash,
-        "of_turn": turn_of(sagas[0].begun(SOME_MOMENT, delayed=delay_s > 0)),
+        "of_turn": sagas[0].turn(delayed=delay_s > 0),
         "by": sagas[0].actor,
         "due_in_s": delay_s or lease_s,
         "overdue_in_s": plan.deadline_s and delay_s + plan.deadline_s,
@@ -72,9 +71,7 @@ def _statement(*, delayed: bool, has_deadline: bool) -> Executable:
     columns: dict[str, Any] = {
         **{name: new.c[name] for name in given},
         **{name: _given(f"of_{name}", t.saga.c[name]) for name in ("name", "plan", "turn")},
-        "status": literal(SagaStatus.STARTED, t.saga.c.status.type),
-        "epoch": literal(1),
-        **dict.fromkeys(("checks", "resends", "copies", "failed_sweeps", "unconsumed"), literal(0)),
+        **{name: literal(value, t.saga.c[name].type) for name, value in AT_FIRST.items()},
         "started_at": now(),
         "due_at": now(bindparam("due_in_s", type_=Float)),
     }

@@ -34,7 +34,7 @@ from sagas.sql import now
 
 __all__ = ["write_predicted"]
 
-#: A value as it is, the moment of the decision, or a moment so many seconds later.
+#: A plain value, the moment of the decision, or a number of seconds after that moment.
 Kind: TypeAlias = Literal["value", "now", "later"]
 Columns: TypeAlias = tuple[tuple[str, Kind], ...]
 
@@ -67,7 +67,7 @@ def write_predicted(
     if len(guess.decision.steps) != 1 or guess.decision.raise_epoch or guess.alert:
         return None
     if not database.runs_on_postgresql:
-        return database.write(lambda c: _in_turn(c, predicted, guess, decide, actor))
+        return database.write(lambda c: _in_several(c, predicted, guess, decide, actor))
     shape, values = _described(guess, actor)
     statement = _at_once(shape)
     row = database.write_at_once(lambda c: c.execute(statement, values).one_or_none())
@@ -130,12 +130,8 @@ _OF_ENTRY = ("epoch", "event", "step", "operation", "attempt", "detail")
 @lru_cache(maxsize=1024)
 def _at_once(shape: Shape) -> Select[Any]:
     """Return one statement for PostgreSQL: the saga first, whose row is the lock of all others."""
-    saga = _guarded(shape.saga)
-    moment = _moment(shape.saga)
-    returned = [t.saga.c.id, t.saga.c.key, moment.label("now")]
-    if shape.is_new:
-        returned.append(t.saga.c.input)
-    written = saga.returning(*returned).cte("written")
+    returned = [t.saga.c.id, *_read_for(shape.saga, is_new=shape.is_new)]
+    written = _guarded(shape.saga).returning(*returned).cte("written")
     at = written.c.now
     statement = select(*(column for column in written.c if column.name != "id"))
     return statement.add_cte(_step(shape, written, at), _history(shape, written, at))
@@ -167,9 +163,14 @@ def _interval(seconds: ColumnElement[float]) -> ColumnElement[Any]:
     return func.make_interval(0, 0, 0, 0, 0, 0, seconds, type_=Interval())
 
 
-def _moment(columns: Columns) -> ColumnElement[Any]:
-    """Return the moment of the decision: that which was written, where one was."""
-    return next((t.saga.c[name] for name, kind in columns if kind == "now"), now())
+def _read_for(columns: Columns, *, is_new: bool) -> list[ColumnElement[Any]]:
+    """Return what a writer must learn of the saga: its key, the moment, and at a claim the input.
+
+    The moment of the decision is the one that was written, where one was.
+    """
+    moment = next((t.saga.c[name] for name, kind in columns if kind == "now"), now())
+    key_and_moment: list[ColumnElement[Any]] = [t.saga.c.key, moment.label("now")]
+    return [*key_and_moment, t.saga.c.input] if is_new else key_and_moment
 
 
 def _step(shape: Shape, written: Any, at: Any) -> Any:
@@ -202,7 +203,7 @@ def _history(shape: Shape, written: Any, at: Any) -> Any:
     return insert(t.history).from_select(columns, union_all(*rows)).cte("history")
 
 
-def _in_turn(
+def _in_several(
     connection: Connection, predicted: SagaState, guess: Transition, decide: Decide, actor: str
 ) -> Written | None:
     """Write in several statements, the first of which tells whether the prediction is right."""
@@ -212,15 +213,17 @@ def _in_turn(
     done = connection.execute(_guarded(shape), {**_expected(predicted), **values})
     if done.rowcount == 0:
         return None
-    row = connection.execute(_read_back(shape), {"if_id": predicted.id}).one()
+    (change,) = guess.decision.steps
+    is_new = change.name not in predicted.steps
+    row = connection.execute(_read_back(shape, is_new=is_new), {"if_id": predicted.id}).one()
     made = transition(replace(predicted, key=row.key, now=row.now), decide)
-    for change in made.decision.steps:
-        write_step(connection, made.before, change)
+    for step in made.decision.steps:
+        write_step(connection, made.before, step)
     write_history(connection, made, actor)
-    return Written(made, row.input)
+    return Written(made, row.input if is_new else None)
 
 
 @lru_cache(maxsize=1024)
-def _read_back(columns: Columns) -> Select[Any]:
-    at = _moment(columns).label("now")
-    return select(t.saga.c.key, t.saga.c.input, at).where(t.saga.c.id == bindparam("if_id"))
+def _read_back(columns: Columns, *, is_new: bool) -> Select[Any]:
+    read = _read_for(columns, is_new=is_new)
+    return select(*read).where(t.saga.c.id == bindparam("if_id"))

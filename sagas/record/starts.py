@@ -18,7 +18,18 @@ from sagas.record.reuse import supersede
 from sagas.sql import after_now, chunked, insert_missing, now
 from sagas.states import Operation, Reuse, SagaStatus, StepStatus
 
-__all__ = ["NewSaga", "insert_sagas"]
+__all__ = ["AT_FIRST", "NewSaga", "insert_sagas"]
+
+#: Columns that are the same in every saga when it is inserted.
+AT_FIRST: Mapping[str, Any] = {
+    "status": SagaStatus.STARTED,
+    "epoch": 1,
+    "checks": 0,
+    "resends": 0,
+    "copies": 0,
+    "failed_sweeps": 0,
+    "unconsumed": 0,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +60,10 @@ class NewSaga:
             sent_at=None if delayed else moment,
             deadline_at=None if deadline_s is None else moment + timedelta(seconds=deadline_s),
         )
+
+    def turn(self, *, delayed: bool) -> str | None:
+        """Return the saga's first turn; see ``sagas.decision.plain``."""
+        return turn_of(self.begun(SOME_MOMENT, delayed=delayed))
 
 
 def insert_sagas(
@@ -98,13 +113,7 @@ def _insert(
     common: dict[str, Any] = {
         "name": plan.name,
         "plan": plans.put(connection, plan),
-        "status": SagaStatus.STARTED,
-        "epoch": 1,
-        "checks": 0,
-        "resends": 0,
-        "copies": 0,
-        "failed_sweeps": 0,
-        "unconsumed": 0,
+        **AT_FIRST,
         "started_at": now(),
         "sent_at": None if delay_s else now(),
         "due_at": after_now(delay_s or lease_s),
@@ -112,14 +121,10 @@ def _insert(
     if plan.deadline_s is not None:
         common["deadline_at"] = after_now(delay_s + plan.deadline_s)
     rows = [
-        {"id": new.id, "key": new.key, "input": new.input, "turn": _turn(new, delayed=delay_s > 0)}
+        {"id": new.id, "key": new.key, "input": new.input, "turn": new.turn(delayed=delay_s > 0)}
         for new in sagas
     ]
     insert_missing(connection, t.saga, common, rows)
-
-
-def _turn(new: NewSaga, *, delayed: bool) -> str | None:
-    return turn_of(new.begun(SOME_MOMENT, delayed=delayed))
 
 
 def _is_new(row: Row[Any], new: NewSaga) -> bool:

@@ -4,7 +4,6 @@ The lock on the file lives as long as the command does, however it ends: what a 
 behind is not believed.
 """
 
-import fcntl
 import logging
 import shlex
 from collections.abc import Iterator, Mapping
@@ -40,7 +39,7 @@ def written(variables: Mapping[str, str]) -> Iterator[Path]:
     file = FILE.absolute()
     file.touch(mode=0o600)
     with file.open("r+") as text:
-        if not _locks(text, fcntl.LOCK_EX):
+        if not _locks(text, exclusively=True):
             raise ConfigurationError(
                 f"Another `sagas dev` runs in {file.parent.parent}. Stop it first, or run this one "
                 "in another directory."
@@ -56,7 +55,7 @@ def find() -> dict[str, str]:
     """Return what the ``sagas dev`` that runs in this directory has written; empty without one."""
     try:
         with FILE.open() as text:
-            if _locks(text, fcntl.LOCK_SH):
+            if _locks(text, exclusively=False):
                 return {}
             words = [shlex.split(line) for line in text]
     except OSError:
@@ -64,9 +63,11 @@ def find() -> dict[str, str]:
     return dict(word.split("=", 1) for _, word in words)
 
 
-def _locks(text: IO[str], how: int) -> bool:
+def _locks(text: IO[str], *, exclusively: bool) -> bool:
+    import fcntl  # noqa: PLC0415 - Windows has none, and nothing that comes here
+
     try:
-        fcntl.flock(text, how | fcntl.LOCK_NB)
+        fcntl.flock(text, (fcntl.LOCK_EX if exclusively else fcntl.LOCK_SH) | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

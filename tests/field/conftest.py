@@ -1,5 +1,6 @@
 """Workers in any pool, on a private broker and a record in a file."""
 
+import logging
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -17,6 +18,14 @@ from sagas.record.migrate import upgrade
 from sagas.runtime import app as app_module
 from sagas.runtime.app import Runtime, runtime_of
 from tests.support.pools import Pools
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    """Return the log, in which the engine and Celery speak from INFO on."""
+    caplog.set_level(logging.INFO, logger="sagas")
+    caplog.set_level(logging.INFO, logger="celery")
+    return caplog
 
 
 @pytest.fixture

@@ -62,13 +62,6 @@ def app(tmp_path: Path) -> Iterator[Celery]:
         yield made
 
 
-@pytest.fixture
-def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
-    caplog.set_level(logging.INFO, logger="sagas")
-    caplog.set_level(logging.INFO, logger="celery")
-    return caplog
-
-
 def ran(app: Celery, way: str) -> Any:
     handle = saga.start(Order(way=way), key="ORD-1")
     run_all(app)

@@ -64,13 +64,6 @@ def app(tmp_path: Path) -> Iterator[Celery]:
         yield made
 
 
-@pytest.fixture
-def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
-    caplog.set_level(logging.INFO, logger="sagas")
-    caplog.set_level(logging.INFO, logger="celery")
-    return caplog
-
-
 def ran(app: Celery, way: str) -> SagaHandle:
     handle = saga.start(Letter(way=way), key="L-1")
     run_all(app)

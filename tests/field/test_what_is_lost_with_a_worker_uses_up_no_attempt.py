@@ -23,7 +23,7 @@ def losses(pools: Pools, key: str) -> tuple[int, int]:
 
 
 def wait_until_run(pools: Pools, key: str, times: int) -> None:
-    """Wait until the step runs for the last of so many times, and has not been undone."""
+    """Wait until the step has begun *times* times and has not been undone."""
     effects = ["began"] * times
     wait_until(lambda: pools.effects(key) == effects or pools.saga(key).status in ENDED)
     assert pools.effects(key) == effects

@@ -40,8 +40,8 @@ def arena(
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Leave pairs of transactions at SERIALIZABLE to ``make slow``: the engine runs at the other.
 
-    Starts stay: they join a caller's transaction, which has the level that the caller chose. Those
-    that take a key again have many more statements, and so many more orders; they go as well.
+    Starts stay: they join a caller's transaction, which has the level that the caller chose. Starts
+    that reuse a key are left out too: they run many statements, which interleave in many ways.
     """
     for item in items:
         called = getattr(item, "callspec", None)
